@@ -1,0 +1,12 @@
+/**
+ * @packageDocumentation
+ * The words every part shares: units, ids, errors, layers, model shapes, sampling.
+ * Pure: imports nothing.
+ */
+export * from './errors.ts'
+export * from './ids.ts'
+export * from './layers.ts'
+export * from './model.ts'
+export * from './nondeterminism.ts'
+export * from './sampling.ts'
+export * from './units.ts'

@@ -1,0 +1,191 @@
+import type { ModelId, RingId, SampledToken, SamplingParams, SessionId, WorkerId } from '@deos/domain'
+
+/**
+ * What travels between the gateway and the stages of a ring. Every message knows its ring epoch where order
+ * matters: the leader (stage 0) raises the epoch after a fault, and a stage drops whatever is older.
+ */
+
+/** Bumped whenever a message changes its meaning; peers with another version are refused by name. */
+export const PROTOCOL_VERSION = 1
+
+/** Short name of a session inside one epoch of one ring, given out by the leader. */
+export type SessionKey = number
+
+/** Why a generation ended well. */
+export type FinishReason = 'stop' | 'length'
+
+/** First message in both directions of every link. */
+export interface Hello {
+  readonly type: 'hello'
+  readonly version: number
+  readonly role: 'gateway' | 'worker'
+  /** Worker id, or the gateway's id, under which tokens are addressed to it. */
+  readonly peer: string
+  readonly ring: RingId
+}
+
+/** A request as the gateway hands it to the leader. */
+export interface OpenRequest {
+  readonly type: 'open-request'
+  readonly session: SessionId
+  /** Prompt, plus the already delivered tokens when a session resumes. At least one. */
+  readonly tokens: Int32Array
+  /** How many of `tokens` were generated before a resume; they count for penalties and limits. */
+  readonly resumed: number
+  readonly maxTokens: number
+  /** Tokens that end the generation. */
+  readonly stopTokens: readonly number[]
+  readonly sampling: SamplingParams
+  /** Budget from now until the last token; 0 is unlimited. */
+  readonly deadlineMs: number
+}
+
+export interface CancelRequest {
+  readonly type: 'cancel-request'
+  readonly session: SessionId
+}
+
+export type RejectCode =
+  | 'queue_full'
+  | 'not_ready'
+  | 'prompt_too_long'
+  | 'invalid'
+  | 'draining'
+
+/** Leader → gateway: the request was not taken; nothing is held for it. */
+export interface Rejected {
+  readonly type: 'rejected'
+  readonly session: SessionId
+  readonly code: RejectCode
+  readonly message: string
+  /** 0 when trying again does not help. */
+  readonly retryAfterMs: number
+}
+
+export type FailCode = 'ring_fault' | 'deadline' | 'cancelled'
+
+/** Leader → gateway: an accepted session ended without its last token. `ring_fault` may be resumed. */
+export interface Failed {
+  readonly type: 'failed'
+  readonly session: SessionId
+  readonly code: FailCode
+  readonly message: string
+}
+
+/** Last stage → gateway. `index` counts generated tokens from 0, resumed ones included. */
+export interface TokenDelivery {
+  readonly type: 'token'
+  readonly session: SessionId
+  readonly index: number
+  readonly sampled: SampledToken
+  readonly finish: FinishReason | null
+}
+
+/** Stage → next stage, in order: a session begins. */
+export interface OpenSession {
+  readonly type: 'open'
+  readonly epoch: number
+  readonly key: SessionKey
+  readonly session: SessionId
+  readonly gateway: string
+  readonly tokens: Int32Array
+  readonly resumed: number
+  readonly maxTokens: number
+  readonly stopTokens: readonly number[]
+  readonly sampling: SamplingParams
+}
+
+/** Stage → next stage, in order: a session's pages are freed here. */
+export interface CloseSession {
+  readonly type: 'close'
+  readonly epoch: number
+  readonly key: SessionKey
+}
+
+/** Tokens of one session inside a step: positions `[position, position + count)`. */
+export interface StepEntry {
+  readonly key: SessionKey
+  readonly position: number
+  readonly count: number
+  /** The last stage samples after the entry's last position. */
+  readonly sample: boolean
+}
+
+/**
+ * Stage → next stage: one batch moving through the ring.
+ * Stage 0 starts from `tokens`; every later stage receives `hidden`, `[total count, hiddenSize]` float32.
+ */
+export interface Step {
+  readonly type: 'step'
+  readonly epoch: number
+  readonly step: number
+  readonly entries: readonly StepEntry[]
+  /** Raw little-endian float32; empty inside the leader, which has `tokens` instead. */
+  readonly hidden: Uint8Array
+}
+
+export interface StepResult {
+  readonly key: SessionKey
+  readonly token: number
+  readonly finish: FinishReason | null
+}
+
+/** Last stage → leader: a step is through; one result for each sampled entry. */
+export interface StepDone {
+  readonly type: 'step-done'
+  readonly epoch: number
+  readonly step: number
+  readonly results: readonly StepResult[]
+}
+
+/** What the ring as a whole offers, gathered by a probe on its way around. */
+export interface RingCapacity {
+  /** Smallest KV page pool of any stage. */
+  readonly kvPages: number
+  readonly pageTokens: number
+  readonly contextLength: number
+  /** Largest batch every stage accepts, in tokens. */
+  readonly maxBatchTokens: number
+}
+
+/** What a stage tells about itself while a probe passes. */
+export interface StageReport {
+  readonly worker: WorkerId
+  readonly stage: number
+  readonly layers: readonly [first: number, end: number]
+  readonly model: ModelId
+  readonly kvPagesFree: number
+  readonly capacity: RingCapacity
+}
+
+/** Travels the whole ring; its return proves that every stage is loaded, linked and in this epoch. */
+export interface Probe {
+  readonly type: 'probe'
+  readonly epoch: number
+  readonly sequence: number
+  readonly reports: readonly StageReport[]
+}
+
+/** Stage → next … → leader: this stage lost its engine or its upstream link; its sessions are gone. */
+export interface Fault {
+  readonly type: 'fault'
+  readonly epoch: number
+  readonly stage: number
+  readonly reason: string
+}
+
+/** Leader → gateway, on connection and on change: whether requests are taken. */
+export interface RingStatus {
+  readonly type: 'status'
+  readonly ready: boolean
+  readonly epoch: number
+  readonly reports: readonly StageReport[]
+  readonly active: number
+  readonly queued: number
+}
+
+/** Stage → next stage messages, in order on one link. */
+export type RingMessage = OpenSession | CloseSession | Step | StepDone | Probe | Fault
+export type GatewayToLeader = OpenRequest | CancelRequest
+export type ToGateway = Rejected | Failed | TokenDelivery | RingStatus
+export type Message = Hello | RingMessage | GatewayToLeader | ToGateway

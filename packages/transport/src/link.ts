@@ -1,0 +1,32 @@
+import type { Message } from '@deos/protocol'
+
+/**
+ * An ordered, reliable, authenticated stream of messages to one peer.
+ * Sending never blocks; `send` returns false once more than the high-water mark is queued, and the `drained`
+ * promise resolves when the queue is short again. Whoever ignores that is cut off at the hard limit.
+ */
+export interface Link {
+  /** Id the peer proved or declared in its hello. */
+  readonly peer: string
+  readonly role: 'gateway' | 'worker'
+  send(message: Message): boolean
+  drained(): Promise<void>
+  close(reason?: string): void
+}
+
+export interface LinkHandlers {
+  onMessage(message: Message, link: Link): void
+  /** Called once; `reason` is for people. */
+  onClose(reason: string, link: Link): void
+}
+
+/** Ways to reach peers; addresses are opaque to callers (`127.0.0.1:7001` for TCP, a name in memory). */
+export interface Transport {
+  /** Starts accepting links and returns the address under which peers reach this one. */
+  listen(address: string, onLink: (link: Link) => LinkHandlers): Promise<string>
+  /**
+   * @throws LinkError with a reason a person can act on: unreachable, refused, wrong secret, wrong version
+   */
+  connect(address: string, handlers: LinkHandlers, signal?: AbortSignal): Promise<Link>
+  stop(): Promise<void>
+}
