@@ -1,0 +1,11 @@
+/**
+ * @packageDocumentation
+ * Tensor work through ggml: devices, stages of a model with their KV caches, model files, sampling, tokenizers.
+ * Native pointers never leave this package. Start at {@link Stage}; `@deos/engine/tokenizer`, `/weights` and
+ * `/sampling` load no native library.
+ */
+export { architectures } from './architectures/index.ts'
+export { Backend, type Device, type DeviceKind, listDevices, UnknownDeviceError } from './ggml/backend.ts'
+export { NativeLibraryError, PINNED_GGML_VERSION, UnsupportedPlatformError } from './ggml/library.ts'
+export { rowBytes, type TensorType, tensorBytes, tensorTypes } from './ggml/tensor-type.ts'
+export * from './stage/index.ts'

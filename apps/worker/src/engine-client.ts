@@ -1,0 +1,175 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import type { Duplex } from 'node:stream'
+import { DomainError } from '@deos/domain'
+import type { EngineSession, EngineStep, EngineStepResult, RingCapacity, StageEngine } from '@deos/protocol'
+import {
+  EnginePipe,
+  type EngineReply,
+  type EngineReport,
+  type EngineRequest,
+} from './engine-process/engine-frames.ts'
+import type { EngineAssignment } from './engine-process/engine-load.ts'
+
+export class EngineLoadError extends DomainError {
+  readonly code = 'ENGINE_LOAD'
+  readonly retriable = false
+}
+
+/** The engine process ended while it was needed. */
+export class EngineLostError extends DomainError {
+  readonly code = 'ENGINE_LOST'
+  readonly retriable = true
+}
+
+export interface EngineClientOptions {
+  /** Script of the engine process. */
+  readonly entry: string
+  readonly assignment: EngineAssignment
+  readonly onProgress?: (doneBytes: number, totalBytes: number) => void
+  /** Called once, when the process is gone, whatever the reason. */
+  readonly onExit: (reason: string) => void
+}
+
+/** Small heaps: the engine's memory is native, and every worker of a machine has such a process. */
+const NODE_FLAGS = ['--max-semi-space-size=2', '--max-old-space-size=256']
+
+interface Waiter {
+  readonly resolve: (value: { result: EngineStepResult; value: number }) => void
+  readonly reject: (error: Error) => void
+}
+
+/** The engine process as the worker sees it. */
+export class EngineClient implements StageEngine {
+  /** Time the engine took for the last step, queueing included. */
+  lastComputeMs = 0
+  private readonly waiters = new Map<number, Waiter>()
+  private nextId = 1
+  private exited: string | null = null
+
+  private constructor(
+    private readonly child: ChildProcess,
+    private readonly pipe: EnginePipe<EngineReply, EngineRequest>,
+    readonly report: EngineReport,
+  ) {}
+
+  /** @throws EngineLoadError with the engine's own reason; EngineLostError if the process died meanwhile */
+  static start(options: EngineClientOptions): Promise<EngineClient> {
+    return new Promise((resolve, reject) => {
+      const child = spawn(process.execPath, [...NODE_FLAGS, options.entry], {
+        stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+      })
+      let client: EngineClient | null = null
+      let stderr = ''
+      child.stderr!.on('data', (chunk: Buffer) => {
+        stderr = (stderr + chunk.toString()).slice(-STDERR_KEPT)
+      })
+      const stream = child.stdio[3] as Duplex
+      stream.on('error', () => undefined) // the exit tells more
+      const pipe = new EnginePipe<EngineReply, EngineRequest>(stream, (reply, payload) => {
+        if (client) client.receive(reply, payload)
+        else if (reply.type === 'progress') options.onProgress?.(reply.doneBytes, reply.totalBytes)
+        else if (reply.type === 'loaded') {
+          client = new EngineClient(child, pipe, reply.report)
+          resolve(client)
+        } else if (reply.type === 'load-failed') {
+          reject(new EngineLoadError(reply.message, ''))
+          child.kill('SIGKILL')
+        }
+      })
+      child.on('error', (error) => reject(new EngineLoadError(error.message, 'Check the installation.')))
+      child.on('exit', (code, signal) => {
+        const reason = describeExit(code, signal, stderr)
+        client?.lose(reason)
+        reject(new EngineLostError(reason, 'It is started again.'))
+        options.onExit(reason)
+      })
+      pipe.send({ type: 'load', assignment: options.assignment })
+    })
+  }
+
+  get capacity(): RingCapacity {
+    return this.report.capacity
+  }
+
+  get pid(): number {
+    return this.child.pid ?? 0
+  }
+
+  open({ tokens, ...session }: EngineSession): void {
+    this.send({ type: 'open', session }, asBytes(tokens))
+  }
+
+  close(key: number): void {
+    this.send({ type: 'close', key })
+  }
+
+  async step({ entries, tokens, hidden }: EngineStep): Promise<EngineStepResult> {
+    const id = this.nextId++
+    const payload = tokens ? asBytes(tokens) : (hidden ?? new Uint8Array())
+    return (await this.ask({ type: 'step', id, entries, embeds: tokens !== null }, id, payload)).result
+  }
+
+  async reset(): Promise<void> {
+    const id = this.nextId++
+    await this.ask({ type: 'reset', id }, id)
+  }
+
+  async freePages(): Promise<number> {
+    const id = this.nextId++
+    return (await this.ask({ type: 'free-pages', id }, id)).value
+  }
+
+  stop(): Promise<void> {
+    if (this.exited !== null) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.child.once('exit', () => resolve())
+      this.child.kill('SIGKILL') // it owns nothing that needs an orderly end
+    })
+  }
+
+  private send(request: EngineRequest, payload?: Uint8Array): void {
+    if (this.exited === null) this.pipe.send(request, payload)
+  }
+
+  private ask(request: EngineRequest, id: number, payload?: Uint8Array) {
+    return new Promise<{ result: EngineStepResult; value: number }>((resolve, reject) => {
+      if (this.exited !== null) {
+        reject(new EngineLostError(this.exited, 'It is started again.'))
+        return
+      }
+      this.waiters.set(id, { resolve, reject })
+      this.pipe.send(request, payload)
+    })
+  }
+
+  private receive(reply: EngineReply, payload: Uint8Array): void {
+    if (!('id' in reply)) return
+    const waiter = this.waiters.get(reply.id)
+    this.waiters.delete(reply.id)
+    if (reply.type === 'failed') waiter?.reject(new Error(reply.message))
+    else if (reply.type === 'done') waiter?.resolve({ result: nothing, value: reply.value })
+    else {
+      this.lastComputeMs = reply.computeMs
+      waiter?.resolve({ result: { hidden: payload, sampled: reply.sampled }, value: 0 })
+    }
+  }
+
+  private lose(reason: string): void {
+    this.exited = reason
+    for (const waiter of this.waiters.values())
+      waiter.reject(new EngineLostError(reason, 'It is started again.'))
+    this.waiters.clear()
+  }
+}
+
+const STDERR_KEPT = 2000
+const nothing: EngineStepResult = { hidden: new Uint8Array(), sampled: [] }
+
+const asBytes = (values: Int32Array): Uint8Array =>
+  new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+
+function describeExit(code: number | null, signal: string | null, stderr: string): string {
+  const last = stderr.trim().split('\n').at(-1)
+  const how = signal === null ? `ended with code ${code}` : `was ended by ${signal}`
+  return `The engine process ${how}${last ? `: ${last}` : '.'}`
+}

@@ -1,0 +1,100 @@
+import { availableParallelism } from 'node:os'
+import type { LayerRange } from '@deos/domain'
+import { bytes, DomainError, formatBytes } from '@deos/domain'
+import { Backend, type KvType, kvPageBytes, Stage, type TensorType } from '@deos/engine'
+import { type ModelSource, openModel, resolveStageWeights } from '@deos/engine/weights'
+import type { RingCapacity } from '@deos/protocol'
+
+/** What an engine process is to hold. */
+export interface EngineAssignment {
+  readonly modelPath: string
+  readonly layers: LayerRange
+  /** `native` keeps the file's types. */
+  readonly weightType: TensorType | 'native'
+  /** `auto` takes F16 where the CPU kernels are fast with it. */
+  readonly kvType: KvType | 'auto'
+  readonly kvBytes: number
+  readonly contextLength: number
+  readonly maxBatchTokens: number
+  readonly threads: number
+  readonly device: string | null
+  readonly cacheDir: string
+  /** Share of the machine's speed to use: 0.5 takes twice as long. For demonstrations on one machine. */
+  readonly speed: number
+}
+
+export interface LoadedStage {
+  readonly source: ModelSource
+  readonly backend: Backend
+  readonly stage: Stage
+  readonly capacity: RingCapacity
+  readonly embedding: boolean
+  readonly head: boolean
+}
+
+export class KvBudgetError extends DomainError {
+  readonly code = 'KV_BUDGET'
+  readonly retriable = false
+}
+
+const PAGE_TOKENS = 16
+/** Attention reads cells in buckets of this many tokens. */
+const BUCKET_PAGES = 256 / PAGE_TOKENS
+
+/** ggml's CPU attention accumulates F16 values in vectors of 64; smaller heads fall into a slow scalar path. */
+const chooseKvType = (type: KvType | 'auto', headDim: number): KvType =>
+  type !== 'auto' ? type : headDim % 64 === 0 ? 'F16' : 'F32'
+
+/**
+ * Loads one stage.
+ *
+ * @throws KvBudgetError if the KV budget holds less than one bucket of tokens; the engine's own errors
+ */
+export async function loadStage(
+  assignment: EngineAssignment,
+  onProgress: (doneBytes: number, totalBytes: number) => void,
+): Promise<LoadedStage> {
+  const source = await openModel(assignment.modelPath)
+  const { config } = source
+  const embedding = assignment.layers.first === 0
+  const head = assignment.layers.end === config.layers
+  const kvType = chooseKvType(assignment.kvType, config.headDim)
+  const layers = assignment.layers.end - assignment.layers.first
+  const pageBytes = kvPageBytes(config, layers, { type: kvType, pageTokens: PAGE_TOKENS })
+  const pageCount = Math.floor(assignment.kvBytes / pageBytes / BUCKET_PAGES) * BUCKET_PAGES
+  if (pageCount === 0) {
+    throw new KvBudgetError(
+      `A KV budget of ${formatBytes(bytes(assignment.kvBytes))} holds fewer than 256 tokens of ${layers} layers.`,
+      `Give at least ${formatBytes(bytes(pageBytes * BUCKET_PAGES))}.`,
+    )
+  }
+  const weights = await resolveStageWeights({
+    source,
+    layers: assignment.layers,
+    embedding,
+    head,
+    type: assignment.weightType,
+    cacheDir: assignment.cacheDir,
+    onProgress: ({ doneBytes, totalBytes }) => onProgress(doneBytes, totalBytes),
+  })
+  const backend = Backend.open({
+    threads: Math.min(assignment.threads, availableParallelism()),
+    ...(assignment.device === null ? {} : { deviceName: assignment.device }),
+  })
+  const stage = await Stage.load(backend, {
+    config,
+    layers: assignment.layers,
+    embedding,
+    head,
+    weights,
+    kv: { type: kvType, pageCount, pageTokens: PAGE_TOKENS },
+    maxBatchTokens: assignment.maxBatchTokens,
+  })
+  const capacity: RingCapacity = {
+    kvPages: pageCount,
+    pageTokens: PAGE_TOKENS,
+    contextLength: Math.min(assignment.contextLength, config.contextLength, pageCount * PAGE_TOKENS),
+    maxBatchTokens: assignment.maxBatchTokens,
+  }
+  return { source, backend, stage, capacity, embedding, head }
+}

@@ -1,0 +1,266 @@
+import { DomainError, formatLayers, type LayerRange, layerCount, type ModelConfig } from '@deos/domain'
+import { architectures } from '../architectures/index.ts'
+import type { Backend } from '../ggml/backend.ts'
+import type { TensorInfo } from '../weights/model-source.ts'
+import { type BatchEntry, fillMask, planAttention, planShape } from './attention-plan.ts'
+import { KvCache, type KvCacheOptions } from './kv-cache.ts'
+import { ropeSettings } from './rope.ts'
+import { StageGraph, type StageParts } from './stage-graph.ts'
+import { WeightStore } from './weight-store.ts'
+
+export class StageConfigError extends DomainError {
+  readonly code = 'STAGE_CONFIG'
+  readonly retriable = false
+}
+
+export interface StageOptions {
+  readonly config: ModelConfig
+  readonly layers: LayerRange
+  /** Holds the token embedding: takes token ids instead of hidden states. */
+  readonly embedding: boolean
+  /** Holds the output head: gives logits instead of hidden states. */
+  readonly head: boolean
+  /** The stage's weights, ready to map. */
+  readonly weights: readonly TensorInfo[]
+  readonly kv: KvCacheOptions
+  /** Largest batch, in tokens. */
+  readonly maxBatchTokens: number
+}
+
+export interface StageBatch {
+  readonly entries: readonly BatchEntry[]
+  /** Token ids of all entries one after another, for a stage with the embedding. */
+  readonly tokens?: Int32Array
+  /** `[tokens, hiddenSize]`, for every other stage. */
+  readonly hidden?: Float32Array
+}
+
+export interface StageOutput {
+  /** `[tokens, hiddenSize]`; empty for a stage with the head. */
+  readonly hidden: Float32Array
+  /** `[outputs, vocabSize]` in order of entries and rows; empty for a stage without the head. */
+  readonly logits: Float32Array
+}
+
+/** Graphs of recent batch shapes are kept up to these limits. */
+const MAX_GRAPHS = 8
+const MAX_GRAPH_BYTES = 96 * 1024 * 1024
+
+/**
+ * A half-open range of a model's layers on one device, with its KV cache.
+ * One batch at a time; a batch that failed leaves the cache undefined.
+ */
+export class Stage {
+  readonly kv: KvCache
+  private readonly parts: StageParts
+  private readonly graphs = new Map<string, StageGraph>()
+  private mask = new Uint16Array(0)
+  private busy = false
+
+  private constructor(
+    private readonly options: StageOptions,
+    backend: Backend,
+    weights: WeightStore,
+  ) {
+    const { config, layers, embedding, head } = options
+    const architecture = architectures.get(config.architecture)!
+    this.kv = new KvCache(backend, config, layerCount(layers), options.kv)
+    this.parts = {
+      ...{ backend, architecture, config, layers, embedding, head, weights, kv: this.kv },
+      rope: ropeSettings(config, architecture.ropeLayout, weights.get('rope_freqs.weight')),
+    }
+  }
+
+  /** @throws StageConfigError if the model's family is unknown, a weight is missing or the options do not fit */
+  static async load(backend: Backend, options: StageOptions): Promise<Stage> {
+    checkOptions(options)
+    const weights = await WeightStore.load(backend, options.weights, {
+      headFromEmbedding: options.head && !options.weights.some(({ name }) => name === 'output.weight'),
+    })
+    try {
+      return new Stage(options, backend, weights)
+    } catch (error) {
+      weights.close()
+      throw error
+    }
+  }
+
+  /**
+   * Appends the batch to its sequences and computes it.
+   *
+   * @throws OutOfPagesError before anything changed; RangeError for a batch that does not fit this stage
+   */
+  async forward(batch: StageBatch): Promise<StageOutput> {
+    if (this.busy) throw new Error('A stage computes one batch at a time.')
+    this.busy = true
+    try {
+      return await this.compute(batch)
+    } finally {
+      this.busy = false
+    }
+  }
+
+  close(): void {
+    for (const graph of this.graphs.values()) graph.close()
+    this.graphs.clear()
+    this.kv.close()
+    this.parts.weights.close()
+  }
+
+  private async compute(batch: StageBatch): Promise<StageOutput> {
+    const tokenCount = this.checkBatch(batch)
+    this.append(batch.entries)
+    const { pages } = this.kv
+    const window = this.options.config.slidingWindow
+    const plans = planAttention(pages, batch.entries, window)
+    const graph = this.graph(planShape(plans), () => new StageGraph(this.parts, plans))
+
+    const maskLength = plans.reduce((sum, plan) => sum + plan.count * plan.cellCount, 0)
+    if (this.mask.length < maskLength) this.mask = new Uint16Array(maskLength)
+    const mask = this.mask.subarray(0, maskLength)
+    fillMask(mask, pages, plans, window)
+
+    const positions = new Int32Array(tokenCount)
+    const cells = new Int32Array(2 * tokenCount) // 64-bit little-endian, high halves zero
+    const outputRows: number[] = []
+    for (const plan of plans) {
+      for (let index = 0; index < plan.count; index += 1) {
+        const row = plan.firstRow + index
+        positions[row] = plan.firstPosition + index
+        cells[2 * row] = pages.cell(plan.sequence, plan.firstPosition + index)
+        if (index >= plan.count - plan.outputCount) outputRows.push(row)
+      }
+    }
+    const { tensors } = graph
+    graph.write(tensors.input, (batch.tokens ?? batch.hidden)!)
+    graph.write(tensors.positions, positions)
+    graph.write(tensors.cells, cells)
+    graph.write(tensors.mask, mask)
+    if (tensors.outputRows) graph.write(tensors.outputRows, Int32Array.from(outputRows))
+    await graph.run()
+    return this.readOutput(graph, tokenCount, outputRows.length)
+  }
+
+  private readOutput(graph: StageGraph, tokenCount: number, outputs: number): StageOutput {
+    const { config, head } = this.options
+    const hidden = new Float32Array(head ? 0 : tokenCount * config.hiddenSize)
+    const logits = new Float32Array(head ? outputs * config.vocabSize : 0)
+    if (graph.tensors.output) graph.read(graph.tensors.output, head ? logits : hidden)
+    return { hidden, logits }
+  }
+
+  /** All or nothing: a batch that does not fit leaves every sequence as it was. */
+  private append(entries: readonly BatchEntry[]): void {
+    const done: BatchEntry[] = []
+    try {
+      for (const entry of entries) {
+        this.kv.pages.append(entry.sequence, entry.count)
+        done.push(entry)
+      }
+    } catch (error) {
+      for (const { sequence, count } of done) {
+        this.kv.pages.truncate(sequence, this.kv.pages.length(sequence) - count)
+      }
+      throw error
+    }
+  }
+
+  private graph(shape: string, build: () => StageGraph): StageGraph {
+    const known = this.graphs.get(shape)
+    if (known) {
+      this.graphs.delete(shape)
+      this.graphs.set(shape, known)
+      return known
+    }
+    const graph = build()
+    this.graphs.set(shape, graph)
+    this.evictGraphs()
+    return graph
+  }
+
+  private evictGraphs(): void {
+    let size = [...this.graphs.values()].reduce((sum, graph) => sum + graph.sizeBytes, 0)
+    for (const [shape, graph] of this.graphs) {
+      const enough = this.graphs.size <= MAX_GRAPHS && size <= MAX_GRAPH_BYTES
+      if (enough || this.graphs.size === 1) return
+      this.graphs.delete(shape)
+      size -= graph.sizeBytes
+      graph.close()
+    }
+  }
+
+  private checkBatch({ entries, tokens, hidden }: StageBatch): number {
+    const { embedding, config, maxBatchTokens } = this.options
+    const count = entries.reduce((sum, entry) => sum + entry.count, 0)
+    if (entries.length === 0 || entries.some((entry) => !Number.isInteger(entry.count) || entry.count < 1)) {
+      throw new RangeError('Every entry of a batch has at least one token.')
+    }
+    if (count > maxBatchTokens) {
+      throw new RangeError(`A batch of ${count} tokens exceeds this stage's ${maxBatchTokens}.`)
+    }
+    if (new Set(entries.map(({ sequence }) => sequence)).size !== entries.length) {
+      throw new RangeError('A sequence appears twice in one batch.')
+    }
+    for (const entry of entries) {
+      const end = this.kv.pages.length(entry.sequence) + entry.count
+      if (end > config.contextLength) {
+        throw new RangeError(
+          `Sequence ${entry.sequence} would reach ${end} positions; the model has ${config.contextLength}.`,
+        )
+      }
+    }
+    if (embedding) this.checkTokens(tokens, count)
+    else if (hidden?.length !== count * config.hiddenSize) {
+      throw new RangeError(
+        `Expected ${count} × ${config.hiddenSize} hidden values, got ${hidden?.length ?? 'none'}.`,
+      )
+    }
+    return count
+  }
+
+  private checkTokens(tokens: Int32Array | undefined, count: number): void {
+    if (tokens?.length !== count) {
+      throw new RangeError(`Expected ${count} token ids, got ${tokens?.length ?? 'none'}.`)
+    }
+    const { vocabSize } = this.options.config
+    const bad = tokens.find((token) => token < 0 || token >= vocabSize)
+    if (bad !== undefined) throw new RangeError(`Token ${bad} is outside the vocabulary of ${vocabSize}.`)
+  }
+}
+
+function checkOptions({ config, layers, weights, maxBatchTokens, embedding, head }: StageOptions): void {
+  const architecture = architectures.get(config.architecture)
+  if (!architecture) {
+    throw new StageConfigError(
+      `There is no graph for models of the family ${config.architecture}.`,
+      `Supported: ${[...architectures.keys()].join(', ')}.`,
+    )
+  }
+  if (layers.first < 0 || layers.end > config.layers || layers.first >= layers.end) {
+    throw new StageConfigError(
+      `Layers ${formatLayers(layers)} are not a part of the model's ${config.layers}.`,
+      'Give a non-empty half-open range inside the model.',
+    )
+  }
+  if (!Number.isInteger(maxBatchTokens) || maxBatchTokens < 1) {
+    throw new StageConfigError(
+      `A largest batch of ${maxBatchTokens} tokens is not possible.`,
+      'Give a whole number from 1 on.',
+    )
+  }
+  const present = new Set(weights.map(({ name }) => name))
+  const required = [
+    ...(embedding ? ['token_embd.weight'] : []),
+    ...(head ? ['output_norm.weight'] : []),
+    ...Array.from({ length: layerCount(layers) }, (_, index) => index + layers.first).flatMap((layer) =>
+      architecture.tensors.map((name) => `blk.${layer}.${name}`),
+    ),
+  ]
+  const missing = required.find((name) => !present.has(name))
+  if (missing ?? (head && !present.has('output.weight') && !present.has('token_embd.weight'))) {
+    throw new StageConfigError(
+      `The weight ${missing ?? 'output.weight'} is missing for layers ${formatLayers(layers)}.`,
+      'The model file is incomplete; convert or download it again.',
+    )
+  }
+}
