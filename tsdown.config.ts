@@ -7,6 +7,7 @@ const processes = {
   worker: 'apps/worker/src/main.ts',
   'worker-engine': 'apps/worker/src/engine-process/main.ts',
   gateway: 'apps/gateway/src/main.ts',
+  'tokenizer-thread': 'packages/engine/src/tokenizer/thread.ts',
 }
 const benches = Object.fromEntries(
   readdirSync('bench/src')
@@ -26,5 +27,6 @@ export default defineConfig({
   dts: false,
   sourcemap: true,
   clean: true,
-  noExternal: [/^@deos\//],
+  // Our own packages are bundled from source; everything else stays in node_modules.
+  deps: { alwaysBundle: [/^@deos\//], neverBundle: [/^(?!@deos\/)[a-z@]/] },
 })

@@ -13,6 +13,7 @@ export type RopeScaling =
       readonly type: 'yarn'
       readonly factor: number
       readonly originalContext: number
+      /** Multiplies cos and sin, YaRN's own `0.1 ln factor + 1` included. */
       readonly attentionFactor: number
       readonly betaFast: number
       readonly betaSlow: number

@@ -89,7 +89,8 @@ export class EnginePipe<Incoming, Outgoing> {
       this.pendingBytes = data.length - end
       this.onFrame(
         unpack(data.subarray(HEADER_BYTES, HEADER_BYTES + headLength)) as Incoming,
-        data.subarray(payloadStart, end),
+        // A plain view: Buffer's own slice() does not copy.
+        new Uint8Array(data.buffer, data.byteOffset + payloadStart, payloadLength),
       )
     }
   }

@@ -54,7 +54,7 @@ export async function loadStage(
   assignment: EngineAssignment,
   onProgress: (doneBytes: number, totalBytes: number) => void,
 ): Promise<LoadedStage> {
-  const source = await openModel(assignment.modelPath)
+  const source = await openModel(assignment.modelPath, { vocabulary: false })
   const { config } = source
   const embedding = assignment.layers.first === 0
   const head = assignment.layers.end === config.layers

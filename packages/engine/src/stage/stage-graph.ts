@@ -12,7 +12,7 @@ import type { WeightStore } from './weight-store.ts'
 const F16_BYTES = 2
 const F32_BYTES = 4
 const NODES_PER_LAYER = 40
-const NODES_PER_ENTRY = 6
+const NODES_PER_ENTRY = 10
 const NODES_AROUND = 32
 
 /** What all graphs of a stage share. */
@@ -58,7 +58,7 @@ export class StageGraph {
     const maxNodes =
       NODES_AROUND + layerCount(parts.layers) * (NODES_PER_LAYER + NODES_PER_ENTRY * plans.length)
     this.context = ggml.init({
-      mem_size: 2 * maxNodes * ggml.tensorOverhead() + ggml.graphOverheadCustom(maxNodes, false),
+      mem_size: maxNodes * ggml.tensorOverhead() + ggml.graphOverheadCustom(maxNodes, false),
       mem_buffer: null,
       no_alloc: true,
     })

@@ -92,7 +92,7 @@ test.each([[[1]], [[3, 4]], [[1, 2, 3, 4, 5, 6, 7]]])('cut at %j, logits are the
   const run = async (tokens: Int32Array, fresh: boolean) => {
     const entries = [{ sequence: 3, count: tokens.length, outputs: 'last' as const }]
     let hidden: Float32Array | undefined
-    let logits = new Float32Array()
+    let logits: Float32Array = new Float32Array()
     for (const stage of stages) {
       if (fresh) stage.kv.pages.allocate(3)
       const output = await stage.forward(hidden ? { entries, hidden } : { entries, tokens })
@@ -115,7 +115,7 @@ test('a prompt in chunks ends where it ends at once', async () => {
   const tokens = continued(1, 60)
   const { logits } = await prefill(stage, 0, tokens)
   stage.kv.pages.allocate(1)
-  let chunked = new Float32Array()
+  let chunked: Float32Array = new Float32Array()
   for (const [first, end] of [
     [0, 7],
     [7, 40],

@@ -1,0 +1,32 @@
+import { expect, test } from 'vitest'
+import { AssignmentError, parseAssignment } from './assignment.ts'
+
+const valid = {
+  ...{ worker: 'w0', ring: 'r', stage: 0, stages: 2, layers: { first: 0, end: 4 }, listen: '127.0.0.1:0' },
+  ...{
+    model: { id: 'm', path: '/m' },
+    weightType: 'native',
+    kvType: 'auto',
+    kvBytes: 1e6,
+    contextLength: 512,
+  },
+  ...{ maxBatchTokens: 128, threads: 1, device: null, cacheDir: '/c', speed: 1 },
+  ...{ microbatches: 2, maxSessions: 8, maxQueued: 8 },
+}
+
+test('a complete assignment is taken as it is', () => {
+  expect(parseAssignment(JSON.stringify(valid))).toEqual(valid)
+})
+
+test.each<[string, string | undefined, RegExp]>([
+  ['nothing', undefined, /without an assignment/],
+  ['no JSON', '{', /not JSON/],
+  ['a stage outside the ring', JSON.stringify({ ...valid, stage: 2 }), /stage: stage must be below stages/],
+  ['no layers', JSON.stringify({ ...valid, layers: { first: 4, end: 4 } }), /layers: must not be empty/],
+  ['an unknown type', JSON.stringify({ ...valid, weightType: 'Q9' }), /weightType/],
+  ['an unknown field', JSON.stringify({ ...valid, color: 'red' }), /color/],
+  ['a speed of zero', JSON.stringify({ ...valid, speed: 0 }), /speed/],
+])('%s is refused by name', (_, text, message) => {
+  expect(() => parseAssignment(text)).toThrow(AssignmentError)
+  expect(() => parseAssignment(text)).toThrow(message)
+})

@@ -1,0 +1,64 @@
+import { DomainError } from '@deos/domain'
+import { type TensorType, tensorTypes } from '@deos/engine'
+import { z } from 'zod'
+
+const count = z.number().int().min(1)
+const typeNames = Object.keys(tensorTypes) as [TensorType, ...TensorType[]]
+
+/** What one worker is told to be: its place in a ring, its layers and its limits. */
+const schema = z
+  .strictObject({
+    worker: z.string().min(1).max(128),
+    ring: z.string().min(1).max(128),
+    stage: z.number().int().min(0),
+    stages: count,
+    layers: z.strictObject({ first: z.number().int().min(0), end: count }),
+    /** Where to accept links; port 0 lets the system choose. */
+    listen: z.string().regex(/^.+:\d+$/, 'must be host:port'),
+    model: z.strictObject({ id: z.string().min(1), path: z.string().min(1) }),
+    weightType: z.enum(['native', ...typeNames]),
+    kvType: z.enum(['auto', 'F16', 'F32']),
+    kvBytes: count,
+    contextLength: count,
+    maxBatchTokens: count,
+    threads: count.max(512),
+    device: z.string().nullable(),
+    cacheDir: z.string().min(1),
+    /** Share of the machine's speed to use, for demonstrations. */
+    speed: z.number().gt(0).max(1),
+    /** Steps in flight at once; only stage 0 needs it. */
+    microbatches: count,
+    maxSessions: count,
+    maxQueued: z.number().int().min(0),
+  })
+  .refine(({ stage, stages }) => stage < stages, { message: 'stage must be below stages', path: ['stage'] })
+  .refine(({ layers }) => layers.first < layers.end, { message: 'must not be empty', path: ['layers'] })
+
+export type Assignment = z.infer<typeof schema>
+
+export class AssignmentError extends DomainError {
+  readonly code = 'ASSIGNMENT'
+  readonly retriable = false
+}
+
+/** @throws AssignmentError naming each field that is wrong */
+export function parseAssignment(text: string | undefined): Assignment {
+  if (!text) {
+    throw new AssignmentError(
+      'The worker was started without an assignment.',
+      'Start workers with "deos up", or set DEOS_ASSIGNMENT to the JSON that docs/operations.md describes.',
+    )
+  }
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    throw new AssignmentError('DEOS_ASSIGNMENT is not JSON.', 'See docs/operations.md.', { cause })
+  }
+  const parsed = schema.safeParse(value)
+  if (parsed.success) return parsed.data
+  const problems = parsed.error.issues.map(
+    ({ path, message }) => `${path.join('.') || 'assignment'}: ${message}`,
+  )
+  throw new AssignmentError(`DEOS_ASSIGNMENT is wrong: ${problems.join('; ')}.`, 'See docs/operations.md.')
+}

@@ -1,0 +1,113 @@
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { modelId, ringId, workerId } from '@deos/domain'
+import { openModel } from '@deos/engine/weights'
+import { defaultLeaderOptions, type RingLeaderOptions } from '@deos/protocol'
+import { type Logger, type Service, systemRandom, unixSeconds } from '@deos/service'
+import { defaultHostTiming, linkIdentity, RingHost, systemTimers, TcpTransport } from '@deos/transport'
+import type { Assignment } from './assignment.ts'
+import { EngineSupervisor } from './engine-supervisor.ts'
+import { ParentChannel } from './parent-channel.ts'
+
+/** A prompt chunk should not hold up decoding for long on slow processors. */
+const PREFILL_CHUNK_TOKENS = 128
+
+/** One place in one ring: the process that talks to the network and keeps an engine process alive. */
+export class Worker implements Service {
+  private readonly engine: EngineSupervisor
+  private readonly parent: ParentChannel
+  private host: RingHost | null = null
+
+  constructor(
+    private readonly assignment: Assignment,
+    private readonly secret: Uint8Array,
+    private readonly logger: Logger,
+    private readonly onImpossible: (message: string) => void,
+  ) {
+    this.parent = new ParentChannel(
+      process.stdout,
+      process.stdin,
+      (address) => this.host?.connectNext(address),
+      (line) => logger.warn({ line: line.slice(0, 200) }, 'Unreadable line on standard input.'),
+    )
+    this.engine = this.superviseEngine()
+  }
+
+  async start(): Promise<void> {
+    const { assignment } = this
+    const { config } = await openModel(assignment.model.path, { vocabulary: false })
+    const identity = {
+      worker: workerId(assignment.worker),
+      model: modelId(assignment.model.id),
+      stage: assignment.stage,
+      stages: assignment.stages,
+      layers: assignment.layers,
+      hiddenSize: config.hiddenSize,
+    }
+    const ring = ringId(assignment.ring)
+    this.host = new RingHost(
+      {
+        identity,
+        leader: assignment.stage === 0 ? this.leaderOptions(config.vocabSize) : null,
+        listen: assignment.listen,
+        previousPeer: null,
+        ...defaultHostTiming,
+      },
+      {
+        transport: new TcpTransport({
+          identity: linkIdentity('worker', assignment.worker, ring),
+          secret: this.secret,
+          onRefused: (from, error) => this.logger.warn({ from }, error.message),
+        }),
+        timers: systemTimers,
+        random: systemRandom,
+        onNote: (level, text) => this.logger[level](text),
+      },
+    )
+    this.parent.send({ event: 'listening', address: await this.host.start() })
+    this.engine.start()
+  }
+
+  async drain(signal: AbortSignal): Promise<void> {
+    const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
+    await Promise.race([this.host?.drain(), aborted])
+  }
+
+  async stop(): Promise<void> {
+    await this.host?.stop()
+    await this.engine.stop()
+  }
+
+  private leaderOptions(vocabSize: number): RingLeaderOptions {
+    const { stages, microbatches, maxBatchTokens, maxSessions, maxQueued } = this.assignment
+    return {
+      ...defaultLeaderOptions,
+      ...{ stages, microbatches, maxBatchTokens, maxSessions, maxQueued, vocabSize },
+      prefillChunkTokens: Math.min(PREFILL_CHUNK_TOKENS, maxBatchTokens),
+      firstEpoch: unixSeconds(),
+    }
+  }
+
+  private superviseEngine(): EngineSupervisor {
+    const { model, listen: _, ...assignment } = this.assignment
+    return new EngineSupervisor({
+      entry: join(dirname(fileURLToPath(import.meta.url)), 'worker-engine.mjs'),
+      assignment: { ...assignment, modelPath: model.path },
+      onProgress: (doneBytes, totalBytes) => this.parent.send({ event: 'loading', doneBytes, totalBytes }),
+      onReady: (engine) => {
+        this.logger.info({ ...engine.report, enginePid: engine.pid }, 'The engine is loaded.')
+        this.host?.attachEngine(engine)
+        this.parent.send({ event: 'ready', device: engine.report.device, enginePid: engine.pid })
+      },
+      onLost: (reason) => {
+        this.logger.error({ reason }, 'The engine is lost; it is started again.')
+        this.host?.detachEngine(reason)
+        this.parent.send({ event: 'engine-lost', reason })
+      },
+      onImpossible: (message) => {
+        this.parent.send({ event: 'failed', message })
+        this.onImpossible(message)
+      },
+    })
+  }
+}

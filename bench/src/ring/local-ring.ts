@@ -1,0 +1,172 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { createInterface } from 'node:readline'
+import { type LayerRange, ringId, type SamplingParams, splitLayers } from '@deos/domain'
+import { defaultClientOptions } from '@deos/protocol'
+import { defaultHostTiming, linkIdentity, RingConnection, systemTimers, TcpTransport } from '@deos/transport'
+
+export interface LocalRingOptions {
+  /** `dist/worker.mjs`. */
+  readonly workerEntry: string
+  readonly modelPath: string
+  readonly layers: number
+  readonly workers: number
+  readonly threadsPerWorker: number
+  readonly microbatches: number
+  readonly sessions: number
+  readonly tokensPerSession: number
+  readonly kvBytesPerWorker: number
+  readonly cacheDir: string
+}
+
+export interface GenerationTimes {
+  /** Milliseconds from the request to each token's arrival. */
+  readonly arrivalsMs: readonly number[]
+  readonly tokens: readonly number[]
+}
+
+interface WorkerProcess {
+  readonly child: ChildProcess
+  readonly address: string
+  readonly ready: Promise<number>
+}
+
+/** A ring of worker processes on loopback, and a connection to it like a gateway's. */
+export class LocalRing {
+  readonly layers: readonly LayerRange[]
+  private readonly workers: WorkerProcess[] = []
+  private connection: RingConnection | null = null
+  private transport: TcpTransport | null = null
+  private nextRequest = 1
+  /** Process ids of each worker and its engine. */
+  processIds: readonly (readonly [worker: number, engine: number])[] = []
+
+  private constructor(private readonly options: LocalRingOptions) {
+    this.layers = splitLayers(options.layers, new Array<number>(options.workers).fill(1))
+  }
+
+  static async start(options: LocalRingOptions): Promise<LocalRing> {
+    const ring = new LocalRing(options)
+    try {
+      await ring.launch()
+      return ring
+    } catch (error) {
+      await ring.stop()
+      throw error
+    }
+  }
+
+  /** One greedy generation of exactly `maxTokens` tokens. */
+  generate(tokens: Int32Array, maxTokens: number, sampling: SamplingParams): Promise<GenerationTimes> {
+    const id = `bench-${this.nextRequest++}`
+    const started = performance.now()
+    const arrivalsMs: number[] = []
+    const produced: number[] = []
+    return new Promise((resolve, reject) => {
+      this.connection!.generate(
+        { id, tokens, maxTokens, stopTokens: [], sampling, deadlineMs: 0 },
+        {
+          onToken: (_, sampled, finish) => {
+            arrivalsMs.push(performance.now() - started)
+            produced.push(sampled.token)
+            if (finish !== null) resolve({ arrivalsMs, tokens: produced })
+          },
+          onRejected: (code, message) => reject(new Error(`${code}: ${message}`)),
+          onFailed: (code, message) => reject(new Error(`${code}: ${message}`)),
+        },
+      )
+    })
+  }
+
+  async stop(): Promise<void> {
+    this.connection?.stop()
+    await this.transport?.stop()
+    await Promise.all(
+      this.workers.map(
+        ({ child }) =>
+          new Promise<void>((resolve) => {
+            if (child.exitCode !== null || child.signalCode !== null) resolve()
+            child.once('exit', () => resolve())
+            child.kill('SIGKILL')
+          }),
+      ),
+    )
+  }
+
+  private async launch(): Promise<void> {
+    const secret = randomBytes(32)
+    for (const stage of this.layers.keys()) this.workers.push(await this.spawnWorker(stage, secret))
+    for (const [stage, { child }] of this.workers.entries()) {
+      const next = this.workers[(stage + 1) % this.workers.length]!
+      if (this.workers.length > 1) child.stdin!.write(`${JSON.stringify({ downstream: next.address })}\n`)
+    }
+    const engines = await Promise.all(this.workers.map(({ ready }) => ready))
+    this.processIds = this.workers.map(({ child }, index) => [child.pid!, engines[index]!])
+    await this.connect(secret)
+  }
+
+  private connect(secret: Uint8Array): Promise<void> {
+    this.transport = new TcpTransport({ identity: linkIdentity('gateway', 'bench', ringId('bench')), secret })
+    const last = this.workers.at(-1)!
+    return new Promise((resolve) => {
+      this.connection = new RingConnection(
+        {
+          ...defaultClientOptions,
+          ...defaultHostTiming,
+          leader: this.workers[0]!.address,
+          tail: this.workers.length > 1 ? last.address : null,
+        },
+        {
+          transport: this.transport!,
+          timers: systemTimers,
+          random: { next: Math.random },
+          onNote: () => undefined,
+          onStatus: (ready) => {
+            if (ready) resolve()
+          },
+        },
+      )
+      this.connection.start()
+    })
+  }
+
+  private async spawnWorker(stage: number, secret: Uint8Array): Promise<WorkerProcess> {
+    const { options } = this
+    const assignment = {
+      ...{ worker: `w${stage}`, ring: 'bench', stage, stages: options.workers, layers: this.layers[stage] },
+      ...{ listen: '127.0.0.1:0', model: { id: 'bench', path: options.modelPath } },
+      ...{ weightType: 'native', kvType: 'F16', kvBytes: options.kvBytesPerWorker },
+      ...{ contextLength: options.tokensPerSession, maxBatchTokens: 512, threads: options.threadsPerWorker },
+      ...{ device: null, cacheDir: options.cacheDir, speed: 1, microbatches: options.microbatches },
+      ...{ maxSessions: options.sessions, maxQueued: options.sessions },
+    }
+    const child = spawn(process.execPath, ['--max-semi-space-size=2', options.workerEntry], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: {
+        ...process.env,
+        DEOS_ASSIGNMENT: JSON.stringify(assignment),
+        DEOS_RING_SECRET: Buffer.from(secret).toString('hex'),
+      },
+    })
+    let log = ''
+    child.stderr.on('data', (chunk: Buffer) => {
+      log = (log + chunk.toString()).slice(-4000)
+    })
+    const failed = new Promise<never>((_, reject) => {
+      child.once('exit', () => reject(new Error(`Worker ${stage} ended: ${log}`)))
+    })
+    failed.catch(() => undefined)
+    const lines = createInterface({ input: child.stdout })
+    const event = <T>(name: string, pick: (line: Record<string, unknown>) => T) =>
+      new Promise<T>((resolve) => {
+        lines.on('line', (text) => {
+          const line = JSON.parse(text) as Record<string, unknown>
+          if (line.event === name) resolve(pick(line))
+        })
+      })
+    const ready = Promise.race([event('ready', (line) => Number(line.enginePid)), failed])
+    ready.catch(() => undefined)
+    const address = await Promise.race([event('listening', (line) => String(line.address)), failed])
+    return { child, address, ready }
+  }
+}

@@ -1,0 +1,154 @@
+import type { ModelConfig } from '@deos/domain'
+import { quantizeRows } from '../ggml/quantize.ts'
+import { type TensorType, tensorBytes } from '../ggml/tensor-type.ts'
+import { UnsupportedModelError } from './errors.ts'
+import { configMetadata } from './gguf-config.ts'
+import { readGgufHeader } from './gguf-reader.ts'
+import { type GgufValue, uint32 } from './gguf-values.ts'
+import { type PlannedTensor, writeGguf } from './gguf-writer.ts'
+import type { ModelSource } from './model-source.ts'
+import { ropeFactors } from './rope-factors.ts'
+import { tensorData } from './tensor-data.ts'
+import { tokenizerMetadata } from './tokenizer-metadata.ts'
+import {
+  isWeightType,
+  type TypeFallback,
+  targetType,
+  typeFallback,
+  type WeightType,
+  weightTypes,
+} from './type-policy.ts'
+
+/** llama.cpp's numbers for `general.file_type`. */
+const fileTypes: Partial<Record<TensorType, number>> = {
+  F32: 0,
+  F16: 1,
+  Q4_0: 2,
+  Q4_1: 3,
+  Q8_0: 7,
+  Q5_0: 8,
+  Q5_1: 9,
+  Q2_K: 10,
+  Q3_K: 11,
+  Q4_K: 14,
+  Q5_K: 16,
+  Q6_K: 18,
+  BF16: 32,
+}
+const quantizationVersion = 2
+
+/** How far a conversion has come, in bytes of the result. */
+export interface ConversionProgress {
+  readonly tensor: string
+  readonly doneBytes: number
+  readonly totalBytes: number
+}
+
+export interface ConvertModelOptions {
+  readonly source: ModelSource
+  /** `native` keeps the matrices as they are. */
+  readonly type: WeightType | 'native'
+  /** Path of the GGUF file to write. */
+  readonly output: string
+  readonly overwrite?: boolean
+  readonly onProgress?: (progress: ConversionProgress) => void
+  readonly signal?: AbortSignal
+}
+
+export interface ConversionReport {
+  readonly output: string
+  readonly sizeBytes: number
+  readonly tensors: number
+  /** Matrices whose rows do not fit the type asked for. */
+  readonly fallbacks: readonly TypeFallback[]
+  /** What the file cannot express exactly, for people. */
+  readonly notes: readonly string[]
+}
+
+/**
+ * Writes any model as one GGUF file that llama.cpp loads too: canonical names, rotary pairs interleaved where its
+ * graph wants that, Llama 3's frequency factors as a tensor, and the tokenizer. Weights pass through in chunks
+ * of rows.
+ *
+ * @throws ModelWriteError if the output exists and `overwrite` is not set, or the disk refuses
+ * @throws ModelFileError, UnsupportedModelError for sources that cannot be converted
+ * @throws the signal's reason when aborted; nothing is left behind
+ */
+export async function convertModel(options: ConvertModelOptions): Promise<ConversionReport> {
+  const { source, type, output, overwrite = false, onProgress, signal } = options
+  if (type !== 'native' && !isWeightType(type)) {
+    throw new UnsupportedModelError(
+      output,
+      `cannot be written as ${String(type)}`,
+      `Choose ${weightTypes.join(', ')}.`,
+    )
+  }
+  const { entries, notes } = await sourceMetadata(source)
+  const tensors = planTensors(source, type, signal)
+  const totalBytes = tensors.reduce((sum, tensor) => sum + tensorBytes(tensor.type, tensor.shape), 0)
+  let doneBytes = 0
+  const sizeBytes = await writeGguf({
+    path: output,
+    overwrite,
+    metadata: [...entries, ...typeMetadata(source, type)],
+    tensors,
+    signal,
+    onBytes: (written, tensor) => {
+      doneBytes += written
+      onProgress?.({ tensor: tensor.name, doneBytes, totalBytes })
+    },
+  })
+  const fallbacks = [...source.tensors.values()]
+    .map((tensor) => typeFallback(tensor, type))
+    .filter((each) => each !== null)
+  return { output, sizeBytes, tensors: tensors.length, fallbacks, notes }
+}
+
+/** Written anew for every file. */
+const typeKeys = ['general.file_type', 'general.quantization_version']
+
+async function sourceMetadata(
+  source: ModelSource,
+): Promise<{ entries: [string, GgufValue][]; notes: readonly string[] }> {
+  if (source.format === 'gguf') {
+    const { metadata } = await readGgufHeader(source.path)
+    return { entries: [...metadata].filter(([key]) => !typeKeys.includes(key)), notes: [] }
+  }
+  const tokenizer = await tokenizerMetadata(source.path, source.config)
+  return { entries: [...configMetadata(source.config), ...tokenizer.entries], notes: tokenizer.notes }
+}
+
+function typeMetadata(source: ModelSource, type: WeightType | 'native'): [string, GgufValue][] {
+  const used = type === 'native' ? source.tensors.get('token_embd.weight')?.type : type
+  const fileType = used && fileTypes[used]
+  return [
+    ...(fileType === undefined ? [] : [['general.file_type', uint32(fileType)] as [string, GgufValue]]),
+    ['general.quantization_version', uint32(quantizationVersion)],
+  ]
+}
+
+function planTensors(
+  source: ModelSource,
+  type: WeightType | 'native',
+  signal?: AbortSignal,
+): PlannedTensor[] {
+  const planned: PlannedTensor[] = [...source.tensors.values()].map((tensor) => {
+    const target = targetType(tensor, type)
+    return {
+      name: tensor.name,
+      type: target,
+      shape: tensor.shape,
+      data: () => tensorData(tensor, target, signal),
+    }
+  })
+  const factors = source.tensors.has('rope_freqs.weight') ? null : ropeFactorTensor(source.config)
+  return factors ? [factors, ...planned] : planned
+}
+
+/** Llama 3's scaling as the tensor that GGUF keeps it in; `null` for models without. */
+export function ropeFactorTensor(config: ModelConfig): PlannedTensor | null {
+  const factors = ropeFactors(config)
+  if (!factors) return null
+  const data = quantizeRows('F32', factors, factors.length)
+  return { name: 'rope_freqs.weight', type: 'F32', shape: [factors.length], data: () => [data] }
+}
