@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { type LayerRange, ringId, type SamplingParams, splitLayers } from '@deos/domain'
-import { defaultClientOptions } from '@deos/protocol'
+import { defaultClientOptions, defaultWireLimits } from '@deos/protocol'
 import { defaultHostTiming, linkIdentity, RingConnection, systemTimers, TcpTransport } from '@deos/transport'
 
 export interface LocalRingOptions {
@@ -113,6 +113,7 @@ export class LocalRing {
         {
           ...defaultClientOptions,
           ...defaultHostTiming,
+          wire: defaultWireLimits,
           leader: this.workers[0]!.address,
           tail: this.workers.length > 1 ? last.address : null,
         },

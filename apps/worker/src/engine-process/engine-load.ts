@@ -79,6 +79,8 @@ export async function loadStage(
   })
   const backend = Backend.open({
     threads: Math.min(assignment.threads, availableParallelism()),
+    // Nothing else runs in this process.
+    inline: true,
     ...(assignment.device === null ? {} : { deviceName: assignment.device }),
   })
   const stage = await Stage.load(backend, {

@@ -104,7 +104,7 @@ export class StageExecutor implements StageEngine {
     })
     if (speed < 1) await sleep((performance.now() - started) * (1 / speed - 1))
     return {
-      hidden: new Uint8Array(output.hidden.buffer),
+      hidden: new Uint8Array(output.hidden.slice().buffer),
       sampled: head ? this.sample(step, output) : [],
     }
   }

@@ -61,7 +61,13 @@ const continued = (index: number, length: number) => {
 
 function prefill(stage: Stage, sequence: number, tokens: Int32Array): Promise<StageOutput> {
   stage.kv.pages.allocate(sequence)
-  return stage.forward({ entries: [{ sequence, count: tokens.length, outputs: 'last' }], tokens })
+  return keep(stage.forward({ entries: [{ sequence, count: tokens.length, outputs: 'last' }], tokens }))
+}
+
+/** A copy that the stage's next batch does not overwrite. */
+async function keep(output: Promise<StageOutput>): Promise<StageOutput> {
+  const { hidden, logits } = await output
+  return { hidden: hidden.slice(), logits: logits.slice() }
 }
 
 test('logits and greedy tokens match the independent float32 reference', async () => {

@@ -35,12 +35,15 @@ export interface StageBatch {
   readonly hidden?: Float32Array
 }
 
+/** Views of memory that the next `forward` of the stage writes again: copy what is to be kept. */
 export interface StageOutput {
   /** `[tokens, hiddenSize]`; empty for a stage with the head. */
   readonly hidden: Float32Array
   /** `[outputs, vocabSize]` in order of entries and rows; empty for a stage without the head. */
   readonly logits: Float32Array
 }
+
+const nothing = new Float32Array(0)
 
 /** Graphs of recent batch shapes are kept up to these limits. */
 const MAX_GRAPHS = 8
@@ -55,6 +58,7 @@ export class Stage {
   private readonly parts: StageParts
   private readonly graphs = new Map<string, StageGraph>()
   private mask = new Uint16Array(0)
+  private output = new Float32Array(0)
   private busy = false
 
   private constructor(
@@ -143,10 +147,11 @@ export class Stage {
 
   private readOutput(graph: StageGraph, tokenCount: number, outputs: number): StageOutput {
     const { config, head } = this.options
-    const hidden = new Float32Array(head ? 0 : tokenCount * config.hiddenSize)
-    const logits = new Float32Array(head ? outputs * config.vocabSize : 0)
-    if (graph.tensors.output) graph.read(graph.tensors.output, head ? logits : hidden)
-    return { hidden, logits }
+    const length = head ? outputs * config.vocabSize : tokenCount * config.hiddenSize
+    if (this.output.length < length) this.output = new Float32Array(length)
+    const values = this.output.subarray(0, length)
+    if (graph.tensors.output) graph.read(graph.tensors.output, values)
+    return head ? { hidden: nothing, logits: values } : { hidden: values, logits: nothing }
   }
 
   /** All or nothing: a batch that does not fit leaves every sequence as it was. */
