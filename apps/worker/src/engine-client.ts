@@ -2,13 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import type { Duplex } from 'node:stream'
 import { DomainError } from '@deos/domain'
 import type { EngineSession, EngineStep, EngineStepResult, RingCapacity, StageEngine } from '@deos/protocol'
-import {
-  EnginePipe,
-  type EngineReply,
-  type EngineReport,
-  type EngineRequest,
-} from './engine-process/engine-frames.ts'
+import { encodeFrame, FrameReader } from './engine-process/engine-frames.ts'
 import type { EngineAssignment } from './engine-process/engine-load.ts'
+import type { EngineReply, EngineReport, EngineRequest } from './engine-process/engine-messages.ts'
 
 export class EngineLoadError extends DomainError {
   readonly code = 'ENGINE_LOAD'
@@ -40,15 +36,13 @@ interface Waiter {
 
 /** The engine process as the worker sees it. */
 export class EngineClient implements StageEngine {
-  /** Time the engine took for the last step, queueing included. */
-  lastComputeMs = 0
   private readonly waiters = new Map<number, Waiter>()
   private nextId = 1
   private exited: string | null = null
 
   private constructor(
     private readonly child: ChildProcess,
-    private readonly pipe: EnginePipe<EngineReply, EngineRequest>,
+    private readonly stream: Duplex,
     readonly report: EngineReport,
   ) {}
 
@@ -65,16 +59,21 @@ export class EngineClient implements StageEngine {
       })
       const stream = child.stdio[3] as Duplex
       stream.on('error', () => undefined) // the exit tells more
-      const pipe = new EnginePipe<EngineReply, EngineRequest>(stream, (reply, payload) => {
+      const reader = new FrameReader<EngineReply>()
+      const receive = (reply: EngineReply, payload: Uint8Array) => {
         if (client) client.receive(reply, payload)
         else if (reply.type === 'progress') options.onProgress?.(reply.doneBytes, reply.totalBytes)
         else if (reply.type === 'loaded') {
-          client = new EngineClient(child, pipe, reply.report)
+          client = new EngineClient(child, stream, reply.report)
           resolve(client)
         } else if (reply.type === 'load-failed') {
           reject(new EngineLoadError(reply.message, ''))
           child.kill('SIGKILL')
         }
+      }
+      stream.on('data', (chunk: Buffer) => {
+        reader.push(chunk)
+        for (let frame = reader.next(); frame; frame = reader.next()) receive(frame.message, frame.payload)
       })
       child.on('error', (error) => reject(new EngineLoadError(error.message, 'Check the installation.')))
       child.on('exit', (code, signal) => {
@@ -83,7 +82,7 @@ export class EngineClient implements StageEngine {
         reject(new EngineLostError(reason, 'It is started again.'))
         options.onExit(reason)
       })
-      pipe.send({ type: 'load', assignment: options.assignment })
+      stream.write(encodeFrame({ type: 'load', assignment: options.assignment }, empty))
     })
   }
 
@@ -105,7 +104,7 @@ export class EngineClient implements StageEngine {
 
   async step({ entries, tokens, hidden }: EngineStep): Promise<EngineStepResult> {
     const id = this.nextId++
-    const payload = tokens ? asBytes(tokens) : (hidden ?? new Uint8Array())
+    const payload = tokens ? asBytes(tokens) : (hidden ?? empty)
     return (await this.ask({ type: 'step', id, entries, embeds: tokens !== null }, id, payload)).result
   }
 
@@ -128,7 +127,7 @@ export class EngineClient implements StageEngine {
   }
 
   private send(request: EngineRequest, payload?: Uint8Array): void {
-    if (this.exited === null) this.pipe.send(request, payload)
+    if (this.exited === null) this.stream.write(encodeFrame(request, payload ?? empty))
   }
 
   private ask(request: EngineRequest, id: number, payload?: Uint8Array) {
@@ -138,7 +137,7 @@ export class EngineClient implements StageEngine {
         return
       }
       this.waiters.set(id, { resolve, reject })
-      this.pipe.send(request, payload)
+      this.send(request, payload)
     })
   }
 
@@ -148,10 +147,7 @@ export class EngineClient implements StageEngine {
     this.waiters.delete(reply.id)
     if (reply.type === 'failed') waiter?.reject(new Error(reply.message))
     else if (reply.type === 'done') waiter?.resolve({ result: nothing, value: reply.value })
-    else {
-      this.lastComputeMs = reply.computeMs
-      waiter?.resolve({ result: { hidden: payload, sampled: reply.sampled }, value: 0 })
-    }
+    else waiter?.resolve({ result: { hidden: payload, sampled: reply.sampled }, value: 0 })
   }
 
   private lose(reason: string): void {
@@ -163,7 +159,8 @@ export class EngineClient implements StageEngine {
 }
 
 const STDERR_KEPT = 2000
-const nothing: EngineStepResult = { hidden: new Uint8Array(), sampled: [] }
+const empty = new Uint8Array()
+const nothing: EngineStepResult = { hidden: empty, sampled: [] }
 
 const asBytes = (values: Int32Array): Uint8Array =>
   new Uint8Array(values.buffer, values.byteOffset, values.byteLength)

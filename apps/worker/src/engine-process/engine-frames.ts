@@ -1,102 +1,85 @@
-import type { Duplex } from 'node:stream'
-import type { SampledToken } from '@deos/domain'
-import type { EngineSession, RingCapacity, StepEntry } from '@deos/protocol'
-import { pack, unpack } from 'msgpackr'
-import type { EngineAssignment } from './engine-load.ts'
-
-/** Worker → engine process. The payload of `step` is token ids or hidden states. */
-export type EngineRequest =
-  | { readonly type: 'load'; readonly assignment: EngineAssignment }
-  | { readonly type: 'open'; readonly session: Omit<EngineSession, 'tokens'> }
-  | { readonly type: 'close'; readonly key: number }
-  | {
-      readonly type: 'step'
-      readonly id: number
-      readonly entries: readonly StepEntry[]
-      readonly embeds: boolean
-    }
-  | { readonly type: 'reset' | 'free-pages'; readonly id: number }
-
-/** What a loaded engine is. */
-export interface EngineReport {
-  readonly capacity: RingCapacity
-  readonly device: string
-  readonly hiddenSize: number
-  readonly vocabSize: number
-}
-
-/** Engine process → worker. The payload of `stepped` is hidden states. */
-export type EngineReply =
-  | { readonly type: 'progress'; readonly doneBytes: number; readonly totalBytes: number }
-  | { readonly type: 'loaded'; readonly report: EngineReport }
-  | { readonly type: 'load-failed'; readonly message: string }
-  | {
-      readonly type: 'stepped'
-      readonly id: number
-      readonly sampled: readonly SampledToken[]
-      readonly computeMs: number
-    }
-  | { readonly type: 'done'; readonly id: number; readonly value: number }
-  | { readonly type: 'failed'; readonly id: number; readonly message: string }
+import { decodeHead, type EngineMessage, encodeHead } from './engine-messages.ts'
 
 const HEADER_BYTES = 8
 const ALIGNMENT = 8
 
-/**
- * Frames on the pipe between a worker and its engine process: two lengths, a msgpack head padded so that the payload
- * is aligned, the payload as it is. Both ends are ours and of one build, so the head needs no version.
- */
-export class EnginePipe<Incoming, Outgoing> {
-  private pending: Buffer[] = []
-  private pendingBytes = 0
-  private needed = HEADER_BYTES
+const align = (length: number): number => Math.ceil(length / ALIGNMENT) * ALIGNMENT
 
-  constructor(
-    private readonly stream: Duplex,
-    private readonly onFrame: (head: Incoming, payload: Uint8Array) => void,
-  ) {
-    stream.on('data', (chunk: Buffer) => this.push(chunk))
+/** Two lengths, the head padded so that the payload is aligned, the payload as it is; one buffer, one write. */
+export function encodeFrame(message: EngineMessage, payload: Uint8Array): Buffer {
+  const head = encodeHead(message)
+  const payloadStart = align(HEADER_BYTES + head.length)
+  const frame = Buffer.allocUnsafe(payloadStart + payload.byteLength)
+  frame.writeUInt32LE(head.length, 0)
+  frame.writeUInt32LE(payload.byteLength, 4)
+  frame.set(head, HEADER_BYTES)
+  frame.set(payload, payloadStart)
+  return frame
+}
+
+/** Takes frames out of a byte stream that comes in pieces of any size. */
+export class FrameReader<M extends EngineMessage> {
+  private buffer: Buffer = Buffer.alloc(64 * 1024)
+  private start = 0
+  private end = 0
+
+  /** Room to read into; hand the number of bytes read to {@link FrameReader.advance}. */
+  space(): Buffer {
+    if (this.end === this.buffer.length) this.makeRoom()
+    return this.buffer.subarray(this.end)
   }
 
-  send(head: Outgoing, payload: Uint8Array = new Uint8Array()): void {
-    const packed = pack(head)
-    const padded = Math.ceil((HEADER_BYTES + packed.length) / ALIGNMENT) * ALIGNMENT
-    const start = Buffer.alloc(padded)
-    start.writeUInt32LE(packed.length, 0)
-    start.writeUInt32LE(payload.byteLength, 4)
-    start.set(packed, HEADER_BYTES)
-    this.stream.cork()
-    this.stream.write(start)
-    if (payload.byteLength > 0) this.stream.write(payload)
-    this.stream.uncork()
+  advance(count: number): void {
+    this.end += count
   }
 
-  private push(chunk: Buffer): void {
-    this.pending.push(chunk)
-    this.pendingBytes += chunk.length
-    while (this.pendingBytes >= this.needed) {
-      const data = this.joined()
-      const headLength = data.readUInt32LE(0)
-      const payloadLength = data.readUInt32LE(4)
-      const payloadStart = Math.ceil((HEADER_BYTES + headLength) / ALIGNMENT) * ALIGNMENT
-      const end = payloadStart + payloadLength
-      if (data.length < end) {
-        this.needed = end
-        return
-      }
-      this.needed = HEADER_BYTES
-      this.pending = data.length > end ? [data.subarray(end)] : []
-      this.pendingBytes = data.length - end
-      this.onFrame(
-        unpack(data.subarray(HEADER_BYTES, HEADER_BYTES + headLength)) as Incoming,
-        // A plain view: Buffer's own slice() does not copy.
-        new Uint8Array(data.buffer, data.byteOffset + payloadStart, payloadLength),
-      )
+  push(chunk: Uint8Array): void {
+    for (let offset = 0; offset < chunk.length; ) {
+      const space = this.space()
+      const part = chunk.subarray(offset, offset + space.length)
+      space.set(part)
+      this.advance(part.length)
+      offset += part.length
     }
   }
 
-  private joined(): Buffer {
-    if (this.pending.length > 1) this.pending = [Buffer.concat(this.pending, this.pendingBytes)]
-    return this.pending[0]!
+  /** The next whole frame, its payload a copy of its own; null until more bytes came. */
+  next(): { readonly message: M; readonly payload: Uint8Array } | null {
+    if (this.end - this.start < HEADER_BYTES) return null
+    const headLength = this.buffer.readUInt32LE(this.start)
+    const payloadLength = this.buffer.readUInt32LE(this.start + 4)
+    const payloadStart = this.start + align(HEADER_BYTES + headLength)
+    const frameEnd = payloadStart + payloadLength
+    if (this.end < frameEnd) {
+      this.ensure(frameEnd - this.start)
+      return null
+    }
+    const headStart = this.start + HEADER_BYTES
+    const message = decodeHead(this.buffer.subarray(headStart, headStart + headLength)) as M
+    const payload = new Uint8Array(payloadLength)
+    payload.set(this.buffer.subarray(payloadStart, frameEnd))
+    this.start = frameEnd
+    if (this.start === this.end) {
+      this.start = 0
+      this.end = 0
+    }
+    return { message, payload }
+  }
+
+  private makeRoom(): void {
+    if (this.start > 0) this.compact(this.buffer)
+    else this.compact(Buffer.alloc(this.buffer.length * 2))
+  }
+
+  private ensure(frameBytes: number): void {
+    if (this.start + frameBytes <= this.buffer.length) return
+    this.compact(frameBytes <= this.buffer.length ? this.buffer : Buffer.alloc(frameBytes))
+  }
+
+  private compact(target: Buffer): void {
+    this.buffer.copy(target, 0, this.start, this.end)
+    this.end -= this.start
+    this.start = 0
+    this.buffer = target
   }
 }

@@ -1,55 +1,54 @@
-import { Socket } from 'node:net'
-import { performance } from 'node:perf_hooks'
+import { readSync, writeSync } from 'node:fs'
 import { describeError } from '@deos/domain'
-import { EnginePipe, type EngineReply, type EngineRequest } from './engine-frames.ts'
+import { encodeFrame, FrameReader } from './engine-frames.ts'
 import { type EngineAssignment, loadStage } from './engine-load.ts'
+import type { EngineReply, EngineRequest } from './engine-messages.ts'
 import { StageExecutor } from './stage-executor.ts'
 
 /**
  * The process that computes. It talks only to the worker that started it, over file descriptor 3, and may die of
- * a native abort at any time: the worker starts another.
+ * a native abort at any time: the worker starts another. It has nothing to do but the next request, so it reads and
+ * writes synchronously, which costs a fraction of a stream.
  */
 const PIPE_DESCRIPTOR = 3
+const nothing = new Uint8Array()
 
-let executor: StageExecutor | null = null
+function send(reply: EngineReply, payload: Uint8Array = nothing): void {
+  const frame = encodeFrame(reply, payload)
+  for (let offset = 0; offset < frame.length; ) offset += writeSync(PIPE_DESCRIPTOR, frame, offset)
+}
 
-const socket = new Socket({ fd: PIPE_DESCRIPTOR, readable: true, writable: true })
-const pipe = new EnginePipe<EngineRequest, EngineReply>(socket, (request, payload) => {
-  if (request.type === 'load') void load(request.assignment)
-  else if (executor) serve(executor, request, payload)
-})
-socket.on('close', () => process.exit(0))
-socket.on('error', () => process.exit(0))
-// The worker decides when to stop: Ctrl-C reaches the whole process group.
-process.on('SIGINT', () => undefined)
-process.on('SIGTERM', () => undefined)
-
-async function load(assignment: EngineAssignment): Promise<void> {
-  try {
-    const loaded = await loadStage(assignment, (doneBytes, totalBytes) =>
-      pipe.send({ type: 'progress', doneBytes, totalBytes }),
-    )
-    const { hiddenSize, vocabSize } = loaded.source.config
-    const { stage, capacity, embedding, head } = loaded
-    executor = new StageExecutor({
-      ...{ stage, capacity, embedding, head, hiddenSize, vocabSize },
-      speed: assignment.speed,
-    })
-    const { name, description } = loaded.backend.device
-    pipe.send({
-      type: 'loaded',
-      report: { capacity, device: `${name} (${description})`, hiddenSize, vocabSize },
-    })
-  } catch (error) {
-    pipe.send({ type: 'load-failed', message: describeError(error) })
+/** Requests one after another, until the worker is gone. */
+function* requests() {
+  const reader = new FrameReader<EngineRequest>()
+  for (;;) {
+    for (let frame = reader.next(); frame; frame = reader.next()) yield frame
+    const space = reader.space()
+    const count = readSync(PIPE_DESCRIPTOR, space, 0, space.length, null)
+    if (count === 0) return
+    reader.advance(count)
   }
 }
 
-function serve(
-  engine: StageExecutor,
-  request: Exclude<EngineRequest, { type: 'load' }>,
-  payload: Uint8Array,
-): void {
+async function load(assignment: EngineAssignment): Promise<StageExecutor | null> {
+  try {
+    const { source, backend, stage, capacity, embedding, head } = await loadStage(
+      assignment,
+      (doneBytes, totalBytes) => send({ type: 'progress', doneBytes, totalBytes }),
+    )
+    const { hiddenSize, vocabSize } = source.config
+    const { name, description } = backend.device
+    const device = `${name} (${description})`
+    send({ type: 'loaded', report: { capacity, device, hiddenSize, vocabSize } })
+    const { speed } = assignment
+    return new StageExecutor({ stage, capacity, embedding, head, hiddenSize, vocabSize, speed })
+  } catch (error) {
+    send({ type: 'load-failed', message: describeError(error) })
+    return null
+  }
+}
+
+async function serve(engine: StageExecutor, request: EngineRequest, payload: Uint8Array): Promise<void> {
   switch (request.type) {
     case 'open':
       engine.open({ ...request.session, tokens: asTokens(payload) })
@@ -57,45 +56,40 @@ function serve(
     case 'close':
       engine.close(request.key)
       break
-    case 'step':
-      void step(engine, request, payload)
+    case 'step': {
+      const { entries, embeds } = request
+      const work = { entries, tokens: embeds ? asTokens(payload) : null, hidden: embeds ? null : payload }
+      const { hidden, sampled } = await engine.step(work)
+      send({ type: 'stepped', id: request.id, sampled }, hidden)
       break
+    }
     case 'reset':
-      answer(
-        request.id,
-        engine.reset().then(() => 0),
-      )
+      await engine.reset()
+      send({ type: 'done', id: request.id, value: 0 })
       break
     case 'free-pages':
-      answer(request.id, engine.freePages())
-      break
+      send({ type: 'done', id: request.id, value: await engine.freePages() })
   }
 }
 
-async function step(
-  engine: StageExecutor,
-  { id, entries, embeds }: Extract<EngineRequest, { type: 'step' }>,
-  payload: Uint8Array,
-): Promise<void> {
-  const started = performance.now()
+const asTokens = (payload: Uint8Array): Int32Array =>
+  new Int32Array(payload.buffer, payload.byteOffset, payload.byteLength / 4)
+
+// The worker decides when to stop: Ctrl-C reaches the whole process group.
+process.on('SIGINT', () => undefined)
+process.on('SIGTERM', () => undefined)
+
+let executor: StageExecutor | null = null
+for (const { message, payload } of requests()) {
+  if (message.type === 'load') {
+    executor = await load(message.assignment)
+    continue
+  }
+  if (!executor) continue
   try {
-    const { hidden, sampled } = await engine.step({
-      entries,
-      tokens: embeds ? asTokens(payload) : null,
-      hidden: embeds ? null : payload,
-    })
-    pipe.send({ type: 'stepped', id, sampled, computeMs: performance.now() - started }, hidden)
+    await serve(executor, message, payload)
   } catch (error) {
-    pipe.send({ type: 'failed', id, message: describeError(error) })
+    if ('id' in message) send({ type: 'failed', id: message.id, message: describeError(error) })
   }
 }
-
-function answer(id: number, result: Promise<number>): void {
-  result.then(
-    (value) => pipe.send({ type: 'done', id, value }),
-    (error: unknown) => pipe.send({ type: 'failed', id, message: describeError(error) }),
-  )
-}
-
-/** Token ids are copied out: the payload is a view into a read buffer that must not be kept alive. */
-const asTokens = (payload: Uint8Array): Int32Array => new Int32Array(payload.slice().buffer)
+process.exit(0)

@@ -1,0 +1,116 @@
+import { type Config, logFormats, logLevels, option } from '@deos/service'
+
+/** Every option of the gateway's process. */
+export const gatewayOptions = {
+  host: option.text({
+    flag: 'host',
+    env: 'DEOS_HOST',
+    default: '127.0.0.1',
+    prose: 'Address to listen on for clients. 0.0.0.0 is every network of this machine; give --api-key then.',
+  }),
+  port: option.port({
+    flag: 'port',
+    env: 'DEOS_PORT',
+    default: 8000,
+    prose: 'Port to listen on; 0 takes any free one.',
+  }),
+  apiKey: option.optionalText({
+    flag: 'api-key',
+    env: 'DEOS_API_KEY',
+    secret: true,
+    prose: 'Key that clients must send. Better in the environment: flags show in process lists.',
+  }),
+  corsOrigins: option.list({
+    flag: 'cors-origins',
+    env: 'DEOS_CORS_ORIGINS',
+    default: [],
+    prose: 'Origins of web pages that may call, beside pages of this machine; * allows all.',
+  }),
+  model: option.text({
+    flag: 'model',
+    env: 'DEOS_MODEL',
+    prose: 'GGUF file or Hugging Face folder, for tokenizer and chat template; its weights are not read.',
+  }),
+  modelId: option.optionalText({
+    flag: 'model-id',
+    env: 'DEOS_MODEL_ID',
+    prose: 'Name of the model in the API. Without it, the name the model states.',
+  }),
+  ring: option.text({ flag: 'ring', env: 'DEOS_RING', prose: 'Id of the ring that runs the model.' }),
+  leader: option.text({ flag: 'leader', env: 'DEOS_LEADER', prose: 'host:port of the ring’s first stage.' }),
+  tail: option.text({
+    flag: 'tail',
+    env: 'DEOS_TAIL',
+    prose: 'host:port of the ring’s last stage; the same as the leader’s in a ring of one.',
+  }),
+  ringSecret: option.key({
+    flag: null,
+    env: 'DEOS_RING_SECRET',
+    byteLength: 32,
+    prose: 'The secret that every member of the ring knows: 32 bytes as 64 hexadecimal digits.',
+  }),
+  bodyLimitBytes: option.size({
+    flag: 'body-limit',
+    env: 'DEOS_BODY_LIMIT',
+    default: 10 * 1024 * 1024,
+    prose: 'Largest request body.',
+  }),
+  requestTimeoutMs: option.duration({
+    flag: 'request-timeout',
+    env: 'DEOS_REQUEST_TIMEOUT',
+    default: 600_000,
+    prose: 'From a request to the end of its answer; 0 is unlimited.',
+  }),
+  bufferBytes: option.size({
+    flag: 'stream-buffer',
+    env: 'DEOS_STREAM_BUFFER',
+    default: 1024 * 1024,
+    prose: 'Unread bytes of a stream above which its reader is cut off.',
+  }),
+  stallMs: option.duration({
+    flag: 'stream-stall',
+    env: 'DEOS_STREAM_STALL',
+    default: 30_000,
+    prose: 'Time a stream’s reader may read nothing before it is cut off.',
+  }),
+  pingMs: option.duration({
+    flag: 'stream-ping',
+    env: 'DEOS_STREAM_PING',
+    default: 15_000,
+    prose: 'Silence in a stream after which a comment keeps the connection alive.',
+  }),
+  resumePatienceMs: option.duration({
+    flag: 'resume-patience',
+    env: 'DEOS_RESUME_PATIENCE',
+    default: 30_000,
+    prose: 'How long an answer interrupted by a fault waits for the ring to come back.',
+  }),
+  maxInterruptions: option.integer({
+    flag: 'max-interruptions',
+    env: 'DEOS_MAX_INTERRUPTIONS',
+    default: 5,
+    prose: 'Faults that one answer may survive.',
+  }),
+  drainLimitMs: option.duration({
+    flag: 'drain-limit',
+    env: 'DEOS_DRAIN_LIMIT',
+    default: 30_000,
+    prose: 'Time that accepted requests get to finish when the gateway is asked to stop.',
+  }),
+  logLevel: option.choice({
+    flag: 'log-level',
+    env: 'DEOS_LOG_LEVEL',
+    default: 'info',
+    choices: logLevels,
+    prose: 'Least important lines to log.',
+  }),
+  logFormat: option.choice({
+    flag: 'log-format',
+    env: 'DEOS_LOG_FORMAT',
+    default: 'auto',
+    choices: logFormats,
+    prose: 'How to log to standard error; auto is pretty on a terminal and JSON elsewhere.',
+  }),
+}
+
+export type GatewayConfig = Config<typeof gatewayOptions>

@@ -1,0 +1,75 @@
+import type { FastifyInstance } from 'fastify'
+import type { ModelCatalog, TextModel } from '../inference/text-model.ts'
+import type { GatewayMetrics } from '../metrics.ts'
+
+export interface OperationsServices {
+  readonly models: ModelCatalog
+  readonly metrics: GatewayMetrics
+  readonly draining: () => boolean
+  /** Where clients reach this server. */
+  readonly url: () => string
+  readonly keyRequired: boolean
+}
+
+const escapeHtml = (text: string): string =>
+  text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
+
+/** `'` ends a shell's quoting; names come from the operator, but the line is made to be pasted. */
+const quoteShell = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
+
+function exampleCurl({ url, models, keyRequired }: OperationsServices): string {
+  const body = JSON.stringify({
+    model: [...models.keys()][0],
+    messages: [{ role: 'user', content: 'Hello' }],
+    stream: true,
+  })
+  const key = keyRequired ? ' -H "authorization: Bearer $DEOS_API_KEY"' : ''
+  return `curl -N ${url()}/v1/chat/completions -H 'content-type: application/json'${key} -d ${quoteShell(body)}`
+}
+
+function modelHealth({ id, backend }: TextModel) {
+  const { ready, active, queued, contextLength, details } = backend.status()
+  return { id, ready, active, queued, context_length: contextLength, ...details }
+}
+
+function health({ models, draining }: OperationsServices) {
+  const list = [...models.values()].map(modelHealth)
+  const ready = !draining() && list.every((model) => model.ready)
+  return { status: draining() ? 'stopping' : ready ? 'ready' : 'not_ready', ready, models: list }
+}
+
+/** `/health`, `/metrics`, and at `/` a word about what this is. */
+export function registerOperations(app: FastifyInstance, services: OperationsServices): void {
+  app.get('/health', async (_request, reply) => {
+    const body = health(services)
+    if (!body.ready) reply.code(503).header('retry-after', '1')
+    return body
+  })
+
+  app.get('/metrics', async (_request, reply) =>
+    reply.type(services.metrics.contentType).send(await services.metrics.text()),
+  )
+
+  app.get('/', async (request, reply) => {
+    const curl = exampleCurl(services)
+    if (!/\btext\/html\b/.test(request.headers.accept ?? '')) {
+      return {
+        name: 'DeOS gateway',
+        description: 'An OpenAI-compatible API over a ring of workers.',
+        models: [...services.models.keys()],
+        endpoints: ['/v1/models', '/v1/chat/completions', '/v1/completions', '/health', '/metrics'],
+        example: curl,
+      }
+    }
+    return reply
+      .type('text/html; charset=utf-8')
+      .header('content-security-policy', "default-src 'none'; style-src 'unsafe-inline'")
+      .send(
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>DeOS gateway</title>' +
+          '<body style="font: 16px system-ui; margin: 3rem auto; max-width: 50rem; padding: 0 1rem">' +
+          '<h1>DeOS gateway</h1><p>An OpenAI-compatible API over a ring of workers. Try it:</p>' +
+          `<pre style="white-space: pre-wrap">${escapeHtml(curl)}</pre>` +
+          '<p><a href="/v1/models">models</a> · <a href="/health">health</a> · <a href="/metrics">metrics</a></p>',
+      )
+  })
+}

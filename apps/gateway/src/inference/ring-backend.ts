@@ -1,0 +1,165 @@
+import type { FinishReason, RejectCode, RingStatus } from '@deos/protocol'
+import type { GenerationHandlers, RingConnection } from '@deos/transport'
+import type { Backend, BackendStatus, GenerateEvent, GenerateRequest } from './backend.ts'
+import {
+  DeadlineError,
+  type InferenceError,
+  InterruptedError,
+  NotReadyError,
+  PromptTooLongError,
+  QueueFullError,
+  RefusedRequestError,
+} from './errors.ts'
+
+export interface RingBackendOptions {
+  /** Faults one answer may survive; one more and it is given up, since it may be what breaks the ring. */
+  readonly maxInterruptions: number
+  /** Told whenever a fault pauses an answer. */
+  readonly onInterrupted: (requestId: string, reason: string) => void
+}
+
+/** The part of a {@link RingConnection} that requests go through. */
+export type RingLink = Pick<RingConnection, 'generate' | 'cancel' | 'ready' | 'status'>
+
+function refusal(code: RejectCode, message: string, retryAfterMs: number): InferenceError {
+  switch (code) {
+    case 'queue_full':
+      return new QueueFullError(message, Math.max(1000, retryAfterMs))
+    case 'not_ready':
+    case 'draining':
+      return new NotReadyError(message, Math.max(1000, retryAfterMs))
+    case 'prompt_too_long':
+      return new PromptTooLongError(message)
+    case 'invalid':
+      return new RefusedRequestError(message)
+  }
+}
+
+/** Longest sequence every stage holds; `null` before any stage reported. */
+function contextLength(status: RingStatus | null): number | null {
+  const limits = (status?.reports ?? []).map(({ capacity }) =>
+    Math.min(capacity.contextLength, capacity.kvPages * capacity.pageTokens),
+  )
+  return limits.length === 0 ? null : Math.min(...limits)
+}
+
+/** What one request got so far, waiting to be read. */
+class Inbox implements GenerationHandlers {
+  readonly #events: GenerateEvent[] = []
+  #failure: unknown = null
+  #ended = false
+  #interruptions = 0
+  #wake: () => void = () => undefined
+
+  constructor(
+    private readonly request: GenerateRequest,
+    private readonly options: RingBackendOptions,
+  ) {}
+
+  /** Nothing more comes from the ring. */
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  onToken(_index: number, sampled: GenerateEvent['sampled'], finish: FinishReason | null): void {
+    this.#events.push({ sampled, finish })
+    if (finish !== null) this.#ended = true
+    this.#wake()
+  }
+
+  onRejected(code: RejectCode, message: string, retryAfterMs: number): void {
+    this.#end(refusal(code, message, retryAfterMs))
+  }
+
+  onFailed(code: 'unavailable' | 'deadline' | 'cancelled', message: string): void {
+    this.#end(
+      code === 'deadline' ? new DeadlineError(this.request.deadlineMs) : new InterruptedError(message),
+    )
+  }
+
+  onInterrupted(message: string): void {
+    this.#interruptions += 1
+    this.options.onInterrupted(this.request.id, message)
+    if (this.#interruptions <= this.options.maxInterruptions) return
+    this.abort(
+      new InterruptedError(`the ring failed ${this.#interruptions} times during this answer. ${message}`),
+    )
+  }
+
+  /** Ends the reading now, whatever the ring still does. */
+  abort(reason: unknown): void {
+    this.#failure ??= reason
+    this.#wake()
+  }
+
+  async next(): Promise<GenerateEvent> {
+    for (;;) {
+      const event = this.#events.shift()
+      if (event) return event
+      if (this.#failure !== null) throw this.#failure
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+  }
+
+  #end(error: InferenceError): void {
+    this.#ended = true
+    this.abort(error)
+  }
+}
+
+/** A backend over a ring of workers. Faults of the ring are pauses: its connection resumes where the answer stopped. */
+export class RingBackend implements Backend {
+  readonly #ring: RingLink
+  readonly #options: RingBackendOptions
+
+  constructor(ring: RingLink, options: RingBackendOptions) {
+    this.#ring = ring
+    this.#options = options
+  }
+
+  status(): BackendStatus {
+    const { ready, status } = this.#ring
+    return {
+      ready,
+      active: status?.active ?? 0,
+      queued: status?.queued ?? 0,
+      contextLength: contextLength(status),
+      details: {
+        linked: status !== null,
+        epoch: status?.epoch ?? null,
+        stages: (status?.reports ?? []).map(({ worker, stage, layers, kvPagesFree, capacity }) => ({
+          stage,
+          worker,
+          layers,
+          kv_pages_free: kvPagesFree,
+          kv_pages: capacity.kvPages,
+        })),
+      },
+    }
+  }
+
+  async *generate(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent, void> {
+    signal.throwIfAborted()
+    const inbox = new Inbox(request, this.#options)
+    const abort = () => {
+      inbox.abort(signal.reason)
+      // Now, not when the reader comes around to it: until the ring knows, it holds pages.
+      if (!inbox.ended) this.#ring.cancel(request.id)
+    }
+    signal.addEventListener('abort', abort)
+    try {
+      this.#ring.generate(request, inbox)
+      for (;;) {
+        const event = await inbox.next()
+        signal.throwIfAborted()
+        yield event
+        if (event.finish !== null) return
+      }
+    } finally {
+      signal.removeEventListener('abort', abort)
+      if (!inbox.ended) this.#ring.cancel(request.id)
+    }
+  }
+}
