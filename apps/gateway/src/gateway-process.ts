@@ -74,6 +74,7 @@ export class GatewayProcess implements Service {
     })
     const ring = this.#connect(transport)
     const backend = new RingBackend(ring, {
+      model: model.fingerprint,
       maxInterruptions: config.maxInterruptions,
       onInterrupted: (requestId, reason) => {
         gateway.metrics.interruptions.inc()

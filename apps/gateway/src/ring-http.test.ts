@@ -22,6 +22,7 @@ async function startRingGateway() {
   await ring.start()
   let interrupted = 0
   const backend = new RingBackend(ring.connection, {
+    model: null,
     maxInterruptions: 5,
     onInterrupted: () => {
       interrupted += 1

@@ -1,7 +1,7 @@
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { modelId, ringId, workerId } from '@deos/domain'
-import { openModel } from '@deos/engine/weights'
+import { openModel } from '@deos/engine/weights/open-model'
 import { defaultLeaderOptions, type RingLeaderOptions } from '@deos/protocol'
 import { type Logger, type Service, systemRandom, unixSeconds } from '@deos/service'
 import { defaultHostTiming, linkIdentity, RingHost, systemTimers, TcpTransport } from '@deos/transport'
@@ -35,10 +35,10 @@ export class Worker implements Service {
 
   async start(): Promise<void> {
     const { assignment } = this
-    const { config } = await openModel(assignment.model.path, { vocabulary: false })
+    const { config, fingerprint } = await openModel(assignment.model.path, { vocabulary: false })
     const identity = {
       worker: workerId(assignment.worker),
-      model: modelId(assignment.model.id),
+      model: modelId(fingerprint),
       stage: assignment.stage,
       stages: assignment.stages,
       layers: assignment.layers,

@@ -16,7 +16,9 @@ export const formatLayers = (range: LayerRange): string => `[${range.first}, ${r
  */
 export function splitLayers(layers: number, weights: readonly number[]): readonly LayerRange[] {
   if (weights.length === 0 || weights.length > layers) {
-    throw new RangeError(`${layers} layers cannot be cut into ${weights.length} stages of at least one layer.`)
+    throw new RangeError(
+      `${layers} layers cannot be cut into ${weights.length} stages of at least one layer.`,
+    )
   }
   if (weights.some((weight) => !(weight > 0) || !Number.isFinite(weight))) {
     throw new RangeError(`Stage weights must be positive, got ${weights.join(', ')}.`)

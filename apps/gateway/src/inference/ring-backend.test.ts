@@ -1,5 +1,5 @@
-import { defaultSampling } from '@deos/domain'
-import type { OpenRequest } from '@deos/protocol'
+import { defaultSampling, modelId, workerId } from '@deos/domain'
+import type { OpenRequest, RingStatus } from '@deos/protocol'
 import { expect, test } from 'vitest'
 import { END } from '../testing/byte-model.ts'
 import { type ScriptedRing, startRing } from '../testing/scripted-ring.ts'
@@ -24,10 +24,13 @@ const request: GenerateRequest = {
   deadlineMs: 0,
 }
 
-async function startBackend(options: { maxInterruptions?: number; resumePatienceMs?: number } = {}) {
+async function startBackend(
+  options: { maxInterruptions?: number; resumePatienceMs?: number; model?: string } = {},
+) {
   const { ring, connection } = await startRing(options.resumePatienceMs)
   const interruptions: string[] = []
   const backend = new RingBackend(connection, {
+    model: options.model ?? null,
     maxInterruptions: options.maxInterruptions ?? 5,
     onInterrupted: (id) => interruptions.push(id),
   })
@@ -217,4 +220,31 @@ test('the status tells what the ring reports', async () => {
   ring.cut('leader')
   await until(() => !backend.status().ready)
   await until(() => backend.status().ready)
+})
+
+test('a ring that holds another model takes nothing, and says so', async () => {
+  const capacity = { kvPages: 8, pageTokens: 16, contextLength: 128, maxBatchTokens: 64 }
+  const report = {
+    ...{ worker: workerId('w'), stage: 0, layers: [0, 1] as const, kvPagesFree: 8, capacity },
+    model: modelId('b'.repeat(64)),
+  }
+  const status: RingStatus = {
+    ...{ type: 'status', ready: true, epoch: 1, active: 0, queued: 0 },
+    reports: [report],
+  }
+  const ring = {
+    ready: true,
+    status,
+    generate: () => expect.unreachable('a foreign ring was asked'),
+    cancel: () => undefined,
+  }
+  const backend = new RingBackend(ring, {
+    model: 'a'.repeat(64),
+    maxInterruptions: 5,
+    onInterrupted: () => undefined,
+  })
+  expect(backend.status().ready).toBe(false)
+  await expect(backend.generate(request, new AbortController().signal).next()).rejects.toThrow(
+    /holds model bbbbbbbbbbbb, this gateway serves aaaaaaaaaaaa/,
+  )
 })

@@ -12,6 +12,8 @@ import {
 } from './errors.ts'
 
 export interface RingBackendOptions {
+  /** Fingerprint of the model whose words this gateway speaks; `null` takes whatever the ring holds. */
+  readonly model: string | null
   /** Faults one answer may survive; one more and it is given up, since it may be what breaks the ring. */
   readonly maxInterruptions: number
   /** Told whenever a fault pauses an answer. */
@@ -34,6 +36,9 @@ function refusal(code: RejectCode, message: string, retryAfterMs: number): Infer
       return new RefusedRequestError(message)
   }
 }
+
+/** A ring of the right model may be started any time. */
+const FOREIGN_RETRY_MS = 5_000
 
 /** Longest sequence every stage holds; `null` before any stage reported. */
 function contextLength(status: RingStatus | null): number | null {
@@ -122,13 +127,14 @@ export class RingBackend implements Backend {
   status(): BackendStatus {
     const { ready, status } = this.#ring
     return {
-      ready,
+      ready: ready && this.#foreignModel() === null,
       active: status?.active ?? 0,
       queued: status?.queued ?? 0,
       contextLength: contextLength(status),
       details: {
         linked: status !== null,
         epoch: status?.epoch ?? null,
+        problem: this.#foreignModel(),
         stages: (status?.reports ?? []).map(({ worker, stage, layers, kvPagesFree, capacity }) => ({
           stage,
           worker,
@@ -142,6 +148,8 @@ export class RingBackend implements Backend {
 
   async *generate(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent, void> {
     signal.throwIfAborted()
+    const problem = this.#foreignModel()
+    if (problem !== null) throw new NotReadyError(problem, FOREIGN_RETRY_MS)
     const inbox = new Inbox(request, this.#options)
     const abort = () => {
       inbox.abort(signal.reason)
@@ -161,5 +169,12 @@ export class RingBackend implements Backend {
       signal.removeEventListener('abort', abort)
       if (!inbox.ended) this.#ring.cancel(request.id)
     }
+  }
+
+  /** Tokens of one model are noise to another. */
+  #foreignModel(): string | null {
+    const held = this.#ring.status?.reports[0]?.model
+    if (this.#options.model === null || held === undefined || held === this.#options.model) return null
+    return `The ring holds model ${held.slice(0, 12)}, this gateway serves ${this.#options.model.slice(0, 12)}.`
   }
 }

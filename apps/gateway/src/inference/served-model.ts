@@ -9,7 +9,7 @@ import {
   TokenizerBusyError,
   TokenizerPool,
 } from '@deos/engine/tokenizer'
-import { type ModelSource, openModel } from '@deos/engine/weights'
+import { type ModelSource, openModel } from '@deos/engine/weights/open-model'
 import { unixSeconds } from '@deos/service'
 import type { Backend } from './backend.ts'
 import { PromptTooLongError, QueueFullError } from './errors.ts'
@@ -27,6 +27,8 @@ export interface ServedModelOptions {
 /** A text model read from disk, without its backend. */
 export interface ServedModel {
   readonly id: string
+  /** Changes with the weights: the ring must hold the same. */
+  readonly fingerprint: string
   withBackend(backend: Backend): TextModel
   /** Ends the tokenizer's thread. */
   stop(): Promise<void>
@@ -129,6 +131,7 @@ export async function openServedModel(options: ServedModelOptions): Promise<Serv
   }
   return {
     id,
+    fingerprint: source.fingerprint,
     withBackend: (backend) => ({ ...words, backend }),
     stop: () => pool.stop(),
   }

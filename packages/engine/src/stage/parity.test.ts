@@ -113,7 +113,7 @@ class Pipeline {
     const [first, ...rest] = this.stages
     let output = await first!.forward({ entries, tokens })
     for (const stage of rest) output = await stage.forward({ entries, hidden: output.hidden })
-    return output.logits
+    return output.logits.slice()
   }
 
   close(): void {

@@ -8,6 +8,8 @@ import { readGgufHeader } from './gguf-reader.ts'
 import { missingWeightsHint, openHuggingFaceFolder } from './huggingface-folder.ts'
 import type { ModelSource } from './model-source.ts'
 
+export type { ModelSource, TensorInfo } from './model-source.ts'
+
 export interface OpenModelOptions {
   /**
    * Keep the long lists in GGUF metadata: tokens, merges, scores. A process that does not tokenize saves tens of
