@@ -27,7 +27,7 @@ export interface EngineClientOptions {
 }
 
 /** Small heaps: the engine's memory is native, and every worker of a machine has such a process. */
-const NODE_FLAGS = ['--max-semi-space-size=2', '--max-old-space-size=256']
+const NODE_FLAGS = ['--max-semi-space-size=2', '--max-old-space-size=256', '--always-sparkplug']
 
 interface Waiter {
   readonly resolve: (value: { result: EngineStepResult; value: number }) => void

@@ -18,6 +18,8 @@ export interface StageExecutorOptions {
   readonly vocabSize: number
   readonly hiddenSize: number
   readonly speed: number
+  /** Frees what the stage stood on. */
+  readonly onStop?: () => void
 }
 
 /** Runs one real stage as the worker's executor: calls take effect in the order they are made. */
@@ -77,6 +79,7 @@ export class StageExecutor implements StageEngine {
     return this.enqueue(() => {
       this.sessions.clear()
       this.options.stage.close()
+      this.options.onStop?.()
     })
   }
 
@@ -110,11 +113,15 @@ export class StageExecutor implements StageEngine {
   }
 
   private checkPositions({ entries }: EngineStep): void {
-    for (const { key, position } of entries) {
+    const { contextLength } = this.capacity
+    for (const { key, position, count } of entries) {
       if (!this.sessions.has(key)) throw new RangeError(`There is no session ${key}.`)
       const length = this.options.stage.kv.pages.length(key)
       if (length !== position) {
         throw new RangeError(`Session ${key} holds ${length} positions; a step continues at ${position}.`)
+      }
+      if (position + count > contextLength) {
+        throw new RangeError(`Session ${key} would hold ${position + count} of ${contextLength} positions.`)
       }
     }
   }

@@ -35,7 +35,8 @@ export interface GraphTensors {
   readonly positions: Tensor
   /** KV cells of the tokens, I64. */
   readonly cells: Tensor
-  readonly mask: Tensor
+  /** Null where nothing attends: the last layer of a prompt chunk without a wanted row, alone in its stage. */
+  readonly mask: Tensor | null
   /** Rows that need logits, I32; null where the graph keeps every row or none. */
   readonly outputRows: Tensor | null
   /** Hidden states `[hiddenSize, tokens]`, logits `[vocabSize, outputs]`, or null when nothing is wanted. */
@@ -100,6 +101,7 @@ class StageGraphBuilder {
   private readonly outputRows: Tensor | null
   /** Attention results of several entries meet here; one for the whole graph, layers run one after another. */
   private gathered: Tensor | null = null
+  private attends = false
 
   constructor(
     private readonly parts: StageParts,
@@ -132,7 +134,7 @@ class StageGraphBuilder {
       input,
       positions: this.positions,
       cells: this.cells,
-      mask: this.mask,
+      mask: this.attends ? this.mask : null,
       outputRows: this.outputRows,
       output,
     }
@@ -216,6 +218,7 @@ class StageGraphBuilder {
 
   /** Attention of the entry's last `rows` queries. */
   private attendEntry(layer: number, q: Tensor, plan: EntryPlan, rows: number): Tensor {
+    this.attends = true
     const { heads, kvHeads, headDim } = this.parts.config
     const headBytes = headDim * F32_BYTES
     const skipped = plan.count - rows

@@ -139,7 +139,7 @@ export class Stage {
     graph.write(tensors.input, (batch.tokens ?? batch.hidden)!)
     graph.write(tensors.positions, positions)
     graph.write(tensors.cells, cells)
-    graph.write(tensors.mask, mask)
+    if (tensors.mask) graph.write(tensors.mask, mask)
     if (tensors.outputRows) graph.write(tensors.outputRows, Int32Array.from(outputRows))
     await graph.run()
     return this.readOutput(graph, tokenCount, outputRows.length)
