@@ -141,7 +141,7 @@ export class LocalRing {
       ...{ device: null, cacheDir: options.cacheDir, speed: 1, microbatches: options.microbatches },
       ...{ maxSessions: options.sessions, maxQueued: options.sessions },
     }
-    const child = spawn(process.execPath, ['--max-semi-space-size=2', options.workerEntry], {
+    const child = spawn(process.execPath, ['--max-semi-space-size=2', '--always-sparkplug', options.workerEntry], {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: {
         ...process.env,

@@ -24,6 +24,11 @@ export interface Hello {
   readonly ring: RingId
 }
 
+/** Sent over a link that would be silent otherwise, and never seen above it: whoever hears nothing is alone. */
+export interface Heartbeat {
+  readonly type: 'heartbeat'
+}
+
 /** A request as the gateway hands it to the leader. */
 export interface OpenRequest {
   readonly type: 'open-request'
@@ -45,12 +50,7 @@ export interface CancelRequest {
   readonly session: SessionId
 }
 
-export type RejectCode =
-  | 'queue_full'
-  | 'not_ready'
-  | 'prompt_too_long'
-  | 'invalid'
-  | 'draining'
+export type RejectCode = 'queue_full' | 'not_ready' | 'prompt_too_long' | 'invalid' | 'draining'
 
 /** Leader → gateway: the request was not taken; nothing is held for it. */
 export interface Rejected {
@@ -188,4 +188,4 @@ export interface RingStatus {
 export type RingMessage = OpenSession | CloseSession | Step | StepDone | Probe | Fault
 export type GatewayToLeader = OpenRequest | CancelRequest
 export type ToGateway = Rejected | Failed | TokenDelivery | RingStatus
-export type Message = Hello | RingMessage | GatewayToLeader | ToGateway
+export type Message = Hello | Heartbeat | RingMessage | GatewayToLeader | ToGateway

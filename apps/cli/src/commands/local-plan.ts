@@ -1,0 +1,63 @@
+import { freemem } from 'node:os'
+import { resolve } from 'node:path'
+import { describeModel, type ModelDescription, openModel } from '@deos/engine/weights'
+import { cacheFolder } from '../package-root.ts'
+import { isInstruct, readChatTemplate } from '../ring/chat-template.ts'
+import type { KvType } from '../ring/kv-budget.ts'
+import { planRing, type RingPlan } from '../ring/ring-plan.ts'
+import type { WorkerProfile } from '../ring/worker-profiles.ts'
+import { checkModelId, modelIdOf } from './model-path.ts'
+
+export interface LocalPlanRequest {
+  readonly modelPath: string
+  /** `null` takes it from the path. */
+  readonly name: string | null
+  readonly profiles: readonly WorkerProfile[]
+  readonly weightType: string
+  readonly kvType: KvType | 'auto'
+  readonly contextLength: number | null
+  readonly kvBytes: number | null
+  readonly threads: number
+  readonly device: string | null
+  readonly maxSessions: number
+  readonly maxQueued: number
+}
+
+export interface LocalPlan {
+  readonly plan: RingPlan
+  readonly description: ModelDescription
+  readonly instruct: boolean
+}
+
+const SPARE_SHARE = 0.25
+const MOST_SPARE_BYTES = 4 * 2 ** 30
+
+/** Memory a command takes for KV caches without being asked: a quarter of what is free, at most 4 GiB. */
+const spareMemory = (): number =>
+  Math.min(MOST_SPARE_BYTES, Math.floor(Math.min(freemem(), process.availableMemory()) * SPARE_SHARE))
+
+/** Opens a model and decides which worker of this machine holds what. @throws the model's errors, UsageError */
+export async function planLocalRing(request: LocalPlanRequest): Promise<LocalPlan> {
+  const path = resolve(request.modelPath)
+  const source = await openModel(path, { vocabulary: false })
+  const description = describeModel(source)
+  const id = checkModelId(request.name ?? modelIdOf(path))
+  const { profiles, weightType, kvType, contextLength, kvBytes, threads, device } = request
+  const plan = planRing({
+    ring: `${id.replaceAll('/', '-')}-${process.pid}`,
+    model: { id, path },
+    config: source.config,
+    profiles,
+    weightType,
+    kvType,
+    contextLength,
+    kvBytes,
+    spareBytes: spareMemory(),
+    threads,
+    device,
+    cacheDir: cacheFolder(),
+    maxSessions: request.maxSessions,
+    maxQueued: request.maxQueued,
+  })
+  return { plan, description, instruct: isInstruct(await readChatTemplate(source)) }
+}

@@ -1,0 +1,40 @@
+import { parseBytes } from '@deos/domain'
+import { InvalidArgumentError } from 'commander'
+
+/** Whole numbers of at least `least`. */
+export const wholeNumber =
+  (least: number, most = Number.MAX_SAFE_INTEGER) =>
+  (text: string): number => {
+    const value = /^-?\d+$/.test(text) ? Number(text) : Number.NaN
+    if (value >= least && value <= most) return value
+    const range = most === Number.MAX_SAFE_INTEGER ? `from ${least}` : `from ${least} to ${most}`
+    throw new InvalidArgumentError(`It must be a whole number ${range}.`)
+  }
+
+export const number =
+  (least: number, most: number) =>
+  (text: string): number => {
+    const value = text.trim() === '' ? Number.NaN : Number(text)
+    if (value >= least && value <= most) return value
+    throw new InvalidArgumentError(`It must be a number from ${least} to ${most}.`)
+  }
+
+export function size(text: string): number {
+  try {
+    return parseBytes(text)
+  } catch {
+    throw new InvalidArgumentError('It must be a size such as 512M or 1.5G.')
+  }
+}
+
+/** One of `names`, in any case. */
+export const oneOf =
+  <const T extends string>(names: readonly T[]) =>
+  (text: string): T => {
+    const found = names.find((name) => name.toLowerCase() === text.toLowerCase())
+    if (found !== undefined) return found
+    throw new InvalidArgumentError(`It must be one of ${names.join(', ')}.`)
+  }
+
+/** Collects a flag given several times. */
+export const collect = (text: string, before: readonly string[]): readonly string[] => [...before, text]

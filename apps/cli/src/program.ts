@@ -1,0 +1,374 @@
+import { Command, CommanderError, Option } from 'commander'
+import { EXIT_USAGE } from './cli-error.ts'
+import type { UpOptions } from './commands/up.ts'
+import { Interrupts } from './interrupts.ts'
+import { collect, number, oneOf, size, wholeNumber } from './option-parsers.ts'
+import { Output } from './output.ts'
+import { embeddedModel, version } from './package-root.ts'
+
+// Commands are imported when they run: `--help` must not wait for the tensor library.
+
+interface CommonFlags {
+  readonly json?: true
+}
+
+interface ServerFlags extends CommonFlags {
+  readonly url: string
+  readonly model?: string
+  readonly apiKey?: string
+  readonly maxTokens?: number
+  readonly temperature?: number
+  readonly topP?: number
+  readonly seed?: number
+  readonly stop: readonly string[]
+}
+
+interface UpFlags extends CommonFlags {
+  readonly model: string
+  readonly name?: string
+  readonly workers: number
+  readonly even?: true
+  readonly host: string
+  readonly port: number
+  readonly apiKey?: string
+  readonly context?: number
+  readonly weights: string
+  readonly kv: 'auto' | 'F16' | 'F32'
+  readonly kvMemory?: number
+  readonly threads: number
+  readonly device?: string
+  readonly maxSessions: number
+  readonly maxQueued: number
+}
+
+const DEFAULT_PORT = 8000
+const DEFAULT_URL = `http://127.0.0.1:${DEFAULT_PORT}`
+
+const jsonOption = () =>
+  new Option('--json', 'print JSON on standard output; everything else goes to standard error')
+
+const examples = (...lines: readonly (readonly [command: string, what: string])[]): string => {
+  const width = Math.max(...lines.map(([command]) => command.length))
+  const shown = lines.map(([command, what]) => `  $ ${command.padEnd(width)}  ${what}`.trimEnd())
+  return `\nExamples:\n${shown.join('\n')}\n`
+}
+
+/** Runs a command with its voice and with signals it can answer. */
+async function perform(
+  flags: CommonFlags,
+  work: (output: Output, interrupts: Interrupts) => Promise<void>,
+): Promise<void> {
+  const interrupts = new Interrupts()
+  try {
+    await work(new Output(flags.json === true), interrupts)
+  } finally {
+    interrupts.dispose()
+  }
+}
+
+function addUp(program: Command): void {
+  program
+    .command('up')
+    .summary('serve a model over worker processes of this machine')
+    .description(
+      'Starts worker processes that together hold one model, none of them all of it, and an OpenAI-compatible\n' +
+        'API in front of them. Workers differ in speed and memory on purpose, as machines of a real fleet do.',
+    )
+    .addOption(
+      new Option('--model <path>', 'GGUF file or Hugging Face folder')
+        .env('DEOS_MODEL')
+        .default(embeddedModel, 'the embedded deos-7m'),
+    )
+    .option('--name <id>', 'name under which the API offers the model (default: its file or folder)')
+    .option('--workers <n>', 'how many workers share the layers', wholeNumber(1, 64), 4)
+    .option('--even', 'workers that are all alike and use all their speed')
+    .addOption(
+      new Option('--port <n>', 'port of the API; 0 takes any free one')
+        .env('DEOS_PORT')
+        .argParser(wholeNumber(0, 65_535))
+        .default(DEFAULT_PORT),
+    )
+    .addOption(new Option('--host <address>', 'address of the API').env('DEOS_HOST').default('127.0.0.1'))
+    .addOption(
+      new Option('--api-key <key>', 'key that clients must send (default: none)').env('DEOS_API_KEY'),
+    )
+    .option('--context <tokens>', "longest sequence (default: the model's, at most 8192)", wholeNumber(1))
+    .option('--weights <type>', 'convert matrices at load: native, F16, Q8_0, Q4_K, …', 'native')
+    .option('--kv <type>', 'type of the KV cache: auto, F16, F32', oneOf(['auto', 'F16', 'F32']), 'auto')
+    .option(
+      '--kv-memory <size>',
+      'KV memory of all workers together, such as 512M (default: by the context)',
+      size,
+    )
+    .option(
+      '--threads <n>',
+      'threads per worker; more than there are free cores slows everything',
+      wholeNumber(1, 512),
+      1,
+    )
+    .option('--device <name>', 'compute device as "deos doctor" names it (default: CPU)')
+    .option('--max-sessions <n>', 'answers worked on at once', wholeNumber(1, 65_536), 64)
+    .option(
+      '--max-queued <n>',
+      'requests that wait for their turn; more get status 429',
+      wholeNumber(0, 65_536),
+      256,
+    )
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      examples(
+        ['deos up', 'the embedded model over 4 workers at http://127.0.0.1:8000'],
+        ['deos up --workers 2 --port 9000', 'two workers, another port'],
+        ['deos up --model ~/models/qwen3-0.6b --weights Q8_0 --even', 'your own model at full speed'],
+      ),
+    )
+    .action((flags: UpFlags) =>
+      perform(flags, async (output, interrupts) => {
+        const { checkWeightType } = await import('./commands/weight-type.ts')
+        const { up } = await import('./commands/up.ts')
+        await up(upOptions(flags, checkWeightType(flags.weights)), output, interrupts)
+      }),
+    )
+}
+
+function upOptions(flags: UpFlags, weightType: string): UpOptions {
+  return {
+    model: flags.model,
+    name: flags.name ?? null,
+    workers: flags.workers,
+    even: flags.even === true,
+    host: flags.host,
+    port: flags.port,
+    apiKey: flags.apiKey || null,
+    contextLength: flags.context ?? null,
+    weightType,
+    kvType: flags.kv,
+    kvBytes: flags.kvMemory ?? null,
+    threads: flags.threads,
+    device: flags.device ?? null,
+    maxSessions: flags.maxSessions,
+    maxQueued: flags.maxQueued,
+  }
+}
+
+/** Flags of commands that ask a server. */
+function addServerOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--url <url>', 'address of the server').env('DEOS_URL').default(DEFAULT_URL))
+    .option(
+      '--model <name>',
+      "name of a model there (default: its first), or a model's path: then it is served just for this command",
+    )
+    .addOption(new Option('--api-key <key>', 'key of the server').env('DEOS_API_KEY'))
+    .option('--max-tokens <n>', 'longest answer', wholeNumber(1))
+    .option('--temperature <t>', '0 always takes the likeliest token', number(0, 2))
+    .option(
+      '--top-p <p>',
+      'sample from the likeliest tokens that together have this probability',
+      number(0, 1),
+    )
+    .option('--seed <n>', 'the same seed gives the same answer', wholeNumber(0))
+    .option('--stop <text>', 'end before this text; up to four times', collect, [])
+}
+
+const serverOptions = (flags: ServerFlags) => ({
+  url: flags.url,
+  model: flags.model ?? null,
+  apiKey: flags.apiKey || null,
+  maxTokens: flags.maxTokens ?? null,
+  temperature: flags.temperature ?? null,
+  topP: flags.topP ?? null,
+  seed: flags.seed ?? null,
+  stop: flags.stop,
+})
+
+const DEFAULT_ANSWER_TOKENS = 128
+
+function addRun(program: Command): void {
+  addServerOptions(
+    program
+      .command('run')
+      .summary('generate one answer')
+      .description('Sends a prompt to a running server and writes the answer as it comes.')
+      .argument('[prompt]', 'text to continue; - or nothing reads standard input'),
+  )
+    .option('--chat', "put the prompt through the model's chat template")
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      examples(
+        ['deos run "Ownership in Rust means that"', 'continue a text'],
+        ['deos run --chat "Why is the sky blue?"', 'ask an instruct model'],
+        ['deos run --model ./models/deos-1m "fn main() {"', 'serve a model just for this prompt'],
+        ['echo "Once upon a time" | deos run --json', 'prompt from a pipe, text and timings as JSON'],
+      ),
+    )
+    .action((prompt: string | undefined, flags: ServerFlags & { readonly chat?: true }) =>
+      perform(flags, async (output, interrupts) => {
+        const { run } = await import('./commands/run.ts')
+        const options = serverOptions(flags)
+        const maxTokens = options.maxTokens ?? DEFAULT_ANSWER_TOKENS
+        await run(prompt ?? null, { ...options, maxTokens, chat: flags.chat ?? null }, output, interrupts)
+      }),
+    )
+}
+
+function addChat(program: Command): void {
+  addServerOptions(
+    program
+      .command('chat')
+      .summary('talk with a model')
+      .description('A conversation in the terminal. Piped input is taken line by line, each line one turn.'),
+  )
+    .option('--system <text>', 'instruction that precedes the conversation')
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      examples(
+        ['deos chat', 'talk with the model at http://127.0.0.1:8000'],
+        ['deos chat --url http://10.0.0.7:8000 --system "Answer briefly."', 'another server, an instruction'],
+        ['printf "Hello\\nAnd you?\\n" | deos chat --json', 'two turns from a pipe'],
+      ),
+    )
+    .action((flags: ServerFlags & { readonly system?: string }) =>
+      perform(flags, async (output, interrupts) => {
+        const { chat } = await import('./commands/chat.ts')
+        await chat({ ...serverOptions(flags), system: flags.system ?? null }, output, interrupts)
+      }),
+    )
+}
+
+function addModel(program: Command): void {
+  const model = program
+    .command('model')
+    .summary('look into model files and convert them')
+    .description('Model files.')
+  model
+    .command('inspect')
+    .summary('layers, parameters, bytes and FLOPs of a model')
+    .description('Reads a model without loading its weights and prints what it is made of.')
+    .argument('<path>', 'GGUF file or Hugging Face folder')
+    .addOption(jsonOption())
+    .addHelpText('after', examples(['deos model inspect models/deos-7m', 'the embedded model']))
+    .action((path: string, flags: CommonFlags) =>
+      perform(flags, async (output) => {
+        const { inspect } = await import('./commands/inspect.ts')
+        await inspect(path, output)
+      }),
+    )
+  model
+    .command('convert')
+    .summary('write a model as one GGUF file')
+    .description('Converts a GGUF file or a Hugging Face folder to one GGUF file, which llama.cpp loads too.')
+    .argument('<path>', 'GGUF file or Hugging Face folder')
+    .requiredOption(
+      '--type <type>',
+      'type of the matrices: native, F32, F16, BF16, Q8_0, Q6_K, Q5_K, Q4_K, …',
+    )
+    .requiredOption('-o, --output <file>', 'GGUF file to write')
+    .option('--force', 'replace the file if it exists')
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      examples(['deos model convert models/deos-7m --type Q8_0 -o deos-7m-q8.gguf', 'eight bits per weight']),
+    )
+    .action((path: string, flags: CommonFlags & { type: string; output: string; force?: true }) =>
+      perform(flags, async (output, interrupts) => {
+        const { checkWeightType } = await import('./commands/weight-type.ts')
+        const { convert } = await import('./commands/convert.ts')
+        const type = checkWeightType(flags.type)
+        await convert(path, { type, output: flags.output, force: flags.force === true }, output, interrupts)
+      }),
+    )
+}
+
+function addDoctor(program: Command): void {
+  program
+    .command('doctor')
+    .summary('check whether this machine has what DeOS needs')
+    .description(
+      'Looks at Node, the tensor library and its devices, memory, disk, models and the port, with a remedy for each problem.',
+    )
+    .option('--port <n>', 'port to look at', wholeNumber(0, 65_535), DEFAULT_PORT)
+    .option('--host <address>', 'address of that port', '127.0.0.1')
+    .addOption(jsonOption())
+    .addHelpText('after', examples(['deos doctor', 'all checks'], ['deos doctor --json', 'for a bug report']))
+    .action((flags: CommonFlags & { readonly port: number; readonly host: string }) =>
+      perform(flags, async (output) => {
+        const { doctor } = await import('./commands/doctor.ts')
+        await doctor({ host: flags.host, port: flags.port }, output)
+      }),
+    )
+}
+
+function addBench(program: Command): void {
+  program
+    .command('bench')
+    .summary('measure, beside what else is there')
+    .description(
+      'Runs a benchmark. Flags after the name are its own; see "deos bench engine --help".\n' +
+        'Without a name it lists them; "all" runs every one and writes bench/results/<date>.json.',
+    )
+    .argument('[name]', 'which, or all')
+    .argument('[flags...]', 'flags of the benchmark, such as --quick and --json')
+    .passThroughOptions()
+    .allowUnknownOption()
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      examples(
+        ['deos bench', 'list them'],
+        ['deos bench engine --quick', 'the engine beside llama.cpp, in about a minute'],
+        ['deos bench all --quick --json', 'everything, as JSON'],
+      ),
+    )
+    .action(async (name: string | undefined, flags: readonly string[], own: CommonFlags) => {
+      const { bench } = await import('./commands/bench.ts')
+      const json = own.json === true || (name === 'all' && flags.includes('--json'))
+      const rest = name === 'all' ? flags.filter((flag) => flag !== '--json') : flags
+      // A bench answers signals itself; this process only waits for it.
+      process.on('SIGINT', () => undefined)
+      await bench(name ?? null, rest, new Output(json))
+    })
+}
+
+/** The whole command line. */
+export function createProgram(): Command {
+  const program = new Command('deos')
+    .description('DeOS serves large models over many machines as if they were one.')
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand('help [command]', 'print help for a command')
+    .enablePositionalOptions()
+    .configureHelp({ showGlobalOptions: false, sortSubcommands: false })
+    .configureOutput({ outputError: () => undefined })
+    .exitOverride()
+  addUp(program)
+  addRun(program)
+  addChat(program)
+  addModel(program)
+  addDoctor(program)
+  addBench(program)
+  program.addHelpText(
+    'after',
+    examples(
+      ['deos up', 'start serving'],
+      ['deos run "Ownership in Rust means that"', 'then, in another terminal'],
+      ['deos help up', 'everything about a command'],
+    ),
+  )
+  return program
+}
+
+/** What a wrong command line is told; `null` if it only asked for help or the version. */
+export function usageMessage(error: CommanderError): string | null {
+  // Help asked for, or printed because a subcommand is missing.
+  if (error.exitCode === 0 || error.code === 'commander.help') return null
+  return error.message
+    .replace(/^error: /, '')
+    .replace(/^./, (first) => first.toUpperCase())
+    .replace(/\n\((.*)\)$/, '. $1')
+}
+
+export { CommanderError, EXIT_USAGE }

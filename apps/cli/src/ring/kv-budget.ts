@@ -1,0 +1,83 @@
+import { bytes, formatBytes, kvBytesPerTokenPerLayer, type ModelConfig } from '@deos/domain'
+import { UsageError } from '../cli-error.ts'
+
+export type KvType = 'F16' | 'F32'
+
+/** ggml's CPU attention accumulates F16 values in vectors of 64; smaller heads fall into a slow scalar path. */
+export const chooseKvType = (wanted: KvType | 'auto', headDim: number): KvType =>
+  wanted !== 'auto' ? wanted : headDim % 64 === 0 ? 'F16' : 'F32'
+
+/** A worker's share of the cache: how many layers it holds, and its memory per layer beside the others'. */
+export interface KvShare {
+  readonly layers: number
+  readonly memory: number
+}
+
+export interface KvBudgetRequest {
+  readonly config: ModelConfig
+  readonly kvType: KvType
+  readonly shares: readonly KvShare[]
+  /** Asked for by the user; `null` takes the model's, within reason. */
+  readonly contextLength: number | null
+  /** For all workers together; `null` takes room for several contexts, within `spareBytes`. */
+  readonly totalBytes: number | null
+  /** Memory that may be taken without asking. */
+  readonly spareBytes: number
+}
+
+export interface KvBudget {
+  readonly contextLength: number
+  /** Tokens of all sessions together, as the worker with the least memory holds them. */
+  readonly poolTokens: number
+  /** One for each share. */
+  readonly workerBytes: readonly number[]
+}
+
+/** Pages are handed out to attention in buckets of this many tokens. */
+const BUCKET_TOKENS = 256
+const DEFAULT_CONTEXT = 8192
+const DEFAULT_CONTEXTS = 16
+
+const elementBytes = { F16: 2, F32: 4 } as const
+
+const inBuckets = (tokens: number): number => Math.floor(tokens / BUCKET_TOKENS) * BUCKET_TOKENS
+
+/**
+ * Shares KV memory out over the workers of one ring.
+ *
+ * @throws UsageError if the context exceeds the model's, or the memory does not hold one context
+ */
+export function planKvBudget(request: KvBudgetRequest): KvBudget {
+  const { config, shares, totalBytes } = request
+  const wanted = wantedContext(config, request.contextLength)
+  const layerBytes = kvBytesPerTokenPerLayer(config, elementBytes[request.kvType])
+  const tokenBytes = shares.reduce((sum, { layers, memory }) => sum + layers * memory * layerBytes, 0)
+  const held = inBuckets(
+    totalBytes === null
+      ? Math.min(DEFAULT_CONTEXTS * wanted + BUCKET_TOKENS - 1, request.spareBytes / tokenBytes)
+      : totalBytes / tokenBytes,
+  )
+  const needed = request.contextLength === null ? BUCKET_TOKENS : wanted
+  if (held < needed) {
+    const leastBytes = Math.ceil(Math.ceil(needed / BUCKET_TOKENS) * BUCKET_TOKENS * tokenBytes)
+    throw new UsageError(
+      `${formatBytes(bytes(totalBytes ?? request.spareBytes))} of KV memory hold ${held} tokens; ` +
+        `a context of ${needed} needs ${formatBytes(bytes(leastBytes))}.`,
+      `Give --kv-memory ${Math.ceil(leastBytes / 2 ** 20)}M or more, or a shorter --context.`,
+    )
+  }
+  return {
+    contextLength: Math.min(wanted, held),
+    poolTokens: held,
+    workerBytes: shares.map(({ layers, memory }) => inBuckets(held * memory) * layers * layerBytes),
+  }
+}
+
+function wantedContext(config: ModelConfig, asked: number | null): number {
+  if (asked === null) return Math.min(config.contextLength, DEFAULT_CONTEXT)
+  if (asked <= config.contextLength) return asked
+  throw new UsageError(
+    `--context ${asked} exceeds the ${config.contextLength} positions of ${config.name}.`,
+    `Give at most ${config.contextLength}.`,
+  )
+}

@@ -1,0 +1,162 @@
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Clock, DomainError } from '@deos/domain'
+import { ServerClient } from '../http/server-client.ts'
+import { builtScript } from '../package-root.ts'
+import { startChild } from './child-process.ts'
+import { GATEWAY_STOP_MS, GatewayProcess } from './gateway-process.ts'
+import { checkPort } from './port-check.ts'
+import { defaultRestartLimits } from './restart-budget.ts'
+import type { RingPlan } from './ring-plan.ts'
+import { RingProcesses } from './ring-processes.ts'
+import type { WorkerPhase } from './ring-supervision.ts'
+import { createRunFolder } from './run-folder.ts'
+
+export interface LocalRingOptions {
+  readonly plan: RingPlan
+  readonly host: string
+  readonly port: number
+  readonly apiKey: string | null
+  readonly home: string
+}
+
+export interface LocalRingObserver {
+  onPhase(stage: number, phase: WorkerPhase): void
+  onGatewayRestart(reason: string, delayMs: number): void
+}
+
+const READY_POLL_MS = 50
+const WORKER_STOP_MS = 5_000
+
+const clock: Clock = { now: () => performance.now() as ReturnType<Clock['now']> }
+
+const after = (delayMs: number, then: () => void): (() => void) => {
+  const timer = setTimeout(then, delayMs)
+  return () => clearTimeout(timer)
+}
+
+/** Workers and a gateway on this machine, serving one model. */
+export class LocalRing {
+  #url = ''
+  #lose: (error: DomainError) => void = () => undefined
+  /** Rejects when a process dies for good; never resolves. */
+  readonly lost: Promise<never>
+  readonly runFolder: string
+  readonly #workers: RingProcesses
+  #gateway: GatewayProcess | null = null
+  readonly #ringSecret = randomBytes(32).toString('hex')
+
+  private constructor(
+    private readonly options: LocalRingOptions,
+    private readonly observer: LocalRingObserver,
+  ) {
+    this.lost = new Promise((_, reject) => {
+      this.#lose = reject
+    })
+    this.lost.catch(() => undefined)
+    this.runFolder = createRunFolder(options.home)
+    this.#workers = new RingProcesses(
+      {
+        plan: options.plan,
+        script: builtScript('worker'),
+        ringSecret: this.#ringSecret,
+        runFolder: this.runFolder,
+        limits: defaultRestartLimits,
+      },
+      {
+        onPhase: (stage, phase) => observer.onPhase(stage, phase),
+        onLost: (error) => this.#lose(error),
+      },
+      { startChild, clock, after },
+    )
+  }
+
+  /**
+   * Starts everything and returns when the first token has been generated. When it throws, nothing is left running.
+   *
+   * @throws PortError, WorkerLostError, GatewayLostError; the signal's reason when aborted
+   */
+  static async start(
+    options: LocalRingOptions,
+    observer: LocalRingObserver,
+    signal: AbortSignal,
+  ): Promise<LocalRing> {
+    await checkPort(options.host, options.port)
+    const ring = new LocalRing(options, observer)
+    const failed = new AbortController()
+    const aborted = new Promise<never>((_, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+    })
+    try {
+      signal.throwIfAborted()
+      await Promise.race([ring.#begin(failed.signal), ring.lost, aborted])
+      return ring
+    } catch (error) {
+      failed.abort(error)
+      await ring.stop(0)
+      throw error
+    }
+  }
+
+  /** Where clients reach the API: `http://127.0.0.1:8000`. */
+  get url(): string {
+    return this.#url
+  }
+
+  get workerPids(): readonly (number | null)[] {
+    return this.#workers.pids
+  }
+
+  get gatewayPid(): number | null {
+    return this.#gateway?.pid ?? null
+  }
+
+  /**
+   * Finishes what was accepted, then ends every process, first the one that takes requests.
+   *
+   * @param patience - 1 waits as long as is usual, 0 not at all
+   */
+  async stop(patience = 1): Promise<void> {
+    await this.#gateway?.stop(GATEWAY_STOP_MS * patience)
+    await this.#workers.stop(WORKER_STOP_MS * patience)
+  }
+
+  async #begin(signal: AbortSignal): Promise<void> {
+    const { plan, host, port, apiKey } = this.options
+    const addresses = await this.#workers.start()
+    const { ring, model } = plan.assignments[0]!
+    this.#gateway = new GatewayProcess(
+      {
+        script: builtScript('gateway'),
+        runFolder: this.runFolder,
+        ringSecret: this.#ringSecret,
+        apiKey,
+        host,
+        port,
+        ring,
+        model,
+        leader: addresses[0]!,
+        tail: addresses.at(-1)!,
+        limits: defaultRestartLimits,
+      },
+      {
+        onRestart: (reason, delayMs) => this.observer.onGatewayRestart(reason, delayMs),
+        onLost: (error) => this.#lose(error),
+      },
+      { startChild, clock, after },
+    )
+    this.#url = await this.#gateway.start()
+    await this.#proveReady(model.id, signal)
+  }
+
+  /** Ready is what has answered: one real token. */
+  async #proveReady(model: string, signal: AbortSignal): Promise<void> {
+    const client = new ServerClient(new URL(this.#url), this.options.apiKey)
+    try {
+      while ((await client.ready()) !== true) await sleep(READY_POLL_MS, null, { signal })
+      await client.complete({ model, prompt: 'The', max_tokens: 1, temperature: 0 }, signal)
+    } finally {
+      await client.close()
+    }
+  }
+}

@@ -1,0 +1,68 @@
+import { layerCount } from '@deos/domain'
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { smallModel } from '../testing/small-model.ts'
+import { planRing, type RingSettings } from './ring-plan.ts'
+import { evenProfiles, mixedProfiles, takeProfiles } from './worker-profiles.ts'
+
+const settings = (over: Partial<RingSettings> = {}): RingSettings => ({
+  ring: 'ring',
+  model: { id: 'small', path: '/models/small' },
+  config: smallModel,
+  profiles: takeProfiles(mixedProfiles, 4),
+  weightType: 'native',
+  kvType: 'auto',
+  contextLength: null,
+  kvBytes: null,
+  spareBytes: 2 ** 30,
+  threads: 1,
+  device: null,
+  cacheDir: '/cache',
+  maxSessions: 64,
+  maxQueued: 256,
+  ...over,
+})
+
+test('four mixed workers hold different numbers of layers, the fastest most', () => {
+  const { assignments } = planRing(settings())
+  expect(assignments.map(({ layers }) => [layers.first, layers.end])).toEqual([
+    [0, 3],
+    [3, 5],
+    [5, 6],
+    [6, 8],
+  ])
+  expect(assignments.map(({ worker, speed }) => [worker, speed])).toEqual([
+    ['0-workstation', 1],
+    ['1-desktop', 0.6],
+    ['2-mini', 0.3],
+    ['3-laptop', 0.5],
+  ])
+  expect(new Set(assignments.map(({ kvBytes, layers }) => kvBytes / layerCount(layers))).size).toBe(4)
+})
+
+test('any number of workers up to the layers covers the model once, in order', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 8 }),
+      fc.constantFrom(mixedProfiles, evenProfiles),
+      (count, table) => {
+        const { assignments } = planRing(settings({ profiles: takeProfiles(table, count) }))
+        let next = 0
+        for (const [stage, { layers, ...assignment }] of assignments.entries()) {
+          expect(layers.first).toBe(next)
+          expect(layers.end).toBeGreaterThan(layers.first)
+          expect(assignment).toMatchObject({ stage, stages: count, kvType: 'F32', contextLength: 1024 })
+          next = layers.end
+        }
+        expect(next).toBe(8)
+        expect(new Set(assignments.map(({ worker }) => worker)).size).toBe(count)
+      },
+    ),
+  )
+})
+
+test('more workers than layers are refused with both numbers', () => {
+  expect(() => planRing(settings({ profiles: takeProfiles(evenProfiles, 9) }))).toThrow(
+    'small has 8 layers, too few for 9 workers of at least one.',
+  )
+})

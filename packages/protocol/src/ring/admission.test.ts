@@ -1,0 +1,79 @@
+import { defaultSampling, sessionId } from '@deos/domain'
+import { describe, expect, test } from 'vitest'
+import type { OpenRequest } from '../messages.ts'
+import { allowanceOf, judgeRequest } from './admission.ts'
+import { CompletionRate } from './completion-rate.ts'
+
+const request = (length: number, overrides: Partial<OpenRequest> = {}): OpenRequest => ({
+  type: 'open-request',
+  session: sessionId('s'),
+  tokens: new Int32Array(length),
+  resumed: 0,
+  maxTokens: 10,
+  stopTokens: [],
+  sampling: defaultSampling,
+  deadlineMs: 0,
+  ...overrides,
+})
+const capacity = { kvPages: 100, pageTokens: 16, contextLength: 64, maxBatchTokens: 32 }
+
+describe('judgeRequest()', () => {
+  test.each<[string, OpenRequest, string]>([
+    ['an empty prompt', request(0), 'invalid'],
+    ['a prompt that leaves no room for an answer', request(64), 'prompt_too_long'],
+    ['a token outside the vocabulary', request(1, { tokens: Int32Array.of(50) }), 'invalid'],
+    ['a negative token', request(1, { tokens: Int32Array.of(-1) }), 'invalid'],
+    ['nothing left to generate', request(12, { resumed: 10 }), 'invalid'],
+    ['no tokens asked for', request(4, { maxTokens: 0 }), 'invalid'],
+  ])('%s is refused for good', (_, asked, code) => {
+    expect(judgeRequest(asked, capacity, 50)).toMatchObject({ code, retryAfterMs: 0 })
+  })
+
+  test('the refusal of a long prompt names the numbers', () => {
+    expect(judgeRequest(request(70), capacity, null)?.message).toContain('70 tokens')
+    expect(judgeRequest(request(70), capacity, null)?.message).toContain('64')
+    expect(judgeRequest(request(70), capacity, null)?.message).toContain('by 7')
+  })
+
+  test('the longest prompt that leaves one token is taken; a page pool below the context shortens it', () => {
+    expect(judgeRequest(request(63), capacity, null)).toBeNull()
+    const small = { ...capacity, kvPages: 2 }
+    expect(judgeRequest(request(31), small, null)).toBeNull()
+    expect(judgeRequest(request(32), small, null)?.code).toBe('prompt_too_long')
+  })
+})
+
+describe('allowanceOf()', () => {
+  test.each<[string, OpenRequest, number, number]>([
+    ['what was asked for fits', request(20), 10, 2],
+    ['exactly full pages', request(22), 10, 2],
+    ['one token more', request(23), 10, 3],
+    ['clamped to the context', request(60), 4, 4],
+    ['resumed tokens count as generated', request(20, { resumed: 4 }), 10, 2],
+    ['resumed and clamped', request(62, { resumed: 4 }), 6, 4],
+  ])('%s', (_, asked, maxTokens, pages) => {
+    expect(allowanceOf(asked, capacity)).toEqual({ maxTokens, pages })
+  })
+})
+
+describe('CompletionRate', () => {
+  test('guesses until it has measured, then follows the measured pace', () => {
+    const rate = new CompletionRate()
+    expect(rate.retryAfterMs(10)).toBe(1_000)
+    for (let time = 0; time <= 5_000; time += 500) rate.record(time)
+    expect(rate.retryAfterMs(10)).toBe(2_500)
+    expect(rate.retryAfterMs(0)).toBe(500)
+  })
+
+  test('stays within bounds, and idle time is no slowness', () => {
+    const rate = new CompletionRate()
+    rate.record(0)
+    rate.record(1)
+    expect(rate.retryAfterMs(2)).toBe(250)
+    rate.pause()
+    rate.record(1e9)
+    expect(rate.retryAfterMs(2)).toBe(250)
+    rate.record(2e9)
+    expect(rate.retryAfterMs(1_000)).toBe(60_000)
+  })
+})

@@ -1,0 +1,286 @@
+import { type SessionId, sessionId } from '@deos/domain'
+import type { Failed, Message, OpenRequest, Rejected, RingStatus, TokenDelivery } from '../messages.ts'
+import type {
+  ClientFailCode,
+  ClientRequest,
+  RingClientEffect,
+  RingClientEvent,
+} from './ring-client-events.ts'
+
+export interface RingClientOptions {
+  /** How long an interrupted request may wait for the ring to come back. */
+  readonly resumePatienceMs: number
+}
+
+export const defaultClientOptions: RingClientOptions = { resumePatienceMs: 60_000 }
+
+interface ClientSession {
+  readonly request: ClientRequest
+  readonly deadlineMs: number
+  readonly delivered: number[]
+  attempt: number
+  /** Id of the attempt under way; `null` while waiting for the ring. */
+  wire: SessionId | null
+  interruptedMs: number
+  retryMs: number
+}
+
+/** The leader enforces deadlines; this much later the client stops believing that it will. */
+const DEADLINE_GRACE_MS = 2_000
+const NOT_READY_RETRY_MS = 1_000
+
+/**
+ * The gateway's side of one ring. Requests travel to the leader, tokens come from the last stage, and when the ring
+ * or a link fails the client opens the session anew with prompt and delivered tokens as soon as the ring is back:
+ * sampling depends on seed and position only, so the answer continues as if nothing had happened.
+ *
+ * Every attempt has its own id on the wire, so that late tokens of a failed attempt are recognised and dropped.
+ */
+export class RingClient {
+  #leaderLinked = false
+  #tailLinked = false
+  #status: RingStatus | null = null
+  readonly #sessions = new Map<string, ClientSession>()
+  readonly #byWire = new Map<SessionId, ClientSession>()
+
+  constructor(private readonly options: RingClientOptions = defaultClientOptions) {}
+
+  /** Both links are up and the leader takes requests. */
+  get ready(): boolean {
+    return this.#leaderLinked && this.#tailLinked && this.#status?.ready === true
+  }
+
+  /** As the leader last told; `null` without a link to it. */
+  get status(): RingStatus | null {
+    return this.#status
+  }
+
+  /** Requests that have no final answer yet. */
+  get open(): number {
+    return this.#sessions.size
+  }
+
+  /** @param nowMs - monotonic; never less than in the event before */
+  onEvent(event: RingClientEvent, nowMs: number): readonly RingClientEffect[] {
+    const out: RingClientEffect[] = []
+    switch (event.type) {
+      case 'connected':
+        if (event.link === 'leader') this.#leaderLinked = true
+        else this.#tailLinked = true
+        this.#tellStatus(out)
+        break
+      case 'lost':
+        this.#lost(event.link, event.reason, nowMs, out)
+        break
+      case 'message':
+        this.#message(event.link, event.message, nowMs, out)
+        break
+      case 'open':
+        this.#open(event.request, nowMs, out)
+        break
+      case 'cancel':
+        this.#cancel(event.id, out)
+        break
+      case 'tick':
+        this.#tick(nowMs, out)
+    }
+    this.#resume(nowMs, out)
+    return out
+  }
+
+  #open(request: ClientRequest, nowMs: number, out: RingClientEffect[]): void {
+    const reject = (code: 'not_ready' | 'invalid', message: string, retryAfterMs: number): void => {
+      out.push({ type: 'rejected', id: request.id, code, message, retryAfterMs })
+    }
+    if (this.#sessions.has(request.id)) {
+      reject('invalid', `Request ${request.id} is already open.`, 0)
+      return
+    }
+    if (!this.#leaderLinked || !this.#tailLinked) {
+      reject('not_ready', 'The ring cannot be reached at the moment. Try again shortly.', NOT_READY_RETRY_MS)
+      return
+    }
+    const deadlineMs = request.deadlineMs === 0 ? Number.POSITIVE_INFINITY : nowMs + request.deadlineMs
+    const session: ClientSession = {
+      request,
+      deadlineMs,
+      delivered: [],
+      attempt: 0,
+      wire: null,
+      interruptedMs: nowMs,
+      retryMs: nowMs,
+    }
+    this.#sessions.set(request.id, session)
+    this.#send(session, nowMs, out)
+  }
+
+  #send(session: ClientSession, nowMs: number, out: RingClientEffect[]): void {
+    const { request, delivered } = session
+    session.attempt += 1
+    session.wire = sessionId(session.attempt === 1 ? request.id : `${request.id}#${session.attempt}`)
+    this.#byWire.set(session.wire, session)
+    const message: OpenRequest = {
+      type: 'open-request',
+      session: session.wire,
+      tokens: delivered.length === 0 ? request.tokens : concatenate(request.tokens, delivered),
+      resumed: delivered.length,
+      maxTokens: request.maxTokens,
+      stopTokens: request.stopTokens,
+      sampling: request.sampling,
+      deadlineMs: Number.isFinite(session.deadlineMs) ? Math.max(1, session.deadlineMs - nowMs) : 0,
+    }
+    out.push({ type: 'send-leader', message })
+  }
+
+  #cancel(id: string, out: RingClientEffect[]): void {
+    const session = this.#sessions.get(id)
+    if (session === undefined) return
+    this.#withdraw(session, out)
+    this.#fail(session, 'cancelled', 'Cancelled as asked.', out)
+  }
+
+  /** Ends the attempt under way, at the leader too if it can be told. */
+  #withdraw(session: ClientSession, out: RingClientEffect[]): void {
+    if (session.wire === null) return
+    if (this.#leaderLinked) {
+      out.push({ type: 'send-leader', message: { type: 'cancel-request', session: session.wire } })
+    }
+    this.#byWire.delete(session.wire)
+    session.wire = null
+  }
+
+  #fail(session: ClientSession, code: ClientFailCode, message: string, out: RingClientEffect[]): void {
+    this.#forget(session)
+    out.push({ type: 'failed', id: session.request.id, code, message })
+  }
+
+  #forget(session: ClientSession): void {
+    if (session.wire !== null) this.#byWire.delete(session.wire)
+    this.#sessions.delete(session.request.id)
+  }
+
+  #interrupt(session: ClientSession, reason: string, nowMs: number, out: RingClientEffect[]): void {
+    if (session.wire === null) return
+    this.#byWire.delete(session.wire)
+    session.wire = null
+    session.interruptedMs = nowMs
+    session.retryMs = nowMs
+    out.push({ type: 'interrupted', id: session.request.id, message: reason })
+  }
+
+  #lost(link: 'leader' | 'tail', reason: string, nowMs: number, out: RingClientEffect[]): void {
+    if (link === 'leader') {
+      this.#leaderLinked = false
+      this.#status = null
+    } else this.#tailLinked = false
+    this.#tellStatus(out)
+    for (const session of [...this.#sessions.values()]) {
+      const { wire } = session
+      if (wire === null) continue
+      // Without a tail its tokens are lost; the leader need not go on.
+      if (this.#leaderLinked)
+        out.push({ type: 'send-leader', message: { type: 'cancel-request', session: wire } })
+      this.#interrupt(session, `The link to the ring broke (${reason}).`, nowMs, out)
+    }
+  }
+
+  #message(link: 'leader' | 'tail', message: Message, nowMs: number, out: RingClientEffect[]): void {
+    switch (message.type) {
+      case 'token':
+        this.#token(message, nowMs, out)
+        break
+      case 'rejected':
+        this.#rejected(message, nowMs, out)
+        break
+      case 'failed':
+        this.#failed(message, nowMs, out)
+        break
+      case 'status':
+        this.#status = message
+        this.#tellStatus(out)
+        break
+      default:
+        out.push({ type: 'close-link', link, reason: `a ring sends no ${message.type} to a gateway` })
+    }
+  }
+
+  #token(message: TokenDelivery, nowMs: number, out: RingClientEffect[]): void {
+    const session = this.#byWire.get(message.session)
+    if (session === undefined || message.index < session.delivered.length) return
+    if (message.index > session.delivered.length) {
+      const missing = `Token ${session.delivered.length} was lost on its way.`
+      this.#withdrawAndInterrupt(session, missing, nowMs, out)
+      return
+    }
+    session.delivered.push(message.sampled.token)
+    if (message.finish !== null) this.#forget(session)
+    const { index, sampled, finish } = message
+    out.push({ type: 'token', id: session.request.id, index, sampled, finish })
+  }
+
+  #withdrawAndInterrupt(
+    session: ClientSession,
+    reason: string,
+    nowMs: number,
+    out: RingClientEffect[],
+  ): void {
+    const { wire } = session
+    if (wire !== null) out.push({ type: 'send-leader', message: { type: 'cancel-request', session: wire } })
+    this.#interrupt(session, reason, nowMs, out)
+  }
+
+  #rejected(message: Rejected, nowMs: number, out: RingClientEffect[]): void {
+    const session = this.#byWire.get(message.session)
+    if (session === undefined) return
+    const { code, retryAfterMs } = message
+    if (session.attempt > 1 && (code === 'queue_full' || code === 'not_ready')) {
+      this.#byWire.delete(message.session)
+      session.wire = null
+      session.retryMs = nowMs + Math.max(1, retryAfterMs)
+    } else if (session.delivered.length === 0) {
+      this.#forget(session)
+      out.push({ type: 'rejected', id: session.request.id, code, message: message.message, retryAfterMs })
+    } else {
+      this.#fail(session, 'unavailable', `The interrupted answer could not continue: ${message.message}`, out)
+    }
+  }
+
+  #failed(message: Failed, nowMs: number, out: RingClientEffect[]): void {
+    const session = this.#byWire.get(message.session)
+    if (session === undefined) return
+    if (message.code === 'deadline') this.#fail(session, 'deadline', message.message, out)
+    else this.#interrupt(session, message.message, nowMs, out)
+  }
+
+  #tick(nowMs: number, out: RingClientEffect[]): void {
+    for (const session of [...this.#sessions.values()]) {
+      const waiting = session.wire === null
+      if (nowMs >= session.deadlineMs + (waiting ? 0 : DEADLINE_GRACE_MS)) {
+        this.#withdraw(session, out)
+        this.#fail(session, 'deadline', `The deadline of ${session.request.deadlineMs} ms passed.`, out)
+      } else if (waiting && nowMs - session.interruptedMs > this.options.resumePatienceMs) {
+        const waited = `The ring did not come back within ${this.options.resumePatienceMs} ms. Try again later.`
+        this.#fail(session, 'unavailable', waited, out)
+      }
+    }
+  }
+
+  /** Continues what was interrupted once the ring takes requests again. */
+  #resume(nowMs: number, out: RingClientEffect[]): void {
+    if (!this.ready || this.#byWire.size === this.#sessions.size) return
+    for (const session of [...this.#sessions.values()]) {
+      if (session.wire === null && nowMs >= session.retryMs) this.#send(session, nowMs, out)
+    }
+  }
+
+  #tellStatus(out: RingClientEffect[]): void {
+    out.push({ type: 'status', ready: this.ready, status: this.#status })
+  }
+}
+
+function concatenate(prompt: Int32Array, delivered: readonly number[]): Int32Array {
+  const tokens = new Int32Array(prompt.length + delivered.length)
+  tokens.set(prompt)
+  tokens.set(delivered, prompt.length)
+  return tokens
+}

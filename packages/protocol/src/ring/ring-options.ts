@@ -1,0 +1,69 @@
+/** How the leader of a ring admits, batches and watches. */
+export interface RingLeaderOptions {
+  readonly stages: number
+  /** Steps in flight at once; the number of stages keeps all of them busy. */
+  readonly microbatches: number
+  /** Largest step in tokens; the ring's own limit holds if it is smaller. */
+  readonly maxBatchTokens: number
+  /** Most prompt tokens in one step, over all sessions: bounds how long decoding waits behind a prefill. */
+  readonly prefillChunkTokens: number
+  /** Sessions that hold pages at once. */
+  readonly maxSessions: number
+  /** Sessions that wait for pages; more are rejected. */
+  readonly maxQueued: number
+  readonly probeIntervalMs: number
+  /** A probe that takes longer means a fault. Probes overtake computation, so this covers links only. */
+  readonly probeTimeoutMs: number
+  /** A step that takes longer means a fault: an engine hangs. */
+  readonly stepTimeoutMs: number
+  /** How long requests may wait for a ring that is not ready before they are handed back. */
+  readonly readyPatienceMs: number
+  /** Between status messages to gateways when nothing changes. */
+  readonly statusIntervalMs: number
+  /** Token ids must be below; `null` leaves that to the engine. */
+  readonly vocabSize: number | null
+  /**
+   * Epoch to begin with. Must exceed every epoch of an earlier life of this ring, so that stages which outlived
+   * the leader follow it: seconds since 1970 serve.
+   */
+  readonly firstEpoch: number
+}
+
+export const defaultLeaderOptions: Omit<
+  RingLeaderOptions,
+  'stages' | 'microbatches' | 'vocabSize' | 'firstEpoch'
+> = {
+  maxBatchTokens: 512,
+  prefillChunkTokens: 256,
+  maxSessions: 256,
+  maxQueued: 256,
+  probeIntervalMs: 500,
+  probeTimeoutMs: 5_000,
+  stepTimeoutMs: 60_000,
+  readyPatienceMs: 30_000,
+  statusIntervalMs: 1_000,
+}
+
+/** @throws RangeError naming the option that makes no sense */
+export function checkLeaderOptions(options: RingLeaderOptions): void {
+  const positive = [
+    'stages',
+    'microbatches',
+    'maxBatchTokens',
+    'prefillChunkTokens',
+    'maxSessions',
+    'probeIntervalMs',
+    'probeTimeoutMs',
+    'stepTimeoutMs',
+    'statusIntervalMs',
+    'firstEpoch',
+  ] as const
+  for (const name of positive) {
+    if (!(options[name] >= 1))
+      throw new RangeError(`Ring option ${name} is ${options[name]}; it must be at least 1.`)
+  }
+  for (const name of ['maxQueued', 'readyPatienceMs'] as const) {
+    if (!(options[name] >= 0))
+      throw new RangeError(`Ring option ${name} is ${options[name]}; it cannot be negative.`)
+  }
+}

@@ -1,0 +1,386 @@
+import type {
+  CloseSession,
+  FinishReason,
+  OpenSession,
+  Probe,
+  RingCapacity,
+  RingMessage,
+  SessionKey,
+  StageReport,
+  Step,
+  StepEntry,
+  StepResult,
+  TokenDelivery,
+} from '../messages.ts'
+import type { EngineStepResult } from '../stage-engine.ts'
+import { shortReason } from './reason.ts'
+import type { EngineEffect, StageIdentity } from './ring-events.ts'
+
+/** What a stage asks of its worker: `ring` goes to the next stage, or to the leader from the last one. */
+export type StageEffect =
+  | EngineEffect
+  | { readonly type: 'ring'; readonly message: RingMessage }
+  | { readonly type: 'deliver'; readonly gateway: string; readonly message: TokenDelivery }
+  | { readonly type: 'note'; readonly level: 'info' | 'warn'; readonly text: string }
+
+interface StageSession {
+  readonly open: OpenSession
+  readonly stopTokens: ReadonlySet<number>
+  /** Positions that entered the engine. */
+  length: number
+  pages: number
+  /** Tokens sampled here, resumed ones included. */
+  generated: number
+  closed: boolean
+}
+
+interface PendingStep {
+  readonly kind: 'step'
+  readonly step: number
+  readonly entries: readonly StepEntry[]
+  readonly total: number
+  /** Sessions of the entries that sample. */
+  readonly sampling: readonly StageSession[]
+  result: EngineStepResult | null
+}
+
+type Outgoing = PendingStep | { readonly kind: 'message'; readonly message: RingMessage }
+
+/** While an engine resets, the leader sends nothing but probes; more than a few messages mean a broken peer. */
+const MAX_HELD = 64
+
+interface Held {
+  readonly message: RingMessage
+  readonly tokens: Int32Array | null
+}
+
+/**
+ * One stage of a ring: checks what comes from upstream, feeds the engine, and passes results on in the order in
+ * which their causes came. The stage with the head also counts tokens, ends generations and delivers to gateways.
+ *
+ * A stage follows the highest epoch it has seen. When it can no longer vouch for its sessions it raises a fault once
+ * and ignores the rest of that epoch; the next epoch starts with an empty engine.
+ */
+export class RingStage {
+  #epoch = 0
+  #faultReason: string | null = null
+  #engine: 'absent' | 'ready' | 'resetting' = 'absent'
+  /** Whether the engine may hold sessions. */
+  #dirty = false
+  #capacity: RingCapacity | null = null
+  #pagesHeld = 0
+  readonly #sessions = new Map<SessionKey, StageSession>()
+  readonly #outbox: Outgoing[] = []
+  readonly #held: Held[] = []
+
+  constructor(private readonly identity: StageIdentity) {}
+
+  get epoch(): number {
+    return this.#epoch
+  }
+
+  get sessions(): number {
+    return this.#sessions.size
+  }
+
+  get pagesHeld(): number {
+    return this.#pagesHeld
+  }
+
+  /** Steps inside the engine. */
+  get pendingSteps(): number {
+    return this.#outbox.filter((item) => item.kind === 'step').length
+  }
+
+  /** @param tokens - ids of a step at stage 0, which has no hidden states yet; else `null` */
+  receive(message: RingMessage, tokens: Int32Array | null, out: StageEffect[]): void {
+    if (message.type === 'fault') {
+      out.push({ type: 'ring', message })
+      return
+    }
+    if (message.epoch < this.#epoch) {
+      // Only a leader that restarted with a stale counter probes below our epoch; tell it where we are.
+      if (message.type === 'probe') this.#sendFault(`epoch ${message.epoch} is over`, out)
+      return
+    }
+    if (message.epoch > this.#epoch) this.#adopt(message.epoch, out)
+    if (this.#faultReason !== null) {
+      if (message.type === 'probe') this.#sendFault(this.#faultReason, out)
+      return
+    }
+    if (this.#engine === 'resetting') this.#hold(message, tokens, out)
+    else this.#process(message, tokens, out)
+  }
+
+  /** The stage can no longer vouch for its sessions in this epoch. */
+  fault(reason: string, out: StageEffect[]): void {
+    if (this.#faultReason !== null || this.#epoch === 0) return
+    this.#faultReason = shortReason(reason)
+    this.#forget()
+    out.push({
+      type: 'note',
+      level: 'warn',
+      text: `Stage ${this.identity.stage} faults epoch ${this.#epoch}: ${reason}.`,
+    })
+    this.#sendFault(this.#faultReason, out)
+  }
+
+  engineReady(capacity: RingCapacity, out: StageEffect[]): void {
+    this.#capacity = capacity
+    this.#engine = 'ready'
+    this.#dirty = false
+    this.#releaseHeld(out)
+  }
+
+  engineLost(reason: string, out: StageEffect[]): void {
+    this.#engine = 'absent'
+    this.#dirty = false
+    this.#capacity = null
+    this.fault(`the engine is gone (${reason})`, out)
+  }
+
+  engineResetDone(out: StageEffect[]): void {
+    if (this.#engine !== 'resetting') return
+    this.#engine = 'ready'
+    this.#releaseHeld(out)
+  }
+
+  engineStepped(epoch: number, step: number, result: EngineStepResult, out: StageEffect[]): void {
+    if (epoch !== this.#epoch || this.#faultReason !== null) return
+    const pending = this.#outbox.find((item) => item.kind === 'step' && item.step === step)
+    if (pending?.kind !== 'step') return
+    const problem = this.#checkResult(pending, result)
+    if (problem !== null) {
+      this.fault(problem, out)
+      return
+    }
+    pending.result = result
+    this.#flush(out)
+  }
+
+  engineFailed(epoch: number, step: number, reason: string, out: StageEffect[]): void {
+    if (epoch !== this.#epoch) return
+    this.fault(`step ${step} failed in the engine (${reason})`, out)
+  }
+
+  #adopt(epoch: number, out: StageEffect[]): void {
+    this.#epoch = epoch
+    this.#faultReason = null
+    this.#forget()
+    if (this.#engine === 'ready' && this.#dirty) {
+      this.#engine = 'resetting'
+      this.#dirty = false
+      out.push({ type: 'engine-reset' })
+    }
+  }
+
+  #forget(): void {
+    this.#sessions.clear()
+    this.#outbox.length = 0
+    this.#held.length = 0
+    this.#pagesHeld = 0
+  }
+
+  #sendFault(reason: string, out: StageEffect[]): void {
+    out.push({
+      type: 'ring',
+      message: { type: 'fault', epoch: this.#epoch, stage: this.identity.stage, reason },
+    })
+  }
+
+  #hold(message: RingMessage, tokens: Int32Array | null, out: StageEffect[]): void {
+    const last = this.#held.at(-1)
+    // A newer probe says all that an unanswered one said.
+    if (message.type === 'probe' && last?.message.type === 'probe') this.#held.pop()
+    this.#held.push({ message, tokens })
+    if (this.#held.length > MAX_HELD) this.fault(`${MAX_HELD} messages came while the engine reset`, out)
+  }
+
+  #releaseHeld(out: StageEffect[]): void {
+    for (const { message, tokens } of this.#held.splice(0)) {
+      if (this.#faultReason === null) this.#process(message, tokens, out)
+    }
+  }
+
+  #process(message: RingMessage, tokens: Int32Array | null, out: StageEffect[]): void {
+    const problem = this.#apply(message, tokens, out)
+    if (problem !== null) this.fault(problem, out)
+  }
+
+  /** Returns why the message cannot be, which ends the epoch; `null` if it took effect. */
+  #apply(message: RingMessage, tokens: Int32Array | null, out: StageEffect[]): string | null {
+    const capacity = this.#capacity
+    if (capacity === null) {
+      return message.type === 'probe' ? null : `a ${message.type} came before the engine was ready`
+    }
+    switch (message.type) {
+      case 'probe':
+        this.#probe(message, capacity, out)
+        return null
+      case 'open':
+        return this.#open(message, capacity, out)
+      case 'close':
+        return this.#close(message, out)
+      case 'step':
+        return this.#step(message, tokens, capacity, out)
+      default:
+        return `the previous stage sent a ${message.type}`
+    }
+  }
+
+  /** Probes overtake steps: they show that links and epochs are sound, not how long computing takes. */
+  #probe(message: Probe, capacity: RingCapacity, out: StageEffect[]): void {
+    const { worker, stage, layers, model } = this.identity
+    const report: StageReport = {
+      worker,
+      stage,
+      layers: [layers.first, layers.end],
+      model,
+      kvPagesFree: capacity.kvPages - this.#pagesHeld,
+      capacity,
+    }
+    out.push({ type: 'ring', message: { ...message, reports: [...message.reports, report] } })
+  }
+
+  #open(message: OpenSession, capacity: RingCapacity, out: StageEffect[]): string | null {
+    const { key, tokens, resumed, sampling } = message
+    if (this.#sessions.has(key)) return `session key ${key} is already open`
+    if (tokens.length > capacity.contextLength) {
+      return `${tokens.length} prompt tokens exceed ${capacity.contextLength} positions`
+    }
+    this.#sessions.set(key, {
+      open: message,
+      stopTokens: new Set(message.stopTokens),
+      length: 0,
+      pages: 0,
+      generated: resumed,
+      closed: false,
+    })
+    this.#dirty = true
+    out.push({ type: 'engine-open', session: { key, tokens, resumed, sampling } })
+    this.#passOn(message, out)
+    return null
+  }
+
+  #close(message: CloseSession, out: StageEffect[]): string | null {
+    const session = this.#sessions.get(message.key)
+    if (session === undefined) return `session key ${message.key} to close is not open`
+    session.closed = true
+    this.#pagesHeld -= session.pages
+    this.#sessions.delete(message.key)
+    out.push({ type: 'engine-close', key: message.key })
+    this.#passOn(message, out)
+    return null
+  }
+
+  #step(message: Step, tokens: Int32Array | null, capacity: RingCapacity, out: StageEffect[]): string | null {
+    const { step, entries } = message
+    let total = 0
+    const sampling: StageSession[] = []
+    for (const entry of entries) {
+      const session = this.#sessions.get(entry.key)
+      if (session === undefined) return `step ${step} names unknown session key ${entry.key}`
+      const problem = this.#extend(session, entry, capacity)
+      if (problem !== null) return `step ${step}: ${problem}`
+      if (entry.sample) sampling.push(session)
+      total += entry.count
+    }
+    if (total > capacity.maxBatchTokens) {
+      return `step ${step} has ${total} tokens, the engine takes ${capacity.maxBatchTokens}`
+    }
+    const hidden = tokens === null ? message.hidden : null
+    const expected = total * this.identity.hiddenSize * 4
+    if (hidden !== null && hidden.byteLength !== expected) {
+      return `step ${step} carries ${hidden.byteLength} bytes of hidden states, not ${expected}`
+    }
+    this.#outbox.push({ kind: 'step', step, entries, total, sampling, result: null })
+    out.push({ type: 'engine-step', epoch: this.#epoch, step, work: { entries, tokens, hidden } })
+    return null
+  }
+
+  /** Counts positions and pages of an entry, or says why it cannot be. */
+  #extend(session: StageSession, entry: StepEntry, capacity: RingCapacity): string | null {
+    if (entry.position !== session.length) {
+      return `session key ${entry.key} continues at ${entry.position}, but holds ${session.length} positions`
+    }
+    const length = session.length + entry.count
+    if (length > capacity.contextLength) {
+      return `session key ${entry.key} reaches ${length} of ${capacity.contextLength} positions`
+    }
+    const pages = Math.ceil(length / capacity.pageTokens)
+    this.#pagesHeld += pages - session.pages
+    session.length = length
+    session.pages = pages
+    return this.#pagesHeld > capacity.kvPages
+      ? `${this.#pagesHeld} pages are needed, ${capacity.kvPages} exist`
+      : null
+  }
+
+  get #last(): boolean {
+    return this.identity.stage === this.identity.stages - 1
+  }
+
+  /** Opens and closes end at the last stage; before it they stay behind the steps they followed. */
+  #passOn(message: RingMessage, out: StageEffect[]): void {
+    if (this.#last) return
+    this.#outbox.push({ kind: 'message', message })
+    this.#flush(out)
+  }
+
+  #flush(out: StageEffect[]): void {
+    for (;;) {
+      const head = this.#outbox[0]
+      if (head === undefined) return
+      if (head.kind === 'message') out.push({ type: 'ring', message: head.message })
+      else if (head.result === null) return
+      else this.#finish(head, head.result, out)
+      this.#outbox.shift()
+    }
+  }
+
+  #finish(pending: PendingStep, result: EngineStepResult, out: StageEffect[]): void {
+    const { step, entries } = pending
+    const epoch = this.#epoch
+    if (!this.#last) {
+      out.push({ type: 'ring', message: { type: 'step', epoch, step, entries, hidden: result.hidden } })
+      return
+    }
+    const results = pending.sampling.map((session, index) => this.#deliver(session, result, index, out))
+    out.push({ type: 'ring', message: { type: 'step-done', epoch, step, results } })
+  }
+
+  #deliver(session: StageSession, result: EngineStepResult, index: number, out: StageEffect[]): StepResult {
+    const sampled = result.sampled[index]!
+    const { key, gateway, session: id } = session.open
+    if (session.closed) return { key, token: sampled.token, finish: null }
+    session.generated += 1
+    const finish = this.#finishReason(session, sampled.token)
+    const message: TokenDelivery = {
+      type: 'token',
+      session: id,
+      index: session.generated - 1,
+      sampled,
+      finish,
+    }
+    out.push({ type: 'deliver', gateway, message })
+    return { key, token: sampled.token, finish }
+  }
+
+  #finishReason(session: StageSession, token: number): FinishReason | null {
+    if (session.stopTokens.has(token)) return 'stop'
+    if (session.generated >= session.open.maxTokens) return 'length'
+    return session.length >= (this.#capacity?.contextLength ?? 0) ? 'length' : null
+  }
+
+  #checkResult(pending: PendingStep, result: EngineStepResult): string | null {
+    const sampled = this.#last ? pending.sampling.length : 0
+    if (result.sampled.length !== sampled) {
+      return `the engine sampled ${result.sampled.length} tokens in step ${pending.step}, not ${sampled}`
+    }
+    const hidden = this.#last ? 0 : pending.total * this.identity.hiddenSize * 4
+    if (result.hidden.byteLength !== hidden) {
+      return `the engine returned ${result.hidden.byteLength} bytes in step ${pending.step}, not ${hidden}`
+    }
+    return null
+  }
+}

@@ -1,0 +1,157 @@
+import { modelId, ringId, type SamplingParams, sessionId, workerId } from '@deos/domain'
+import fc from 'fast-check'
+import type { FinishReason, Message, RingCapacity, StageReport, Step, StepEntry } from '../messages.ts'
+
+/** Generators of every valid message, for properties of codecs and transports. */
+
+/** Without −0, which MessagePack writes as 0. */
+const double = (min: number, max: number): fc.Arbitrary<number> =>
+  fc.double({ min, max, noNaN: true }).map((value) => value || 0)
+
+const u32 = fc.nat({ max: 0xffffffff })
+const token = fc.nat({ max: 0x7fffffff })
+const id = fc.string({ minLength: 1, maxLength: 24, unit: 'grapheme' })
+const text = fc.string({ maxLength: 40, unit: 'grapheme' })
+const finish = fc.constantFrom<FinishReason | null>(null, 'stop', 'length')
+const amount = double(0, 1e9)
+const logprob = double(Number.NEGATIVE_INFINITY, 0)
+
+const tokens = (minLength: number): fc.Arbitrary<Int32Array> =>
+  fc.array(token, { minLength, maxLength: 40 }).map((ids) => Int32Array.from(ids))
+
+export const arbitrarySampling: fc.Arbitrary<SamplingParams> = fc.record({
+  temperature: amount,
+  topK: u32,
+  topP: double(0, 1),
+  minP: double(0, 1),
+  repetitionPenalty: double(0.01, 10),
+  presencePenalty: double(-2, 2),
+  frequencyPenalty: double(-2, 2),
+  logitBias: fc.array(fc.tuple(token, double(-100, 100)), { maxLength: 5 }),
+  seed: fc.bigInt({ min: 0n, max: 0xffffffffffffffffn }).map(String),
+  logprobs: fc.option(fc.nat({ max: 20 })),
+})
+
+const capacity: fc.Arbitrary<RingCapacity> = fc.record({
+  kvPages: fc.integer({ min: 1, max: 1e6 }),
+  pageTokens: fc.integer({ min: 1, max: 256 }),
+  contextLength: fc.integer({ min: 1, max: 1e6 }),
+  maxBatchTokens: fc.integer({ min: 1, max: 8192 }),
+})
+
+const report: fc.Arbitrary<StageReport> = fc.record({
+  worker: id.map(workerId),
+  stage: fc.nat({ max: 100 }),
+  layers: fc.tuple(fc.nat({ max: 50 }), fc.integer({ min: 51, max: 100 })),
+  model: id.map(modelId),
+  kvPagesFree: u32,
+  capacity,
+})
+const reports = fc.array(report, { maxLength: 4 })
+
+const step: fc.Arbitrary<Step> = fc
+  .record({
+    epoch: u32,
+    step: fc.maxSafeNat(),
+    entries: fc.array(
+      fc.record<StepEntry>({
+        key: u32,
+        position: fc.nat({ max: 1e6 }),
+        count: fc.integer({ min: 1, max: 8 }),
+        sample: fc.boolean(),
+      }),
+      { minLength: 1, maxLength: 6 },
+    ),
+    width: fc.nat({ max: 5 }),
+    fill: fc.nat({ max: 255 }),
+  })
+  .map(({ width, fill, ...rest }) => {
+    const total = rest.entries.reduce((sum, entry) => sum + entry.count, 0)
+    return { type: 'step' as const, ...rest, hidden: new Uint8Array(4 * width * total).fill(fill) }
+  })
+
+const generation = {
+  session: id.map(sessionId),
+  maxTokens: fc.integer({ min: 1, max: 0x7fffffff }),
+  stopTokens: fc.array(token, { maxLength: 4 }),
+  sampling: arbitrarySampling,
+}
+
+/** `resumed` never exceeds the tokens there are. */
+const withResumed = <T extends { readonly tokens: Int32Array }>(
+  message: fc.Arbitrary<T>,
+): fc.Arbitrary<T & { readonly resumed: number }> =>
+  fc.tuple(message, fc.nat()).map(([m, n]) => ({ ...m, resumed: n % (m.tokens.length + 1) }))
+
+/** One generator for each message type, so that none is left out. */
+export const messageArbitraries: {
+  readonly [T in Message['type']]: fc.Arbitrary<Extract<Message, { type: T }>>
+} = {
+  hello: fc.record({
+    type: fc.constant('hello'),
+    version: fc.nat({ max: 255 }),
+    role: fc.constantFrom('gateway', 'worker'),
+    peer: id,
+    ring: id.map(ringId),
+  }),
+  heartbeat: fc.record({ type: fc.constant('heartbeat') }),
+  'open-request': withResumed(
+    fc.record({ type: fc.constant('open-request'), tokens: tokens(0), deadlineMs: amount, ...generation }),
+  ),
+  'cancel-request': fc.record({ type: fc.constant('cancel-request'), session: id.map(sessionId) }),
+  rejected: fc.record({
+    type: fc.constant('rejected'),
+    session: id.map(sessionId),
+    code: fc.constantFrom('queue_full', 'not_ready', 'prompt_too_long', 'invalid', 'draining'),
+    message: text,
+    retryAfterMs: amount,
+  }),
+  failed: fc.record({
+    type: fc.constant('failed'),
+    session: id.map(sessionId),
+    code: fc.constantFrom('ring_fault', 'deadline', 'cancelled'),
+    message: text,
+  }),
+  token: fc.record({
+    type: fc.constant('token'),
+    session: id.map(sessionId),
+    index: u32,
+    sampled: fc.record({
+      token,
+      logprobs: fc.option(
+        fc.record({ logprob, top: fc.array(fc.record({ token, logprob }), { maxLength: 5 }) }),
+      ),
+    }),
+    finish,
+  }),
+  status: fc.record({
+    type: fc.constant('status'),
+    ready: fc.boolean(),
+    epoch: u32,
+    reports,
+    active: u32,
+    queued: u32,
+  }),
+  open: withResumed(
+    fc.record({
+      type: fc.constant('open'),
+      epoch: u32,
+      key: u32,
+      gateway: id,
+      tokens: tokens(1),
+      ...generation,
+    }),
+  ),
+  close: fc.record({ type: fc.constant('close'), epoch: u32, key: u32 }),
+  step,
+  'step-done': fc.record({
+    type: fc.constant('step-done'),
+    epoch: u32,
+    step: fc.maxSafeNat(),
+    results: fc.array(fc.record({ key: u32, token, finish }), { maxLength: 5 }),
+  }),
+  probe: fc.record({ type: fc.constant('probe'), epoch: u32, sequence: fc.maxSafeNat(), reports }),
+  fault: fc.record({ type: fc.constant('fault'), epoch: u32, stage: fc.nat({ max: 100 }), reason: text }),
+}
+
+export const arbitraryMessage: fc.Arbitrary<Message> = fc.oneof(...Object.values(messageArbitraries))

@@ -1,0 +1,266 @@
+import { defaultSampling } from '@deos/domain'
+import { afterEach, describe, expect, test } from 'vitest'
+import type { SessionKey, StepEntry } from '../messages.ts'
+import type { EngineStepResult, StageEngine } from '../stage-engine.ts'
+
+export interface StageEngineFixture {
+  /**
+   * Consecutive stages of one model, the first embedding and the last with the head. Keep the pool small (some
+   * dozen pages) so that it can be exhausted, with a context of at least 24 positions and batches of at least 12.
+   */
+  create(stages: number): Promise<readonly StageEngine[]>
+  readonly vocabSize: number
+  /** Most stages the model can be cut into; at least 1. */
+  readonly maxStages: number
+}
+
+interface Prefill {
+  readonly key: SessionKey
+  readonly tokens: readonly number[]
+}
+
+/**
+ * What every {@link StageEngine} must do. Sampled tokens are compared, greedy ones: a float engine's hidden states
+ * may differ in the last bits between batch shapes.
+ */
+export function describeStageEngine(name: string, fixture: StageEngineFixture): void {
+  const prompt = (seed: number, length: number): readonly number[] =>
+    Array.from({ length }, (_, index) => (seed * 31 + index * 17 + 5) % fixture.vocabSize)
+
+  describe(`stage engine: ${name}`, () => {
+    const running: StageEngine[] = []
+    const create = async (stages = fixture.maxStages): Promise<readonly StageEngine[]> => {
+      const engines = await fixture.create(stages)
+      running.push(...engines)
+      return engines
+    }
+    afterEach(async () => {
+      for (const engine of running.splice(0)) await engine.stop()
+    })
+
+    test('a session generates the same tokens however the model is cut', async () => {
+      const whole = await generate(await create(1), { key: 1, tokens: prompt(1, 9) }, 6)
+      expect(whole).toHaveLength(6)
+      for (let stages = 2; stages <= fixture.maxStages; stages++) {
+        expect(await generate(await create(stages), { key: 1, tokens: prompt(1, 9) }, 6)).toEqual(whole)
+      }
+    })
+
+    test('a prompt in chunks samples what it samples at once', async () => {
+      const engines = await create()
+      const tokens = prompt(2, 10)
+      const [atOnce] = await prefill(engines, [{ key: 1, tokens }])
+      open(engines, 2, tokens)
+      await feed(engines, [entry(2, 0, 3, false)], tokens.slice(0, 3))
+      await feed(engines, [entry(2, 3, 4, false)], tokens.slice(3, 7))
+      const last = await feed(engines, [entry(2, 7, 3, true)], tokens.slice(7))
+      expect(last).toEqual([atOnce])
+    })
+
+    test('chunks may be handed over without waiting for each other', async () => {
+      const [engine] = await create(1)
+      const tokens = prompt(3, 10)
+      const [atOnce] = await prefill([engine!], [{ key: 1, tokens }])
+      open([engine!], 2, tokens)
+      const first = engine!.step({
+        entries: [entry(2, 0, 6, false)],
+        tokens: Int32Array.from(tokens.slice(0, 6)),
+        hidden: null,
+      })
+      const second = engine!.step({
+        entries: [entry(2, 6, 4, true)],
+        tokens: Int32Array.from(tokens.slice(6)),
+        hidden: null,
+      })
+      engine!.close(2)
+      const results = await Promise.all([first, second])
+      expect(results.flatMap((result) => result.sampled.map((sampled) => sampled.token))).toEqual([atOnce])
+    })
+
+    test('sessions in one batch sample what each samples alone', async () => {
+      const sessions = [3, 5, 1].map((length, index) => ({
+        key: index + 1,
+        tokens: prompt(index + 7, length),
+      }))
+      const alone: (readonly number[])[] = []
+      for (const session of sessions) alone.push(await generate(await create(), session, 4))
+      const together = await generateTogether(await create(), sessions, 4)
+      expect(together).toEqual(alone)
+    })
+
+    test('prompt chunks and decoding share a step', async () => {
+      const engines = await create()
+      const [a, b] = [prompt(11, 4), prompt(12, 6)]
+      const aloneA = await generate(await create(), { key: 1, tokens: a }, 2)
+      const aloneB = await generate(await create(), { key: 1, tokens: b }, 1)
+      const [first] = await prefill(engines, [{ key: 1, tokens: a }])
+      open(engines, 2, b)
+      const mixed = await feed(engines, [entry(1, 4, 1, true), entry(2, 0, 6, true)], [first!, ...b])
+      expect(mixed).toEqual([aloneA[1], aloneB[0]])
+    })
+
+    test('pages are conserved: taken by steps, returned by close and by reset', async () => {
+      const engines = await create()
+      const pagesFree = () => Promise.all(engines.map((engine) => engine.freePages()))
+      const full = engines.map((engine) => engine.capacity.kvPages)
+      expect(await pagesFree()).toEqual(full)
+      const { pageTokens } = engines[0]!.capacity
+      await prefill(engines, [
+        { key: 1, tokens: prompt(1, 7) },
+        { key: 2, tokens: prompt(2, 5) },
+      ])
+      const used = Math.ceil(7 / pageTokens) + Math.ceil(5 / pageTokens)
+      expect(await pagesFree()).toEqual(full.map((pages) => pages - used))
+      for (const engine of engines) engine.close(1)
+      expect(await pagesFree()).toEqual(full.map((pages) => pages - Math.ceil(5 / pageTokens)))
+      await Promise.all(engines.map((engine) => engine.reset()))
+      expect(await pagesFree()).toEqual(full)
+      expect(await generate(engines, { key: 2, tokens: prompt(2, 5) }, 2)).toHaveLength(2)
+    })
+
+    test('freed pages carry nothing over to their next session', async () => {
+      const engines = await create()
+      const fresh = await generate(engines, { key: 1, tokens: prompt(4, 8) }, 3)
+      for (let round = 2; round < 6; round++) {
+        await generate(engines, { key: round, tokens: prompt(round + 20, 9) }, 2)
+        for (const engine of engines) engine.close(round)
+      }
+      for (const engine of engines) engine.close(1)
+      expect(await generate(engines, { key: 9, tokens: prompt(4, 8) }, 3)).toEqual(fresh)
+    })
+
+    test.each<[string, StepEntry, number]>([
+      ['an unknown session', entry(99, 0, 1, true), 1],
+      ['a gap in positions', entry(1, 5, 1, true), 1],
+      ['a position already filled', entry(1, 2, 1, true), 1],
+      ['fewer tokens than positions', entry(1, 4, 2, true), 1],
+    ])('%s fails the step, and a reset mends the engine', async (_, wrong, count) => {
+      const [engine] = await create(1)
+      await prefill([engine!], [{ key: 1, tokens: prompt(1, 4) }])
+      const tokens = Int32Array.from(prompt(5, count))
+      await expect(engine!.step({ entries: [wrong], tokens, hidden: null })).rejects.toThrow()
+      const right = { entries: [entry(1, 4, 1, true)], tokens: Int32Array.from(prompt(5, 1)), hidden: null }
+      await expect(engine!.step(right), 'unusable until reset').rejects.toThrow()
+      await engine!.reset()
+      expect(await engine!.freePages()).toBe(engine!.capacity.kvPages)
+      expect(await generate([engine!], { key: 1, tokens: prompt(1, 4) }, 2)).toHaveLength(2)
+    })
+
+    test('a session longer than the context fails', async () => {
+      const [engine] = await create(1)
+      await expect(fill(engine!, 1, engine!.capacity.contextLength + 1)).rejects.toThrow()
+    })
+
+    test('more pages than there are fail, and exactly all of them do not', async () => {
+      const [engine] = await create(1)
+      const { kvPages, pageTokens, contextLength } = engine!.capacity
+      const perSession = Math.floor(contextLength / pageTokens)
+      let left = kvPages
+      let key = 0
+      while (left > 0) {
+        const pages = Math.min(left, perSession)
+        await fill(engine!, ++key, pages * pageTokens)
+        left -= pages
+      }
+      expect(await engine!.freePages()).toBe(0)
+      await expect(fill(engine!, ++key, 1)).rejects.toThrow()
+    })
+
+    test('a batch beyond the limit fails', async () => {
+      const [engine] = await create(1)
+      const { maxBatchTokens } = engine!.capacity
+      const half = Math.floor(maxBatchTokens / 2) + 1
+      const lengths = [half, half]
+      const entries = lengths.map((length, index) => entry(index + 1, 0, length, false))
+      for (const { key, count } of entries) open([engine!], key, prompt(key, count))
+      const tokens = Int32Array.from(lengths.flatMap((length) => prompt(3, length)))
+      await expect(engine!.step({ entries, tokens, hidden: null })).rejects.toThrow()
+    })
+
+    test('hidden states of the wrong size fail', async (context) => {
+      if (fixture.maxStages < 2) return context.skip('the model has a single stage')
+      const engines = await create(2)
+      open(engines, 1, prompt(1, 2))
+      const step = { entries: [entry(1, 0, 2, true)], tokens: null, hidden: new Uint8Array(4) }
+      await expect(engines[1]!.step(step)).rejects.toThrow()
+    })
+
+    /** Fills a session with `length` positions in the largest chunks allowed. */
+    async function fill(engine: StageEngine, key: SessionKey, length: number): Promise<void> {
+      const tokens = prompt(key, length)
+      open([engine], key, tokens.slice(0, 1))
+      const { maxBatchTokens } = engine.capacity
+      for (let at = 0; at < length; at += maxBatchTokens) {
+        const chunk = tokens.slice(at, at + maxBatchTokens)
+        await feed([engine], [entry(key, at, chunk.length, false)], chunk)
+      }
+    }
+  })
+}
+
+const entry = (key: SessionKey, position: number, count: number, sample: boolean): StepEntry => ({
+  key,
+  position,
+  count,
+  sample,
+})
+
+function open(engines: readonly StageEngine[], key: SessionKey, tokens: readonly number[]): void {
+  const sampling = { ...defaultSampling, temperature: 0 }
+  for (const engine of engines) engine.open({ key, tokens: Int32Array.from(tokens), resumed: 0, sampling })
+}
+
+/** Runs one step through all stages and returns the sampled tokens. */
+async function feed(
+  engines: readonly StageEngine[],
+  entries: readonly StepEntry[],
+  tokens: readonly number[],
+): Promise<readonly number[]> {
+  let result: EngineStepResult | null = null
+  for (const engine of engines) {
+    result = await engine.step(
+      result === null
+        ? { entries, tokens: Int32Array.from(tokens), hidden: null }
+        : { entries, tokens: null, hidden: result.hidden },
+    )
+  }
+  return (result?.sampled ?? []).map((sampled) => sampled.token)
+}
+
+async function prefill(
+  engines: readonly StageEngine[],
+  sessions: readonly Prefill[],
+): Promise<readonly number[]> {
+  for (const { key, tokens } of sessions) open(engines, key, tokens)
+  const entries = sessions.map(({ key, tokens }) => entry(key, 0, tokens.length, true))
+  return await feed(
+    engines,
+    entries,
+    sessions.flatMap(({ tokens }) => tokens),
+  )
+}
+
+async function generateTogether(
+  engines: readonly StageEngine[],
+  sessions: readonly Prefill[],
+  count: number,
+): Promise<readonly (readonly number[])[]> {
+  let latest = await prefill(engines, sessions)
+  const generated = latest.map((token) => [token])
+  for (let round = 1; round < count; round++) {
+    const entries = sessions.map(({ key, tokens }) => entry(key, tokens.length + round - 1, 1, true))
+    latest = await feed(engines, entries, latest)
+    latest.forEach((token, index) => {
+      generated[index]!.push(token)
+    })
+  }
+  return generated
+}
+
+async function generate(
+  engines: readonly StageEngine[],
+  session: Prefill,
+  count: number,
+): Promise<readonly number[]> {
+  return (await generateTogether(engines, [session], count))[0]!
+}

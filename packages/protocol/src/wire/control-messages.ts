@@ -1,0 +1,262 @@
+import { modelId, ringId, type SamplingParams, sessionId, workerId } from '@deos/domain'
+import { Packr } from 'msgpackr'
+import type {
+  Failed,
+  Fault,
+  Hello,
+  Message,
+  OpenRequest,
+  OpenSession,
+  Probe,
+  Rejected,
+  RingCapacity,
+  RingStatus,
+  StageReport,
+} from '../messages.ts'
+import { Fields, integerAt, numberAt, pairAt } from './fields.ts'
+import {
+  type FrameHeader,
+  HEADER_BYTES,
+  type MessageType,
+  messageTypes,
+  writeHeader,
+} from './frame-header.ts'
+import { checkMsgpackShape } from './msgpack-shape.ts'
+import { malformed, overLimit } from './wire-error.ts'
+import type { WireLimits } from './wire-limits.ts'
+
+/** Messages that are rare beside steps: a MessagePack map as meta, prompt tokens as raw int32 payload. */
+
+export type HotType = 'step' | 'step-done' | 'token' | 'close'
+export type ControlMessage = Exclude<Message, { readonly type: HotType }>
+
+const packr = new Packr({ useRecords: false, int64AsType: 'number' })
+const MAX_TOKEN = 0x7fffffff
+const noTokens = new Int32Array(0)
+
+export function encodeControl(message: ControlMessage): readonly Uint8Array[] {
+  const { type, ...rest } = message
+  const epoch = 'epoch' in message ? message.epoch : 0
+  const tokens = 'tokens' in message ? message.tokens : noTokens
+  const payload = new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength)
+  const fields: Record<string, unknown> = rest
+  delete fields.epoch
+  delete fields.tokens
+  const meta = packr.pack(fields)
+  const frame = new Uint8Array(HEADER_BYTES + meta.length)
+  frame.set(meta, HEADER_BYTES)
+  if (epoch >>> 0 !== epoch) throw malformed(`${type}.epoch`, `cannot hold ${epoch}`)
+  writeHeader(new DataView(frame.buffer), {
+    type,
+    metaBytes: meta.length,
+    payloadBytes: payload.length,
+    epoch,
+  })
+  return payload.length === 0 ? [frame] : [frame, payload]
+}
+
+/** @throws WireError naming the first field that is missing, mistyped or out of range */
+export function decodeControl(
+  header: FrameHeader & { readonly type: ControlMessage['type'] },
+  meta: Uint8Array,
+  payload: Uint8Array,
+  limits: WireLimits,
+): ControlMessage {
+  checkMsgpackShape(meta, `${header.type}.meta`)
+  const fields = new Fields(unpack(header.type, meta), header.type)
+  const { epoch } = header
+  switch (header.type) {
+    case 'hello':
+      return readHello(fields, limits)
+    case 'heartbeat':
+      return { type: 'heartbeat' }
+    case 'open-request':
+      return readOpenRequest(fields, payload, limits)
+    case 'cancel-request':
+      return { type: 'cancel-request', session: sessionId(fields.id('session', limits.maxIdBytes)) }
+    case 'rejected':
+      return readRejected(fields, limits)
+    case 'failed':
+      return readFailed(fields, limits)
+    case 'status':
+      return readStatus(fields, epoch, limits)
+    case 'open':
+      return readOpen(fields, payload, epoch, limits)
+    case 'probe':
+      return readProbe(fields, epoch, limits)
+    case 'fault':
+      return readFault(fields, epoch, limits)
+  }
+}
+
+export function isControlType(type: MessageType): type is ControlMessage['type'] {
+  return (
+    type !== 'step' && type !== 'step-done' && type !== 'token' && type !== 'close' && type in messageTypes
+  )
+}
+
+function unpack(type: string, meta: Uint8Array): unknown {
+  try {
+    return packr.unpack(meta)
+  } catch (cause) {
+    throw malformed(
+      `${type}.meta`,
+      `is not MessagePack (${cause instanceof Error ? cause.message : 'unknown'})`,
+    )
+  }
+}
+
+function readHello(fields: Fields, limits: WireLimits): Hello {
+  return {
+    type: 'hello',
+    version: fields.integer('version'),
+    role: fields.oneOf('role', ['gateway', 'worker']),
+    peer: fields.id('peer', limits.maxIdBytes),
+    ring: ringId(fields.id('ring', limits.maxIdBytes)),
+  }
+}
+
+function readOpenRequest(fields: Fields, payload: Uint8Array, limits: WireLimits): OpenRequest {
+  const tokens = readTokens('open-request', payload)
+  return {
+    type: 'open-request',
+    session: sessionId(fields.id('session', limits.maxIdBytes)),
+    tokens,
+    resumed: fields.integer('resumed', 0, tokens.length),
+    maxTokens: fields.integer('maxTokens', 0, MAX_TOKEN),
+    stopTokens: fields.list('stopTokens', limits.maxListItems, readToken),
+    sampling: readSampling(fields.child('sampling'), limits),
+    deadlineMs: fields.number('deadlineMs', 0),
+  }
+}
+
+function readOpen(fields: Fields, payload: Uint8Array, epoch: number, limits: WireLimits): OpenSession {
+  const tokens = readTokens('open', payload)
+  if (tokens.length === 0) throw malformed('open.tokens', 'is empty')
+  return {
+    type: 'open',
+    epoch,
+    key: fields.integer('key'),
+    session: sessionId(fields.id('session', limits.maxIdBytes)),
+    gateway: fields.id('gateway', limits.maxIdBytes),
+    tokens,
+    resumed: fields.integer('resumed', 0, tokens.length),
+    maxTokens: fields.integer('maxTokens', 1, MAX_TOKEN),
+    stopTokens: fields.list('stopTokens', limits.maxListItems, readToken),
+    sampling: readSampling(fields.child('sampling'), limits),
+  }
+}
+
+function readRejected(fields: Fields, limits: WireLimits): Rejected {
+  return {
+    type: 'rejected',
+    session: sessionId(fields.id('session', limits.maxIdBytes)),
+    code: fields.oneOf('code', ['queue_full', 'not_ready', 'prompt_too_long', 'invalid', 'draining']),
+    message: fields.text('message', limits.maxTextBytes),
+    retryAfterMs: fields.number('retryAfterMs', 0),
+  }
+}
+
+function readFailed(fields: Fields, limits: WireLimits): Failed {
+  return {
+    type: 'failed',
+    session: sessionId(fields.id('session', limits.maxIdBytes)),
+    code: fields.oneOf('code', ['ring_fault', 'deadline', 'cancelled']),
+    message: fields.text('message', limits.maxTextBytes),
+  }
+}
+
+function readStatus(fields: Fields, epoch: number, limits: WireLimits): RingStatus {
+  return {
+    type: 'status',
+    ready: fields.boolean('ready'),
+    epoch,
+    reports: readReports(fields, limits),
+    active: fields.integer('active'),
+    queued: fields.integer('queued'),
+  }
+}
+
+function readProbe(fields: Fields, epoch: number, limits: WireLimits): Probe {
+  return {
+    type: 'probe',
+    epoch,
+    sequence: fields.integer('sequence', 0, Number.MAX_SAFE_INTEGER),
+    reports: readReports(fields, limits),
+  }
+}
+
+function readFault(fields: Fields, epoch: number, limits: WireLimits): Fault {
+  return {
+    type: 'fault',
+    epoch,
+    stage: fields.integer('stage'),
+    reason: fields.text('reason', limits.maxTextBytes),
+  }
+}
+
+function readReports(fields: Fields, limits: WireLimits): readonly StageReport[] {
+  return fields.list('reports', limits.maxListItems, (item, path) =>
+    readReport(new Fields(item, path), limits),
+  )
+}
+
+function readReport(fields: Fields, limits: WireLimits): StageReport {
+  const layers = fields.list('layers', 2, (item, path) => integerAt(item, path))
+  const [first, end] = layers
+  if (first === undefined || end === undefined || first >= end) {
+    throw malformed('reports.layers', `is [${layers.join(', ')}], not a range of layers`)
+  }
+  return {
+    worker: workerId(fields.id('worker', limits.maxIdBytes)),
+    stage: fields.integer('stage'),
+    layers: [first, end],
+    model: modelId(fields.id('model', limits.maxIdBytes)),
+    kvPagesFree: fields.integer('kvPagesFree'),
+    capacity: readCapacity(fields.child('capacity')),
+  }
+}
+
+function readCapacity(fields: Fields): RingCapacity {
+  return {
+    kvPages: fields.integer('kvPages', 1),
+    pageTokens: fields.integer('pageTokens', 1),
+    contextLength: fields.integer('contextLength', 1),
+    maxBatchTokens: fields.integer('maxBatchTokens', 1),
+  }
+}
+
+function readSampling(fields: Fields, limits: WireLimits): SamplingParams {
+  const seed = fields.text('seed', 20)
+  if (!/^\d{1,20}$/.test(seed) || BigInt(seed) > 0xffffffffffffffffn) {
+    throw malformed('sampling.seed', `is ${JSON.stringify(seed)}, not an unsigned 64-bit integer`)
+  }
+  return {
+    temperature: fields.number('temperature', 0),
+    topK: fields.integer('topK'),
+    topP: fields.number('topP', 0, 1),
+    minP: fields.number('minP', 0, 1),
+    repetitionPenalty: fields.number('repetitionPenalty', Number.MIN_VALUE),
+    presencePenalty: fields.number('presencePenalty'),
+    frequencyPenalty: fields.number('frequencyPenalty'),
+    logitBias: fields.list('logitBias', limits.maxListItems, readBias),
+    seed,
+    logprobs: fields.isNull('logprobs') ? null : fields.integer('logprobs', 0, limits.maxListItems),
+  }
+}
+
+function readBias(item: unknown, path: string): readonly [token: number, bias: number] {
+  const [token, bias] = pairAt(item, path)
+  return [readToken(token, `${path}[0]`), numberAt(bias, `${path}[1]`, -Number.MAX_VALUE, Number.MAX_VALUE)]
+}
+
+const readToken = (item: unknown, path: string): number => integerAt(item, path, 0, MAX_TOKEN)
+
+/** Views the payload, which the frame decoder aligned; every host DeOS runs on is little-endian like the wire. */
+function readTokens(type: string, payload: Uint8Array): Int32Array {
+  const tokens = new Int32Array(payload.buffer, payload.byteOffset, payload.byteLength / 4)
+  if (tokens.length > MAX_TOKEN) throw overLimit(`${type}.tokens.length`, tokens.length, MAX_TOKEN)
+  const negative = tokens.findIndex((token) => token < 0)
+  if (negative >= 0) throw malformed(`${type}.tokens[${negative}]`, `is ${tokens[negative]}, below 0`)
+  return tokens
+}

@@ -1,0 +1,185 @@
+import { type SampledToken, sessionId, type TokenLogprobs } from '@deos/domain'
+import type {
+  CloseSession,
+  FinishReason,
+  Step,
+  StepDone,
+  StepEntry,
+  StepResult,
+  TokenDelivery,
+} from '../messages.ts'
+import { ByteReader } from './byte-reader.ts'
+import { ByteWriter, encodeText } from './byte-writer.ts'
+import { HEADER_BYTES, type MessageType, writeHeader } from './frame-header.ts'
+import { malformed, overLimit } from './wire-error.ts'
+import type { WireLimits } from './wire-limits.ts'
+
+/** Messages of every step have a fixed binary meta: no names, no generic codec, one allocation. */
+
+const MAX_TOKEN = 0x7fffffff
+const ENTRY_BYTES = 16
+const RESULT_BYTES = 12
+const finishCodes = [null, 'stop', 'length'] as const
+
+function beginFrame(type: MessageType, metaBytes: number, payloadBytes: number, epoch: number): ByteWriter {
+  const writer = new ByteWriter(new Uint8Array(HEADER_BYTES + metaBytes), HEADER_BYTES, type)
+  writeHeader(writer.view, { type, metaBytes, payloadBytes, epoch })
+  return writer
+}
+
+export function encodeStep(message: Step): readonly Uint8Array[] {
+  const { entries, hidden } = message
+  const writer = beginFrame('step', 12 + entries.length * ENTRY_BYTES, hidden.byteLength, message.epoch)
+  writer.u53('step', message.step)
+  writer.u32('entries.length', entries.length)
+  for (const entry of entries) {
+    writer.u32('key', entry.key)
+    writer.u32('position', entry.position)
+    writer.u32('count', entry.count)
+    writer.u32('flags', entry.sample ? 1 : 0)
+  }
+  return hidden.byteLength === 0 ? [writer.bytes] : [writer.bytes, hidden]
+}
+
+/** @param payload - kept as `hidden`, not copied */
+export function decodeStep(meta: Uint8Array, payload: Uint8Array, epoch: number, limits: WireLimits): Step {
+  const reader = new ByteReader(meta, 'step')
+  const step = reader.u53('step')
+  const length = readCount(reader, 'step.entries', ENTRY_BYTES, limits.maxEntries)
+  const entries: StepEntry[] = []
+  let total = 0
+  for (let index = 0; index < length; index++) {
+    const key = reader.u32('entries.key')
+    const position = reader.u32('entries.position')
+    const count = reader.u32('entries.count')
+    const flags = reader.u32('entries.flags')
+    if (count === 0) throw malformed(`step.entries[${index}].count`, 'is 0')
+    if (position + count > MAX_TOKEN) throw malformed(`step.entries[${index}].position`, `is ${position}`)
+    if (flags > 1) throw malformed(`step.entries[${index}].flags`, `is ${flags}`)
+    total += count
+    entries.push({ key, position, count, sample: flags === 1 })
+  }
+  reader.end()
+  if (total === 0) throw malformed('step.entries', 'is empty')
+  if (payload.byteLength % (4 * total) !== 0) {
+    throw malformed('step.payloadBytes', `is ${payload.byteLength}, not float32 rows for ${total} tokens`)
+  }
+  return { type: 'step', epoch, step, entries, hidden: payload }
+}
+
+export function encodeStepDone(message: StepDone): readonly Uint8Array[] {
+  const { results } = message
+  const writer = beginFrame('step-done', 12 + results.length * RESULT_BYTES, 0, message.epoch)
+  writer.u53('step', message.step)
+  writer.u32('results.length', results.length)
+  for (const result of results) {
+    writer.u32('key', result.key)
+    writer.u32('token', result.token)
+    writer.u32('finish', finishCodes.indexOf(result.finish))
+  }
+  return [writer.bytes]
+}
+
+export function decodeStepDone(meta: Uint8Array, epoch: number, limits: WireLimits): StepDone {
+  const reader = new ByteReader(meta, 'step-done')
+  const step = reader.u53('step')
+  const length = readCount(reader, 'step-done.results', RESULT_BYTES, limits.maxEntries)
+  const results: StepResult[] = []
+  for (let index = 0; index < length; index++) {
+    const key = reader.u32('results.key')
+    const token = readToken(reader, 'step-done', 'results.token')
+    const finish = readFinish(reader.u32('results.finish'), 'step-done.results.finish')
+    results.push({ key, token, finish })
+  }
+  reader.end()
+  return { type: 'step-done', epoch, step, results }
+}
+
+export function encodeClose(message: CloseSession): readonly Uint8Array[] {
+  const writer = beginFrame('close', 4, 0, message.epoch)
+  writer.u32('key', message.key)
+  return [writer.bytes]
+}
+
+export function decodeClose(meta: Uint8Array, epoch: number): CloseSession {
+  const reader = new ByteReader(meta, 'close')
+  const key = reader.u32('key')
+  reader.end()
+  return { type: 'close', epoch, key }
+}
+
+export function encodeToken(message: TokenDelivery): readonly Uint8Array[] {
+  const session = encodeText(message.session)
+  const { token, logprobs } = message.sampled
+  const logprobBytes = logprobs === null ? 0 : 12 + logprobs.top.length * 12
+  const writer = beginFrame('token', 2 + session.length + 10 + logprobBytes, 0, 0)
+  writer.u16('session.length', session.length)
+  writer.raw(session)
+  writer.u32('index', message.index)
+  writer.u32('token', token)
+  writer.u8(finishCodes.indexOf(message.finish))
+  writer.u8(logprobs === null ? 0 : 1)
+  if (logprobs !== null) {
+    writer.f64(logprobs.logprob)
+    writer.u32('top.length', logprobs.top.length)
+    for (const alternative of logprobs.top) {
+      writer.u32('top.token', alternative.token)
+      writer.f64(alternative.logprob)
+    }
+  }
+  return [writer.bytes]
+}
+
+export function decodeToken(meta: Uint8Array, limits: WireLimits): TokenDelivery {
+  const reader = new ByteReader(meta, 'token')
+  const idBytes = reader.u16('session.length')
+  if (idBytes === 0) throw malformed('token.session', 'is empty')
+  if (idBytes > limits.maxIdBytes) throw overLimit('token.session.length', idBytes, limits.maxIdBytes)
+  const session = sessionId(reader.text('session', idBytes))
+  const index = reader.u32('index')
+  const token = readToken(reader, 'token', 'token')
+  const finish = readFinish(reader.u8('finish'), 'token.finish')
+  const flag = reader.u8('logprobs')
+  if (flag > 1) throw malformed('token.logprobs', `is flagged ${flag}`)
+  const sampled: SampledToken = { token, logprobs: flag === 1 ? readLogprobs(reader, limits) : null }
+  reader.end()
+  return { type: 'token', session, index, sampled, finish }
+}
+
+function readLogprobs(reader: ByteReader, limits: WireLimits): TokenLogprobs {
+  const logprob = readLogprob(reader, 'logprob')
+  const length = readCount(reader, 'token.top', 12, limits.maxListItems)
+  const top: { token: number; logprob: number }[] = []
+  for (let index = 0; index < length; index++) {
+    const token = readToken(reader, 'token', 'top.token')
+    top.push({ token, logprob: readLogprob(reader, 'top.logprob') })
+  }
+  return { logprob, top }
+}
+
+function readLogprob(reader: ByteReader, field: string): number {
+  const value = reader.f64(field)
+  if (Number.isNaN(value)) throw malformed(`token.${field}`, 'is not a number')
+  return value
+}
+
+function readToken(reader: ByteReader, type: string, field: string): number {
+  const token = reader.u32(field)
+  if (token > MAX_TOKEN) throw malformed(`${type}.${field}`, `is ${token}, beyond any vocabulary`)
+  return token
+}
+
+function readFinish(code: number, field: string): FinishReason | null {
+  const finish = finishCodes[code]
+  if (finish === undefined) throw malformed(field, `is ${code}`)
+  return finish
+}
+
+function readCount(reader: ByteReader, field: string, itemBytes: number, limit: number): number {
+  const length = reader.u32('length')
+  if (length > limit) throw overLimit(`${field}.length`, length, limit)
+  if (length * itemBytes > reader.left) {
+    throw malformed(`${field}.length`, `is ${length}, more than ${reader.left} bytes hold`)
+  }
+  return length
+}

@@ -1,0 +1,196 @@
+import { DomainError, describeError, type Random, type SampledToken } from '@deos/domain'
+import {
+  assertDecodable,
+  type ClientFailCode,
+  type ClientRequest,
+  type FinishReason,
+  type GatewayToLeader,
+  type RejectCode,
+  RingClient,
+  type RingClientEffect,
+  type RingClientEvent,
+  type RingClientOptions,
+  type RingStatus,
+  type WireLimits,
+} from '@deos/protocol'
+import type { Transport } from './link.ts'
+import { SupervisedLink } from './supervised-link.ts'
+import { every, type Timers } from './timers.ts'
+
+export interface RingConnectionOptions extends RingClientOptions {
+  /** Address of stage 0. */
+  readonly leader: string
+  /** Address of the last stage; `null` in a ring of one stage. */
+  readonly tail: string | null
+  /** What the leader accepts; `defaultWireLimits` unless its transport was given others. */
+  readonly wire: WireLimits
+  readonly tickMs: number
+  readonly reconnect: { readonly firstDelayMs: number; readonly maxDelayMs: number }
+}
+
+export interface RingConnectionCollaborators {
+  readonly transport: Transport
+  readonly timers: Timers
+  readonly random: Random
+  readonly onNote: (level: 'info' | 'warn', text: string) => void
+  /** Whether requests are taken, on every word from the leader and on every change of a link. */
+  readonly onStatus: (ready: boolean, status: RingStatus | null) => void
+}
+
+/** Answers to one request: tokens up to the one with `finish`, or one `onRejected`, or one `onFailed`. */
+export interface GenerationHandlers {
+  onToken(index: number, sampled: SampledToken, finish: FinishReason | null): void
+  onRejected(code: RejectCode, message: string, retryAfterMs: number): void
+  onFailed(code: ClientFailCode, message: string): void
+  /** The ring failed; the answer continues by itself when it is back. */
+  onInterrupted?(message: string): void
+}
+
+/** A gateway's connection to one ring: drives a {@link RingClient} over links to its first and its last stage. */
+export class RingConnection {
+  readonly #client: RingClient
+  readonly #requests = new Map<string, GenerationHandlers>()
+  readonly #events: RingClientEvent[] = []
+  #performing = false
+  #stopped = false
+  #stopTicking: () => void = () => {}
+  readonly #leader: SupervisedLink
+  readonly #tail: SupervisedLink | null
+
+  constructor(
+    private readonly options: RingConnectionOptions,
+    private readonly edge: RingConnectionCollaborators,
+  ) {
+    this.#client = new RingClient(options)
+    const alone = options.tail === null
+    this.#leader = this.#supervise(options.leader, alone ? ['leader', 'tail'] : ['leader'])
+    this.#tail = options.tail === null ? null : this.#supervise(options.tail, ['tail'])
+  }
+
+  get ready(): boolean {
+    return this.#client.ready
+  }
+
+  get status(): RingStatus | null {
+    return this.#client.status
+  }
+
+  /** Requests without a final answer. */
+  get open(): number {
+    return this.#client.open
+  }
+
+  start(): void {
+    this.#leader.start()
+    this.#tail?.start()
+    this.#stopTicking = every(this.edge.timers, this.options.tickMs, () => this.#feed({ type: 'tick' }))
+  }
+
+  /** @param request - its id must be new to this connection */
+  generate(request: ClientRequest, handlers: GenerationHandlers): void {
+    if (this.#requests.has(request.id)) {
+      handlers.onRejected('invalid', `Request ${request.id} is already open.`, 0)
+      return
+    }
+    this.#requests.set(request.id, handlers)
+    this.#feed({ type: 'open', request })
+  }
+
+  /** Answered by `onFailed('cancelled')`, unless the request is already answered. */
+  cancel(id: string): void {
+    this.#feed({ type: 'cancel', id })
+  }
+
+  /** Fails what is open and ends the links; the transport stays the caller's. */
+  stop(): void {
+    for (const id of [...this.#requests.keys()]) this.cancel(id)
+    this.#stopped = true
+    this.#stopTicking()
+    this.#leader.stop()
+    this.#tail?.stop()
+  }
+
+  #supervise(address: string, links: readonly ('leader' | 'tail')[]): SupervisedLink {
+    const { transport, timers, random, onNote } = this.edge
+    const first = links[0]!
+    return new SupervisedLink({ address, ...this.options.reconnect }, transport, timers, random, {
+      onUp: () => {
+        for (const link of links) this.#feed({ type: 'connected', link })
+      },
+      onMessage: (message) => this.#feed({ type: 'message', link: first, message }),
+      onDown: (reason) => {
+        for (const link of links) this.#feed({ type: 'lost', link, reason })
+      },
+      onRetry: (error, delayMs) => {
+        onNote('warn', `Ring ${first} at ${address}: ${describeError(error)} Again in ${delayMs} ms.`)
+      },
+    })
+  }
+
+  #feed(event: RingClientEvent): void {
+    if (this.#stopped) return
+    this.#events.push(event)
+    if (this.#performing) return
+    this.#performing = true
+    try {
+      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+        for (const effect of this.#client.onEvent(next, this.edge.timers.now())) this.#perform(effect)
+      }
+    } finally {
+      this.#performing = false
+    }
+  }
+
+  #perform(effect: RingClientEffect): void {
+    switch (effect.type) {
+      case 'send-leader':
+        this.#sendLeader(effect.message)
+        break
+      case 'close-link':
+        this.#linkTo(effect.link)?.close(effect.reason)
+        break
+      case 'status':
+        this.edge.onStatus(effect.ready, effect.status)
+        break
+      case 'interrupted':
+        this.#requests.get(effect.id)?.onInterrupted?.(effect.message)
+        break
+      case 'token':
+        this.#handlers(effect.id, effect.finish !== null)?.onToken(
+          effect.index,
+          effect.sampled,
+          effect.finish,
+        )
+        break
+      case 'rejected':
+        this.#handlers(effect.id, true)?.onRejected(effect.code, effect.message, effect.retryAfterMs)
+        break
+      case 'failed':
+        this.#handlers(effect.id, true)?.onFailed(effect.code, effect.message)
+    }
+  }
+
+  #handlers(id: string, last: boolean): GenerationHandlers | undefined {
+    const handlers = this.#requests.get(id)
+    if (last) this.#requests.delete(id)
+    return handlers
+  }
+
+  /** A request that the leader could not even read would cost the link and with it everybody's answers. */
+  #sendLeader(message: GatewayToLeader): void {
+    const { link } = this.#leader
+    try {
+      if (message.type === 'open-request') assertDecodable(message, this.options.wire)
+      link?.send(message)
+    } catch (error) {
+      if (!(error instanceof DomainError)) throw error
+      const { session } = message
+      const refusal = { code: 'invalid', message: error.message, retryAfterMs: 0 } as const
+      this.#feed({ type: 'message', link: 'leader', message: { type: 'rejected', session, ...refusal } })
+    }
+  }
+
+  #linkTo(link: 'leader' | 'tail'): { close(reason?: string): void } | null {
+    return link === 'tail' && this.#tail !== null ? this.#tail.link : this.#leader.link
+  }
+}

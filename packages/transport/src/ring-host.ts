@@ -1,0 +1,259 @@
+import { describeError as describe, type Random } from '@deos/domain'
+import {
+  type EngineEffect,
+  type RingEffect,
+  type RingEvent,
+  type RingLeaderOptions,
+  RingNode,
+  type RingSnapshot,
+  type StageEngine,
+  type StageIdentity,
+} from '@deos/protocol'
+import type { Link, LinkHandlers, Transport } from './link.ts'
+import { LinkError } from './link-error.ts'
+import { SupervisedLink } from './supervised-link.ts'
+import { every, type Timers } from './timers.ts'
+
+export interface RingHostOptions {
+  readonly identity: StageIdentity
+  /** For stage 0, and only there. */
+  readonly leader: RingLeaderOptions | null
+  /** Where to accept the previous stage and gateways. */
+  readonly listen: string
+  /** Peer id of the previous stage; other workers are turned away. `null` takes any, and in a ring of one none. */
+  readonly previousPeer: string | null
+  readonly tickMs: number
+  readonly reconnect: { readonly firstDelayMs: number; readonly maxDelayMs: number }
+}
+
+export const defaultHostTiming = { tickMs: 25, reconnect: { firstDelayMs: 50, maxDelayMs: 2_000 } } as const
+
+export interface RingHostCollaborators {
+  readonly transport: Transport
+  readonly timers: Timers
+  readonly random: Random
+  /** What an operator should know. */
+  readonly onNote: (level: 'info' | 'warn', text: string) => void
+}
+
+/**
+ * Drives one worker's {@link RingNode}: feeds it what happens on links, engine and clock, and performs what it
+ * decides. Everything the node asks for is done at once and in order; events that this causes wait their turn.
+ */
+export class RingHost {
+  readonly #node: RingNode
+  readonly #events: RingEvent[] = []
+  #performing = false
+  #engine: StageEngine | null = null
+  #upstream: Link | null = null
+  #downstream: SupervisedLink | null = null
+  readonly #gateways = new Map<string, Link>()
+  #stopTicking: () => void = () => {}
+  #stopped = false
+  readonly #drained: (() => void)[] = []
+  #isDrained = false
+
+  /** @throws RangeError if identity and leader options contradict each other */
+  constructor(
+    private readonly options: RingHostOptions,
+    private readonly edge: RingHostCollaborators,
+  ) {
+    this.#node = new RingNode(options.identity, options.leader)
+  }
+
+  /** Accepts links and lets time pass; returns the address under which peers reach this worker. */
+  async start(): Promise<string> {
+    const address = await this.edge.transport.listen(this.options.listen, (link) => this.#accept(link))
+    this.#stopTicking = every(this.edge.timers, this.options.tickMs, () => this.#feed({ type: 'tick' }))
+    return address
+  }
+
+  /** Dials the next stage and keeps that link alive; again with another address when the ring changes. */
+  connectNext(address: string): void {
+    this.#downstream?.stop()
+    if (this.#downstream?.link) this.#feed({ type: 'downstream-lost', reason: 'the next stage has moved' })
+    const { transport, timers, random, onNote } = this.edge
+    this.#downstream = new SupervisedLink({ address, ...this.options.reconnect }, transport, timers, random, {
+      onUp: () => this.#feed({ type: 'downstream-connected' }),
+      // The next stage has nothing to say upstream.
+      onMessage: (_, link) => link.close('messages only flow downstream'),
+      onDown: (reason) => this.#feed({ type: 'downstream-lost', reason }),
+      onRetry: (error, delayMs) =>
+        onNote('warn', `Next stage at ${address}: ${describe(error)} Again in ${delayMs} ms.`),
+    })
+    this.#downstream.start()
+  }
+
+  /** A loaded, empty engine takes over; nothing of an earlier one is listened to any more. */
+  attachEngine(engine: StageEngine): void {
+    this.#engine = engine
+    this.#feed({ type: 'engine-ready', capacity: engine.capacity })
+  }
+
+  /** The engine died. Its sessions are lost; the ring starts over when another is attached. */
+  detachEngine(reason: string): void {
+    if (this.#engine === null) return
+    this.#engine = null
+    this.#feed({ type: 'engine-lost', reason })
+  }
+
+  /** Takes no more requests and resolves when those accepted are answered. */
+  drain(): Promise<void> {
+    const drained = new Promise<void>((resolve) => this.#drained.push(resolve))
+    this.#feed({ type: 'drain' })
+    if (this.#isDrained) this.#resolveDrained()
+    return drained
+  }
+
+  /** Ends links and clock at once; the engine stays the caller's. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#stopTicking()
+    this.#downstream?.stop()
+    await this.edge.transport.stop()
+  }
+
+  snapshot(): RingSnapshot {
+    return this.#node.snapshot()
+  }
+
+  #accept(link: Link): LinkHandlers {
+    return link.role === 'gateway' ? this.#acceptGateway(link) : this.#acceptUpstream(link)
+  }
+
+  #acceptGateway(link: Link): LinkHandlers {
+    const gateway = link.peer
+    const older = this.#gateways.get(gateway)
+    if (older !== undefined) {
+      this.#gateways.delete(gateway)
+      older.close('the gateway connected again')
+      this.#feed({ type: 'gateway-lost', gateway })
+    }
+    this.#gateways.set(gateway, link)
+    this.#feed({ type: 'gateway-connected', gateway })
+    return {
+      onMessage: (message) => {
+        if (this.#gateways.get(gateway) === link) this.#feed({ type: 'gateway-message', gateway, message })
+      },
+      onClose: () => {
+        if (this.#gateways.get(gateway) !== link) return
+        this.#gateways.delete(gateway)
+        this.#feed({ type: 'gateway-lost', gateway })
+      },
+    }
+  }
+
+  #acceptUpstream(link: Link): LinkHandlers {
+    const { previousPeer, identity } = this.options
+    const expected = previousPeer === null ? 'none' : previousPeer
+    if (identity.stages === 1 || (previousPeer !== null && link.peer !== previousPeer)) {
+      this.edge.onNote(
+        'warn',
+        `Worker ${link.peer} wanted to be the previous stage; expected is ${expected}.`,
+      )
+      link.close(`the previous stage is ${expected}`)
+      return { onMessage: () => {}, onClose: () => {} }
+    }
+    const older = this.#upstream
+    this.#upstream = link
+    if (older !== null) {
+      older.close('the previous stage connected again')
+      this.#feed({ type: 'upstream-lost', reason: 'the previous stage connected again' })
+    }
+    return {
+      onMessage: (message) => {
+        if (this.#upstream === link) this.#feed({ type: 'upstream-message', message })
+      },
+      onClose: (reason) => {
+        if (this.#upstream !== link) return
+        this.#upstream = null
+        this.#feed({ type: 'upstream-lost', reason })
+      },
+    }
+  }
+
+  #feed(event: RingEvent): void {
+    if (this.#stopped) return
+    this.#events.push(event)
+    if (this.#performing) return
+    this.#performing = true
+    try {
+      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+        for (const effect of this.#node.onEvent(next, this.edge.timers.now())) this.#perform(effect)
+      }
+    } finally {
+      this.#performing = false
+    }
+  }
+
+  #perform(effect: RingEffect): void {
+    switch (effect.type) {
+      case 'send-downstream':
+        this.#send(this.#downstream?.link, effect.message)
+        break
+      case 'send-gateway':
+        this.#send(this.#gateways.get(effect.gateway), effect.message)
+        break
+      case 'close-gateway':
+        this.edge.onNote('warn', `Gateway ${effect.gateway} is cut off: ${effect.reason}.`)
+        this.#gateways.get(effect.gateway)?.close(effect.reason)
+        break
+      case 'drained':
+        this.#isDrained = true
+        this.#resolveDrained()
+        break
+      case 'note':
+        this.edge.onNote(effect.level, effect.text)
+        break
+      default:
+        this.#performEngine(effect)
+    }
+  }
+
+  /** Amounts in flight are bounded by the leader, so a full queue needs no waiting here, only its hard limit. */
+  #send(link: Link | null | undefined, message: Parameters<Link['send']>[0]): void {
+    if (link === null || link === undefined) return
+    try {
+      link.send(message)
+    } catch (error) {
+      if (!(error instanceof LinkError)) throw error
+      this.edge.onNote('warn', describe(error))
+      link.close(error.message)
+    }
+  }
+
+  #performEngine(effect: EngineEffect): void {
+    const engine = this.#engine
+    if (engine === null) return
+    const ifCurrent = (event: RingEvent): void => {
+      if (this.#engine === engine) this.#feed(event)
+    }
+    switch (effect.type) {
+      case 'engine-open':
+        engine.open(effect.session)
+        break
+      case 'engine-close':
+        engine.close(effect.key)
+        break
+      case 'engine-step': {
+        const { epoch, step } = effect
+        engine.step(effect.work).then(
+          (result) => ifCurrent({ type: 'engine-stepped', epoch, step, result }),
+          (error: unknown) => ifCurrent({ type: 'engine-failed', epoch, step, reason: describe(error) }),
+        )
+        break
+      }
+      case 'engine-reset':
+        engine.reset().then(
+          () => ifCurrent({ type: 'engine-reset-done' }),
+          (error: unknown) => {
+            if (this.#engine === engine) this.detachEngine(`it cannot be reset: ${describe(error)}`)
+          },
+        )
+    }
+  }
+
+  #resolveDrained(): void {
+    for (const resolve of this.#drained.splice(0)) resolve()
+  }
+}

@@ -1,0 +1,266 @@
+import { createConnection, createServer, type Server, type Socket } from 'node:net'
+import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls'
+import type { Hello } from '@deos/protocol'
+import type { Link, LinkHandlers, Transport } from './link.ts'
+import { LinkError, type LinkErrorCode } from './link-error.ts'
+import { findHelloProblem, type LinkIdentity } from './link-identity.ts'
+import { checkLinkLimits, defaultLinkLimits, type LinkLimits } from './link-limits.ts'
+import { pskTls, ringKey } from './ring-secret.ts'
+import { formatTcpAddress, isLoopback, parseTcpAddress, type TcpAddress } from './tcp-address.ts'
+import { TcpLink } from './tcp-link.ts'
+
+export interface TcpTransportOptions {
+  readonly identity: LinkIdentity
+  /**
+   * Shared by everybody in the ring; both ends prove it in the TLS handshake. `null` sends everything in the clear
+   * and unproven, and works on loopback addresses only: for measuring what TLS costs.
+   */
+  readonly secret: Uint8Array | null
+  readonly limits?: LinkLimits
+  /** Told about every incoming link that did not come about. */
+  readonly onRefused?: (from: string, error: LinkError) => void
+}
+
+/** Links over TCP with TLS under the ring's pre-shared key. One transport serves one ring. */
+export class TcpTransport implements Transport {
+  readonly #identity: LinkIdentity
+  readonly #limits: LinkLimits
+  readonly #key: Buffer | null
+  readonly #onRefused: (from: string, error: LinkError) => void
+  readonly #servers = new Set<Server>()
+  readonly #sockets = new Set<Socket>()
+  readonly #links = new Set<TcpLink>()
+  #stopped = false
+
+  /** @throws RangeError if the secret is too short or a limit makes no sense */
+  constructor(options: TcpTransportOptions) {
+    this.#identity = options.identity
+    this.#limits = options.limits ?? defaultLinkLimits
+    checkLinkLimits(this.#limits)
+    this.#key = options.secret === null ? null : ringKey(options.secret, options.identity.ring)
+    this.#onRefused = options.onRefused ?? (() => {})
+  }
+
+  listen(address: string, onLink: (link: Link) => LinkHandlers): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const { host, port } = this.#parse(address)
+      const server = this.#createServer(onLink)
+      server.maxConnections = this.#limits.maxLinks
+      server.once('error', (cause) => {
+        reject(new LinkError('LINK_ADDRESS', `Cannot listen on ${address}: ${cause.message}.`, { cause }))
+      })
+      server.listen(port, host, () => {
+        this.#servers.add(server)
+        const bound = server.address()
+        resolve(formatTcpAddress({ host, port: typeof bound === 'object' && bound ? bound.port : port }))
+      })
+    })
+  }
+
+  connect(address: string, handlers: LinkHandlers, signal?: AbortSignal): Promise<Link> {
+    return new Promise((resolve, reject) => {
+      const target = this.#parse(address)
+      if (signal?.aborted || this.#stopped) throw abandoned(address)
+      this.#dial(address, target, handlers, signal, resolve, reject)
+    })
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    const closed = [...this.#servers].map((server) => new Promise((resolve) => server.close(resolve)))
+    const links = [...this.#links]
+    for (const link of links) link.close('this side stopped')
+    await Promise.all(links.map((link) => link.closed))
+    // What is left are unfinished handshakes.
+    for (const socket of this.#sockets) socket.destroy()
+    await Promise.all(closed)
+  }
+
+  #parse(address: string): TcpAddress {
+    const parsed = parseTcpAddress(address)
+    if (this.#key === null && !isLoopback(parsed.host)) {
+      throw new LinkError(
+        'LINK_ADDRESS',
+        `${address} is not a loopback address; links beyond it need a secret.`,
+      )
+    }
+    return parsed
+  }
+
+  #createServer(onLink: (link: Link) => LinkHandlers): Server {
+    const key = this.#key
+    if (key === null) return createServer((socket) => this.#accept(socket, null, onLink))
+    const identities = new WeakMap<object, string>()
+    const server = createTlsServer({
+      ...pskTls,
+      handshakeTimeout: this.#limits.handshakeTimeoutMs,
+      pskCallback: (socket, identity) => {
+        identities.set(socket, identity)
+        return key
+      },
+    })
+    server.on('connection', (socket: Socket) => this.#track(socket))
+    server.on('secureConnection', (socket) => this.#accept(socket, identities.get(socket) ?? '', onLink))
+    server.on('tlsClientError', (cause, socket) => {
+      const from = describeRemote(socket)
+      this.#onRefused(
+        from,
+        new LinkError('LINK_UNAUTHENTICATED', `TLS with ${from} failed: ${cause.message}.`, { cause }),
+      )
+      socket.destroy()
+    })
+    return server
+  }
+
+  /** @param proven - identity from the TLS handshake; `null` without TLS */
+  #accept(socket: Socket, proven: string | null, onLink: (link: Link) => LinkHandlers): void {
+    this.#track(socket)
+    const from = describeRemote(socket)
+    const link = new TcpLink(socket, this.#identity, this.#limits, {
+      onHello: (hello, self) => {
+        clearTimeout(timer)
+        // The peer learns our version and ring even if we refuse, and can say what is wrong.
+        self.sendHello()
+        this.#checkHello(hello, proven)
+      },
+      onOpen: (self) => this.#register(self, onLink(self)),
+      onRefused: (error) => {
+        clearTimeout(timer)
+        this.#onRefused(from, error)
+      },
+    })
+    const timer = setTimeout(() => {
+      link.refuse(
+        new LinkError('LINK_TIMEOUT', `${from} sent no hello within ${this.#limits.handshakeTimeoutMs} ms.`),
+      )
+    }, this.#limits.handshakeTimeoutMs)
+  }
+
+  #checkHello(hello: Hello, proven: string | null): void {
+    const problem = findHelloProblem(this.#identity, hello)
+    if (problem !== null) throw problem
+    if (proven !== null && proven !== hello.peer) {
+      throw new LinkError(
+        'LINK_UNAUTHENTICATED',
+        `A peer authenticated as ${proven} calls itself ${hello.peer}.`,
+      )
+    }
+  }
+
+  #dial(
+    address: string,
+    target: TcpAddress,
+    handlers: LinkHandlers,
+    signal: AbortSignal | undefined,
+    resolve: (link: Link) => void,
+    reject: (error: LinkError) => void,
+  ): void {
+    const { socket, securedBy } = this.#createSocket(target)
+    this.#track(socket)
+    let link: TcpLink | null = null
+    const settle = (): void => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', abort)
+    }
+    const fail = (error: LinkError): void => {
+      settle()
+      reject(error)
+    }
+    const giveUp = (error: LinkError): void => {
+      fail(error)
+      if (link === null) socket.destroy()
+      else link.refuse(error)
+    }
+    const abort = (): void => giveUp(abandoned(address))
+    const timer = setTimeout(() => {
+      giveUp(
+        new LinkError(
+          'LINK_TIMEOUT',
+          `${address} did not answer within ${this.#limits.handshakeTimeoutMs} ms.`,
+        ),
+      )
+    }, this.#limits.handshakeTimeoutMs)
+    signal?.addEventListener('abort', abort)
+
+    let failure: LinkError | null = null
+    const onError = (cause: NodeJS.ErrnoException): void => {
+      failure = connectError(address, cause)
+    }
+    const onClose = (): void => {
+      fail(failure ?? new LinkError('LINK_UNAUTHENTICATED', `${address} hung up during the TLS handshake.`))
+    }
+    socket.on('error', onError)
+    socket.once('close', onClose)
+    socket.once(securedBy, () => {
+      socket.off('error', onError)
+      socket.off('close', onClose)
+      link = new TcpLink(socket, this.#identity, this.#limits, {
+        onHello: (hello) => {
+          const problem = findHelloProblem(this.#identity, hello)
+          if (problem !== null) throw problem
+        },
+        onOpen: (self) => {
+          settle()
+          resolve(self)
+          return this.#register(self, handlers)
+        },
+        onRefused: fail,
+      })
+      link.sendHello()
+    })
+  }
+
+  #createSocket(target: TcpAddress): { readonly socket: Socket; readonly securedBy: string } {
+    const key = this.#key
+    if (key === null) return { socket: createConnection(target), securedBy: 'connect' }
+    const socket: TLSSocket = connectTls({
+      ...target,
+      ...pskTls,
+      // The pre-shared key authenticates the server; it shows no certificate to check.
+      checkServerIdentity: () => undefined,
+      pskCallback: () => ({ psk: key, identity: this.#identity.peer }),
+    })
+    return { socket, securedBy: 'secureConnect' }
+  }
+
+  #track(socket: Socket): void {
+    if (this.#sockets.has(socket)) return
+    this.#sockets.add(socket)
+    // Without a listener a late reset would end the process.
+    socket.on('error', () => {})
+    socket.once('close', () => this.#sockets.delete(socket))
+  }
+
+  #register(link: TcpLink, handlers: LinkHandlers): LinkHandlers {
+    this.#links.add(link)
+    return {
+      onMessage: (message, self) => handlers.onMessage(message, self),
+      onClose: (reason, self) => {
+        this.#links.delete(link)
+        handlers.onClose(reason, self)
+      },
+    }
+  }
+}
+
+const abandoned = (address: string): LinkError =>
+  new LinkError('LINK_ABORTED', `Connecting to ${address} was given up.`)
+
+const describeRemote = (socket: Socket): string =>
+  socket.remoteAddress === undefined ? 'a peer that left' : `${socket.remoteAddress}:${socket.remotePort}`
+
+const codeBySystemError: Readonly<Record<string, LinkErrorCode>> = {
+  ECONNREFUSED: 'LINK_REFUSED',
+  ETIMEDOUT: 'LINK_TIMEOUT',
+  EHOSTUNREACH: 'LINK_UNREACHABLE',
+  ENETUNREACH: 'LINK_UNREACHABLE',
+  ENOTFOUND: 'LINK_UNREACHABLE',
+  EAI_AGAIN: 'LINK_UNREACHABLE',
+}
+
+function connectError(address: string, cause: NodeJS.ErrnoException): LinkError {
+  const code = codeBySystemError[cause.code ?? '']
+  if (code !== undefined)
+    return new LinkError(code, `${address} cannot be reached (${cause.code}).`, { cause })
+  return new LinkError('LINK_UNAUTHENTICATED', `TLS with ${address} failed: ${cause.message}.`, { cause })
+}
