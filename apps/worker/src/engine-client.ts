@@ -26,7 +26,10 @@ export interface EngineClientOptions {
   readonly onExit: (reason: string) => void
 }
 
-/** Small heaps: the engine's memory is native, and every worker of a machine has such a process. */
+/**
+ * Small heaps: the engine's memory is native, and every worker of a machine has such a process. Baseline code from the
+ * first call on: interpreted, a hop of the first thousand tokens takes twice as long.
+ */
 const NODE_FLAGS = ['--max-semi-space-size=2', '--max-old-space-size=256', '--always-sparkplug']
 
 interface Waiter {

@@ -141,14 +141,18 @@ export class LocalRing {
       ...{ device: null, cacheDir: options.cacheDir, speed: 1, microbatches: options.microbatches },
       ...{ maxSessions: options.sessions, maxQueued: options.sessions },
     }
-    const child = spawn(process.execPath, ['--max-semi-space-size=2', '--always-sparkplug', options.workerEntry], {
-      stdio: ['pipe', 'pipe', 'pipe'],
-      env: {
-        ...process.env,
-        DEOS_ASSIGNMENT: JSON.stringify(assignment),
-        DEOS_RING_SECRET: Buffer.from(secret).toString('hex'),
+    const child = spawn(
+      process.execPath,
+      ['--max-semi-space-size=2', '--always-sparkplug', options.workerEntry],
+      {
+        stdio: ['pipe', 'pipe', 'pipe'],
+        env: {
+          ...process.env,
+          DEOS_ASSIGNMENT: JSON.stringify(assignment),
+          DEOS_RING_SECRET: Buffer.from(secret).toString('hex'),
+        },
       },
-    })
+    )
     let log = ''
     child.stderr.on('data', (chunk: Buffer) => {
       log = (log + chunk.toString()).slice(-4000)

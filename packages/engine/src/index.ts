@@ -5,7 +5,14 @@
  * `/sampling` load no native library.
  */
 export { architectures } from './architectures/index.ts'
-export { Backend, type BackendOptions, type Device, type DeviceKind, listDevices, UnknownDeviceError } from './ggml/backend.ts'
+export {
+  Backend,
+  type BackendOptions,
+  type Device,
+  type DeviceKind,
+  listDevices,
+  UnknownDeviceError,
+} from './ggml/backend.ts'
 export { NativeLibraryError, PINNED_GGML_VERSION, UnsupportedPlatformError } from './ggml/library.ts'
 export { rowBytes, type TensorType, tensorBytes, tensorTypes } from './ggml/tensor-type.ts'
 export * from './stage/index.ts'

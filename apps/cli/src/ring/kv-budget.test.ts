@@ -1,9 +1,10 @@
 import type { ModelConfig } from '@deos/domain'
+import { chooseKvType } from '@deos/engine/kv-type'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { UsageError } from '../cli-error.ts'
 import { smallModel } from '../testing/small-model.ts'
-import { chooseKvType, type KvBudgetRequest, planKvBudget } from './kv-budget.ts'
+import { type KvBudgetRequest, planKvBudget } from './kv-budget.ts'
 
 // 2 (K and V) · 4 KV heads · 32 dims · 4 bytes.
 const LAYER_BYTES = 1024

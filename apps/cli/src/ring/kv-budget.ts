@@ -1,11 +1,6 @@
 import { bytes, formatBytes, kvBytesPerTokenPerLayer, type ModelConfig } from '@deos/domain'
+import type { KvType } from '@deos/engine/kv-type'
 import { UsageError } from '../cli-error.ts'
-
-export type KvType = 'F16' | 'F32'
-
-/** ggml's CPU attention accumulates F16 values in vectors of 64; smaller heads fall into a slow scalar path. */
-export const chooseKvType = (wanted: KvType | 'auto', headDim: number): KvType =>
-  wanted !== 'auto' ? wanted : headDim % 64 === 0 ? 'F16' : 'F32'
 
 /** A worker's share of the cache: how many layers it holds, and its memory per layer beside the others'. */
 export interface KvShare {

@@ -1,6 +1,7 @@
 import { type LayerRange, layerCount, type ModelConfig, splitLayers } from '@deos/domain'
+import { chooseKvType, type KvType } from '@deos/engine/kv-type'
 import { UsageError } from '../cli-error.ts'
-import { chooseKvType, type KvType, planKvBudget } from './kv-budget.ts'
+import { planKvBudget } from './kv-budget.ts'
 import type { WorkerProfile } from './worker-profiles.ts'
 
 /** What one worker is told to be, as it reads it from `DEOS_ASSIGNMENT`. */

@@ -47,8 +47,8 @@ export interface RingObserver {
   onLost(error: WorkerLostError): void
 }
 
-/** Small heaps: a worker's weights and KV cache are native memory of its engine. */
-const WORKER_FLAGS = ['--max-semi-space-size=2', '--max-old-space-size=192']
+/** Small heaps: a worker's weights and KV cache are native memory of its engine. Baseline code from the first call on. */
+const WORKER_FLAGS = ['--max-semi-space-size=2', '--max-old-space-size=192', '--always-sparkplug']
 
 /** The worker processes of one ring, kept alive. */
 export class RingProcesses {

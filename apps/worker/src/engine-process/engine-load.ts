@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os'
 import type { LayerRange } from '@deos/domain'
 import { bytes, DomainError, formatBytes } from '@deos/domain'
-import { Backend, type KvType, kvPageBytes, Stage, type TensorType } from '@deos/engine'
+import { Backend, chooseKvType, type KvType, kvPageBytes, Stage, type TensorType } from '@deos/engine'
 import { type ModelSource, openModel, resolveStageWeights } from '@deos/engine/weights'
 import type { RingCapacity } from '@deos/protocol'
 
@@ -40,10 +40,6 @@ export class KvBudgetError extends DomainError {
 const PAGE_TOKENS = 16
 /** Attention reads cells in buckets of this many tokens. */
 const BUCKET_PAGES = 256 / PAGE_TOKENS
-
-/** ggml's CPU attention accumulates F16 values in vectors of 64; smaller heads fall into a slow scalar path. */
-const chooseKvType = (type: KvType | 'auto', headDim: number): KvType =>
-  type !== 'auto' ? type : headDim % 64 === 0 ? 'F16' : 'F32'
 
 /**
  * Loads one stage.

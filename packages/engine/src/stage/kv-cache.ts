@@ -3,9 +3,8 @@ import type { Backend } from '../ggml/backend.ts'
 import type { Tensor } from '../ggml/graph-builder.ts'
 import type { Pointer } from '../ggml/library.ts'
 import { rowBytes, tensorTypes } from '../ggml/tensor-type.ts'
+import type { KvType } from './kv-type.ts'
 import { PageTable } from './page-table.ts'
-
-export type KvType = 'F16' | 'F32'
 
 export interface KvCacheOptions {
   readonly type: KvType

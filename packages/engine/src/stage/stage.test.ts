@@ -5,7 +5,7 @@ import type { LayerRange } from '@deos/domain'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Backend } from '../ggml/backend.ts'
 import { type ModelSource, openModel, resolveStageWeights } from '../weights/index.ts'
-import type { KvType } from './kv-cache.ts'
+import type { KvType } from './kv-type.ts'
 import { OutOfPagesError } from './page-table.ts'
 import { Stage, StageConfigError, type StageOutput } from './stage.ts'
 
