@@ -228,7 +228,7 @@ export class RingWorld {
     for (let index = 0; index < count; index++) {
       const gateway = this.#draw(0, this.#gateways.length - 1)
       const request = this.#drawRequest(index)
-      const sentMs = 500 + this.#draw(0, BUSY_MS - 500)
+      const sentMs = 1_000 + this.#draw(0, BUSY_MS - 1_000)
       const cancelMs = this.#chance(0.15) ? this.#draw(0, 500) : null
       this.#timers.after(sentMs, () => this.#send(gateway, request))
       if (cancelMs !== null) this.#timers.after(sentMs + cancelMs, () => this.#cancel(gateway, request.id))
@@ -441,7 +441,7 @@ export class RingWorld {
       case 'rejected queue_full':
         return !tooLong && !invalid
       case 'rejected not_ready':
-        return this.options.faults || this.#timers.now() > 0
+        return this.options.faults
       default:
         return false
     }

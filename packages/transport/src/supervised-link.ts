@@ -26,6 +26,8 @@ export class SupervisedLink {
   #cancelRetry: () => void = () => {}
   #abort = new AbortController()
   #state: 'idle' | 'running' | 'stopped' = 'idle'
+  /** Links that ended, perhaps before the promise of `connect` told of them. */
+  readonly #lost = new WeakSet<Link>()
 
   constructor(
     private readonly options: SupervisedLinkOptions,
@@ -83,8 +85,6 @@ export class SupervisedLink {
     this.#upSinceMs = this.timers.now()
     this.handlers.onUp(link)
   }
-
-  readonly #lost = new WeakSet<Link>()
 
   #message(message: Message, link: Link): void {
     if (this.#state !== 'running') return

@@ -172,6 +172,22 @@ describe('RingClient', () => {
     expect(bench.tick(1_500).at(-1)).toMatchObject({ type: 'failed', id: 'c', code: 'deadline' })
   })
 
+  test('a request that stops the ring each time is given up; one that gets on is not', () => {
+    const bench = new Bench().connect()
+    bench.feed({ type: 'open', request: request('poison') })
+    for (let attempt = 1; attempt < 8; attempt++) {
+      const id = attempt === 1 ? 'poison' : `poison#${attempt}`
+      expect(bench.failed(id)[0]).toMatchObject({ type: 'interrupted' })
+    }
+    expect(bench.failed('poison#8')).toMatchObject([{ type: 'failed', id: 'poison', code: 'unavailable' }])
+    bench.feed({ type: 'open', request: request('slow') })
+    for (let attempt = 1; attempt < 20; attempt++) {
+      const id = attempt === 1 ? 'slow' : `slow#${attempt}`
+      bench.token(id, attempt - 1, 5)
+      expect(bench.failed(id)[0]).toMatchObject({ type: 'interrupted' })
+    }
+  })
+
   test('a cancel is told to the leader and answered at once, and only once', () => {
     const bench = new Bench().connect()
     bench.feed({ type: 'open', request: request('a') })

@@ -19,6 +19,8 @@ interface ClientSession {
   readonly deadlineMs: number
   readonly delivered: number[]
   attempt: number
+  /** Interruptions since the last token. */
+  fruitless: number
   /** Id of the attempt under way; `null` while waiting for the ring. */
   wire: SessionId | null
   interruptedMs: number
@@ -27,6 +29,8 @@ interface ClientSession {
 
 /** The leader enforces deadlines; this much later the client stops believing that it will. */
 const DEADLINE_GRACE_MS = 2_000
+/** A request that stops the ring each time it runs must not do so for ever. */
+const MAX_FRUITLESS = 8
 const NOT_READY_RETRY_MS = 1_000
 
 /**
@@ -106,6 +110,7 @@ export class RingClient {
       deadlineMs,
       delivered: [],
       attempt: 0,
+      fruitless: 0,
       wire: null,
       interruptedMs: nowMs,
       retryMs: nowMs,
@@ -145,8 +150,7 @@ export class RingClient {
     if (this.#leaderLinked) {
       out.push({ type: 'send-leader', message: { type: 'cancel-request', session: session.wire } })
     }
-    this.#byWire.delete(session.wire)
-    session.wire = null
+    this.#leave(session)
   }
 
   #fail(session: ClientSession, code: ClientFailCode, message: string, out: RingClientEffect[]): void {
@@ -155,17 +159,35 @@ export class RingClient {
   }
 
   #forget(session: ClientSession): void {
-    if (session.wire !== null) this.#byWire.delete(session.wire)
+    this.#leave(session)
     this.#sessions.delete(session.request.id)
   }
 
-  #interrupt(session: ClientSession, reason: string, nowMs: number, out: RingClientEffect[]): void {
+  /** @param tell - whether the leader still works for this attempt */
+  #interrupt(
+    session: ClientSession,
+    reason: string,
+    tell: boolean,
+    nowMs: number,
+    out: RingClientEffect[],
+  ): void {
     if (session.wire === null) return
-    this.#byWire.delete(session.wire)
-    session.wire = null
+    if (tell) this.#withdraw(session, out)
+    else this.#leave(session)
+    session.fruitless += 1
+    if (session.fruitless >= MAX_FRUITLESS) {
+      this.#fail(session, 'unavailable', `Interrupted ${MAX_FRUITLESS} times without a token. ${reason}`, out)
+      return
+    }
     session.interruptedMs = nowMs
     session.retryMs = nowMs
     out.push({ type: 'interrupted', id: session.request.id, message: reason })
+  }
+
+  /** From here on the attempt under way is a stranger. */
+  #leave(session: ClientSession): void {
+    if (session.wire !== null) this.#byWire.delete(session.wire)
+    session.wire = null
   }
 
   #lost(link: 'leader' | 'tail', reason: string, nowMs: number, out: RingClientEffect[]): void {
@@ -174,13 +196,9 @@ export class RingClient {
       this.#status = null
     } else this.#tailLinked = false
     this.#tellStatus(out)
+    // Without the leader nobody works for us, without the tail in vain.
     for (const session of [...this.#sessions.values()]) {
-      const { wire } = session
-      if (wire === null) continue
-      // Without a tail its tokens are lost; the leader need not go on.
-      if (this.#leaderLinked)
-        out.push({ type: 'send-leader', message: { type: 'cancel-request', session: wire } })
-      this.#interrupt(session, `The link to the ring broke (${reason}).`, nowMs, out)
+      this.#interrupt(session, `The link to the ring broke (${reason}).`, true, nowMs, out)
     }
   }
 
@@ -209,24 +227,14 @@ export class RingClient {
     if (session === undefined || message.index < session.delivered.length) return
     if (message.index > session.delivered.length) {
       const missing = `Token ${session.delivered.length} was lost on its way.`
-      this.#withdrawAndInterrupt(session, missing, nowMs, out)
+      this.#interrupt(session, missing, true, nowMs, out)
       return
     }
     session.delivered.push(message.sampled.token)
+    session.fruitless = 0
     if (message.finish !== null) this.#forget(session)
     const { index, sampled, finish } = message
     out.push({ type: 'token', id: session.request.id, index, sampled, finish })
-  }
-
-  #withdrawAndInterrupt(
-    session: ClientSession,
-    reason: string,
-    nowMs: number,
-    out: RingClientEffect[],
-  ): void {
-    const { wire } = session
-    if (wire !== null) out.push({ type: 'send-leader', message: { type: 'cancel-request', session: wire } })
-    this.#interrupt(session, reason, nowMs, out)
   }
 
   #rejected(message: Rejected, nowMs: number, out: RingClientEffect[]): void {
@@ -234,8 +242,7 @@ export class RingClient {
     if (session === undefined) return
     const { code, retryAfterMs } = message
     if (session.attempt > 1 && (code === 'queue_full' || code === 'not_ready')) {
-      this.#byWire.delete(message.session)
-      session.wire = null
+      this.#leave(session)
       session.retryMs = nowMs + Math.max(1, retryAfterMs)
     } else if (session.delivered.length === 0) {
       this.#forget(session)
@@ -249,7 +256,7 @@ export class RingClient {
     const session = this.#byWire.get(message.session)
     if (session === undefined) return
     if (message.code === 'deadline') this.#fail(session, 'deadline', message.message, out)
-    else this.#interrupt(session, message.message, nowMs, out)
+    else this.#interrupt(session, message.message, false, nowMs, out)
   }
 
   #tick(nowMs: number, out: RingClientEffect[]): void {
