@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { createInterface } from 'node:readline'
-import { type LayerRange, ringId, type SamplingParams, splitLayers } from '@deos/domain'
+import { type LayerRange, ringId, type SamplingParams } from '@deos/domain'
 import { defaultClientOptions, defaultWireLimits } from '@deos/protocol'
 import { defaultHostTiming, linkIdentity, RingConnection, systemTimers, TcpTransport } from '@deos/transport'
 
@@ -9,8 +9,8 @@ export interface LocalRingOptions {
   /** `dist/worker.mjs`. */
   readonly workerEntry: string
   readonly modelPath: string
-  readonly layers: number
-  readonly workers: number
+  /** Each worker's layers, in ring order. */
+  readonly layers: readonly LayerRange[]
   readonly threadsPerWorker: number
   readonly microbatches: number
   readonly sessions: number
@@ -33,7 +33,6 @@ interface WorkerProcess {
 
 /** A ring of worker processes on loopback, and a connection to it like a gateway's. */
 export class LocalRing {
-  readonly layers: readonly LayerRange[]
   private readonly workers: WorkerProcess[] = []
   private connection: RingConnection | null = null
   private transport: TcpTransport | null = null
@@ -41,9 +40,7 @@ export class LocalRing {
   /** Process ids of each worker and its engine. */
   processIds: readonly (readonly [worker: number, engine: number])[] = []
 
-  private constructor(private readonly options: LocalRingOptions) {
-    this.layers = splitLayers(options.layers, new Array<number>(options.workers).fill(1))
-  }
+  private constructor(private readonly options: LocalRingOptions) {}
 
   static async start(options: LocalRingOptions): Promise<LocalRing> {
     const ring = new LocalRing(options)
@@ -95,7 +92,7 @@ export class LocalRing {
 
   private async launch(): Promise<void> {
     const secret = randomBytes(32)
-    for (const stage of this.layers.keys()) this.workers.push(await this.spawnWorker(stage, secret))
+    for (const stage of this.options.layers.keys()) this.workers.push(await this.spawnWorker(stage, secret))
     for (const [stage, { child }] of this.workers.entries()) {
       const next = this.workers[(stage + 1) % this.workers.length]!
       if (this.workers.length > 1) child.stdin!.write(`${JSON.stringify({ downstream: next.address })}\n`)
@@ -134,7 +131,13 @@ export class LocalRing {
   private async spawnWorker(stage: number, secret: Uint8Array): Promise<WorkerProcess> {
     const { options } = this
     const assignment = {
-      ...{ worker: `w${stage}`, ring: 'bench', stage, stages: options.workers, layers: this.layers[stage] },
+      ...{
+        worker: `w${stage}`,
+        ring: 'bench',
+        stage,
+        stages: options.layers.length,
+        layers: options.layers[stage],
+      },
       ...{ listen: '127.0.0.1:0', model: { id: 'bench', path: options.modelPath } },
       ...{ weightType: 'native', kvType: 'F16', kvBytes: options.kvBytesPerWorker },
       ...{ contextLength: options.tokensPerSession, maxBatchTokens: 512, threads: options.threadsPerWorker },

@@ -1,6 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { ModelConfig } from '@deos/domain'
+import {
+  balanceLayers,
+  headParameters,
+  type LayerRange,
+  type ModelConfig,
+  matrixParametersPerLayer,
+} from '@deos/domain'
 import { syntheticShapes, writeSyntheticModel } from '@deos/engine/testing'
 import { describeModel, type ModelSource, openModel } from '@deos/engine/weights'
 import { type Figure, measuredFigure, quantile, skippedFigure } from '../contract.ts'
@@ -59,12 +65,17 @@ async function measureThroughput(options: RingBenchOptions, modelPath: string) {
   const common = { modelPath, tokensPerSession: 256, cacheDir: options.cacheDir, sessions: maxSessions }
   options.progress(`starting ${options.workers} workers on ${modelPath}`)
   const kvBytesPerWorker = kvBytes(config)
+  const layers = cutsOf(config, options.workers)
   const ring = await LocalRing.start({
     ...common,
-    ...{ workerEntry: options.workerEntry, layers: config.layers, workers: options.workers },
+    ...{ workerEntry: options.workerEntry, layers },
     ...{ threadsPerWorker: 1, microbatches: options.workers, kvBytesPerWorker },
   })
-  const single = await SingleProcess.open({ ...common, threads: options.workers, stages: 1 })
+  const single = await SingleProcess.open({
+    ...common,
+    threads: options.workers,
+    layers: cutsOf(config, 1),
+  })
   const figures: Figure[] = []
   const raw: Record<string, unknown> = {}
   try {
@@ -81,13 +92,20 @@ async function measureThroughput(options: RingBenchOptions, modelPath: string) {
       figures.push(measuredFigure({ ...terms, better: 'higher', ...bar, samples: pairs.ratios }))
       options.progress(`${sessions} sessions: ${pairs.medianRatio.toFixed(2)} of one process`)
     }
-    figures.push(memoryFigure(ring, source, kvBytesPerWorker))
+    figures.push(memoryFigure(ring, layers, source, kvBytesPerWorker))
   } finally {
     single.close()
     await ring.stop()
   }
   return { figures, raw: { throughput: raw } }
 }
+
+/** Equally fast workers. */
+const cutsOf = (config: ModelConfig, workers: number): readonly LayerRange[] =>
+  balanceLayers(
+    { layers: config.layers, layer: matrixParametersPerLayer(config), head: headParameters(config) },
+    new Array<number>(workers).fill(1),
+  )
 
 /** K and V in F16 of every session's 256 tokens, for one worker as if it held all layers. */
 const kvBytes = ({ kvHeads, headDim, layers }: ModelConfig): number =>
@@ -112,12 +130,17 @@ async function singleRate(
 }
 
 /** Resident memory of the worst worker, both its processes, beyond its layers and its KV budget. */
-function memoryFigure(ring: LocalRing, source: ModelSource, kvBudget: number): Figure {
+function memoryFigure(
+  ring: LocalRing,
+  cuts: readonly LayerRange[],
+  source: ModelSource,
+  kvBudget: number,
+): Figure {
   const terms = { id: 'ring.memory.overhead', unit: 'MB', better: 'lower', bar: 150 } as const
   if (process.platform !== 'linux') return skippedFigure({ ...terms, reason: '/proc exists on Linux only' })
   const { embedding, head, layers } = describeModel(source)
   const overheads = ring.processIds.map((pids, stage) => {
-    const { first, end } = ring.layers[stage]!
+    const { first, end } = cuts[stage]!
     const parts = [
       ...layers.slice(first, end),
       ...(first === 0 ? [embedding] : []),
@@ -143,20 +166,21 @@ async function measureHops(options: RingBenchOptions, modelPath: string) {
   const tokens = options.quick ? 96 : 240
   const common = { modelPath, tokensPerSession: 512, cacheDir: options.cacheDir, sessions: 1 }
   const prompts = promptsOf(config.vocabSize, 1, PROMPT_TOKENS)
-  const single = await SingleProcess.open({ ...common, threads: 1, stages: options.workers })
+  const layers = cutsOf(config, options.workers)
+  const single = await SingleProcess.open({ ...common, threads: 1, layers })
   const ring = await LocalRing.start({
     ...common,
-    ...{ workerEntry: options.workerEntry, layers: config.layers, workers: options.workers },
+    ...{ workerEntry: options.workerEntry, layers },
     ...{ threadsPerWorker: 1, microbatches: options.workers, kvBytesPerWorker: kvBytes(config) },
   })
   const p50s: number[] = []
   const p99s: number[] = []
   try {
-    for (let run = 0; run < (options.quick ? 4 : 8); run += 1) {
+    await warmUp(ring, single, prompts, options.quick ? 3000 : 6000)
+    for (let run = 0; run < (options.quick ? 5 : 15); run += 1) {
       const engine = quantile((await single.generate(prompts, tokens)).stepsMs, 0.5)
       const { arrivalsMs } = await ring.generate(prompts[0]!, tokens, greedy)
       const gaps = arrivalsMs.slice(1).map((ms, index) => ms - arrivalsMs[index]!)
-      if (run === 0) continue // warm-up
       p50s.push((quantile(gaps, 0.5) - engine) / options.workers)
       p99s.push((quantile(gaps, 0.99) - engine) / options.workers)
     }
@@ -171,4 +195,18 @@ async function measureHops(options: RingBenchOptions, modelPath: string) {
     measuredFigure({ id: 'ring.hop.overheadP99', ...terms, samples: p99s }),
   ]
   return { figures, raw: { hop: { p50s, p99s } } }
+}
+
+/** Until the code of every process is compiled: the first thousand hops cost twice as much as the rest. */
+async function warmUp(
+  ring: LocalRing,
+  single: SingleProcess,
+  prompts: readonly Int32Array[],
+  tokens: number,
+): Promise<void> {
+  const each = 480
+  for (let done = 0; done < tokens; done += each) {
+    await ring.generate(prompts[0]!, each, greedy)
+    if (done < tokens / 4) await single.generate(prompts, each)
+  }
 }

@@ -1,4 +1,4 @@
-import { type ModelConfig, splitLayers } from '@deos/domain'
+import type { LayerRange, ModelConfig } from '@deos/domain'
 import { Backend, Stage, type StageOutput } from '@deos/engine'
 import { Sampler } from '@deos/engine/sampling'
 import { openModel, resolveStageWeights } from '@deos/engine/weights'
@@ -7,8 +7,8 @@ import { greedy } from './workload.ts'
 export interface SingleProcessOptions {
   readonly modelPath: string
   readonly threads: number
-  /** Consecutive stages in this process: 1 for throughput, the ring's number to time its engines alone. */
-  readonly stages: number
+  /** Consecutive stages in this process: one for throughput, the ring's to time its engines alone. */
+  readonly layers: readonly LayerRange[]
   readonly sessions: number
   readonly tokensPerSession: number
   readonly cacheDir: string
@@ -31,7 +31,7 @@ export class SingleProcess {
     const pagesPerSession = Math.ceil(options.tokensPerSession / PAGE_TOKENS)
     const pageCount = Math.ceil((options.sessions * pagesPerSession) / PAGE_TOKENS) * PAGE_TOKENS
     const stages: Stage[] = []
-    for (const layers of splitLayers(config.layers, new Array<number>(options.stages).fill(1))) {
+    for (const layers of options.layers) {
       const place = { layers, embedding: layers.first === 0, head: layers.end === config.layers }
       const weights = await resolveStageWeights({
         source,

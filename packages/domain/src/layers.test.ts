@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { layerCount, splitLayers } from './layers.ts'
+import { balanceLayers, layerCount, splitLayers } from './layers.ts'
 
 test('layers follow the weights', () => {
   expect(splitLayers(8, [1, 0.8, 0.6, 0.9])).toEqual([
@@ -38,4 +38,62 @@ test('more stages than layers, or a weight that is no share, is refused', () => 
   expect(() => splitLayers(2, [])).toThrow(RangeError)
   expect(() => splitLayers(2, [1, 0])).toThrow(/must be positive/)
   expect(() => splitLayers(2, [1, Number.NaN])).toThrow(/must be positive/)
+})
+
+const slowestStage = (
+  ranges: readonly { first: number; end: number }[],
+  head: number,
+  speeds: readonly number[],
+) =>
+  Math.max(
+    ...ranges.map((range, i) => (layerCount(range) + (i === ranges.length - 1 ? head : 0)) / speeds[i]!),
+  )
+
+test('the stage with the head gets fewer layers, a slow one too', () => {
+  expect(balanceLayers({ layers: 24, layer: 1, head: 2.7 }, [1, 1]).map(layerCount)).toEqual([13, 11])
+  expect(balanceLayers({ layers: 8, layer: 1, head: 1.4 }, [1, 0.6, 0.3, 0.5]).map(layerCount)).toEqual([
+    4, 2, 1, 1,
+  ])
+  expect(balanceLayers({ layers: 3, layer: 1, head: 100 }, [1, 1, 1]).map(layerCount)).toEqual([1, 1, 1])
+})
+
+test('no other cut has a faster slowest stage', () => {
+  const cuts = (layers: number, stages: number): number[][] =>
+    stages === 1
+      ? [[layers]]
+      : Array.from({ length: layers - stages + 1 }, (_, i) => i + 1).flatMap((count) =>
+          cuts(layers - count, stages - 1).map((rest) => [count, ...rest]),
+        )
+  fc.assert(
+    fc.property(
+      fc.array(fc.double({ min: 0.1, max: 4, noNaN: true }), { minLength: 1, maxLength: 4 }),
+      fc.nat(6),
+      fc.double({ min: 0, max: 6, noNaN: true }),
+      (speeds, extra, head) => {
+        const layers = speeds.length + extra
+        const ranges = balanceLayers({ layers, layer: 1, head }, speeds)
+        const best = Math.min(
+          ...cuts(layers, speeds.length).map((counts) => {
+            let first = 0
+            return slowestStage(
+              counts.map((count) => {
+                first += count
+                return { first: first - count, end: first }
+              }),
+              head,
+              speeds,
+            )
+          }),
+        )
+        expect(slowestStage(ranges, head, speeds)).toBeCloseTo(best, 9)
+        expect(ranges[0]!.first).toBe(0)
+        expect(ranges.at(-1)!.end).toBe(layers)
+      },
+    ),
+  )
+})
+
+test('a balance of nothing is refused', () => {
+  expect(() => balanceLayers({ layers: 2, layer: 1, head: 0 }, [1, 1, 1])).toThrow(/cannot be cut into 3/)
+  expect(() => balanceLayers({ layers: 2, layer: 0, head: 0 }, [1])).toThrow(/must be positive/)
 })

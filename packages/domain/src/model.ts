@@ -53,3 +53,12 @@ export interface ModelConfig {
 export function kvBytesPerTokenPerLayer(config: ModelConfig, bytesPerElement: number): number {
   return 2 * config.kvHeads * config.headDim * bytesPerElement
 }
+
+/** Elements of the matrices every token is multiplied with in one layer: attention projections and gated feed-forward. */
+export function matrixParametersPerLayer(config: ModelConfig): number {
+  const { hiddenSize, heads, kvHeads, headDim, feedForwardSize } = config
+  return hiddenSize * (2 * heads + 2 * kvHeads) * headDim + 3 * hiddenSize * feedForwardSize
+}
+
+/** Elements of the matrix that turns a hidden state into logits. */
+export const headParameters = (config: ModelConfig): number => config.hiddenSize * config.vocabSize

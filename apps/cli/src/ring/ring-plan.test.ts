@@ -26,10 +26,10 @@ const settings = (over: Partial<RingSettings> = {}): RingSettings => ({
 test('four mixed workers hold different numbers of layers, the fastest most', () => {
   const { assignments } = planRing(settings())
   expect(assignments.map(({ layers }) => [layers.first, layers.end])).toEqual([
-    [0, 3],
-    [3, 5],
-    [5, 6],
-    [6, 8],
+    [0, 4],
+    [4, 6],
+    [6, 7],
+    [7, 8],
   ])
   expect(assignments.map(({ worker, speed }) => [worker, speed])).toEqual([
     ['0-workstation', 1],

@@ -1,4 +1,11 @@
-import { type LayerRange, layerCount, type ModelConfig, splitLayers } from '@deos/domain'
+import {
+  balanceLayers,
+  headParameters,
+  type LayerRange,
+  layerCount,
+  type ModelConfig,
+  matrixParametersPerLayer,
+} from '@deos/domain'
 import { chooseKvType, type KvType } from '@deos/engine/kv-type'
 import { UsageError } from '../cli-error.ts'
 import { planKvBudget } from './kv-budget.ts'
@@ -57,7 +64,7 @@ export interface RingPlan {
 const MAX_BATCH_TOKENS = 512
 
 /**
- * Cuts a model over workers by their speed and shares KV memory by their memory.
+ * Cuts a model over workers so that the slowest is as fast as can be, and shares KV memory by their memory.
  *
  * @throws UsageError if there are more workers than layers, or the memory does not hold the context
  */
@@ -69,8 +76,8 @@ export function planRing(settings: RingSettings): RingPlan {
       `Give --workers ${config.layers} or fewer.`,
     )
   }
-  const ranges = splitLayers(
-    config.layers,
+  const ranges = balanceLayers(
+    { layers: config.layers, layer: matrixParametersPerLayer(config), head: headParameters(config) },
     profiles.map(({ speed }) => speed),
   )
   const kvType = chooseKvType(settings.kvType, config.headDim)

@@ -83,7 +83,7 @@ test('workers get their assignment and the secret, and are linked in a circle', 
   const addressed = processes.start()
   expect(children).toHaveLength(2)
   expect(children[0]!.spec.env.DEOS_RING_SECRET).toBe('00')
-  expect(assignmentOf(children[1]!)).toMatchObject({ stage: 1, stages: 2, layers: { first: 4, end: 8 } })
+  expect(assignmentOf(children[1]!)).toMatchObject({ stage: 1, stages: 2, layers: { first: 5, end: 8 } })
   children[0]!.spec.onLine('{"event":"listening","address":"h:0"}')
   children[1]!.spec.onLine('a line that is no message')
   children[1]!.spec.onLine('{"event":"listening","address":"h:1"}')

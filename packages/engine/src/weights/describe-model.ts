@@ -1,4 +1,9 @@
-import { kvBytesPerTokenPerLayer, type ModelConfig } from '@deos/domain'
+import {
+  headParameters,
+  kvBytesPerTokenPerLayer,
+  type ModelConfig,
+  matrixParametersPerLayer,
+} from '@deos/domain'
 import { type TensorType, tensorBytes } from '../ggml/tensor-type.ts'
 import { familyOf, familyTensors, layerPrefix, mayBeAbsent, type TensorRule } from './families/index.ts'
 import type { ModelSource } from './model-source.ts'
@@ -119,13 +124,9 @@ function describeFlops(config: ModelConfig): FlopsDescription {
  *
  * @see Kaplan et al. 2020, section 2.1 and table 1 (arXiv:2001.08361)
  */
-export function linearFlopsPerLayer(config: ModelConfig): number {
-  const { hiddenSize, heads, kvHeads, headDim, feedForwardSize } = config
-  const attention = hiddenSize * headDim * (2 * heads + 2 * kvHeads)
-  return 2 * (attention + 3 * hiddenSize * feedForwardSize)
-}
+export const linearFlopsPerLayer = (config: ModelConfig): number => 2 * matrixParametersPerLayer(config)
 
-export const headFlops = (config: ModelConfig): number => 2 * config.hiddenSize * config.vocabSize
+export const headFlops = (config: ModelConfig): number => 2 * headParameters(config)
 
 /**
  * A query's product with one key and the weight of one value, all heads: twice 2 · heads · headDim.
