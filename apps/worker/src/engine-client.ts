@@ -150,7 +150,11 @@ export class EngineClient implements StageEngine {
     this.waiters.delete(reply.id)
     if (reply.type === 'failed') waiter?.reject(new Error(reply.message))
     else if (reply.type === 'done') waiter?.resolve({ result: nothing, value: reply.value })
-    else waiter?.resolve({ result: { hidden: payload, sampled: reply.sampled }, value: 0 })
+    else
+      waiter?.resolve({
+        result: { hidden: payload, sampled: reply.sampled, computeUs: reply.computeUs },
+        value: 0,
+      })
   }
 
   private lose(reason: string): void {
@@ -163,7 +167,7 @@ export class EngineClient implements StageEngine {
 
 const STDERR_KEPT = 2000
 const empty = new Uint8Array()
-const nothing: EngineStepResult = { hidden: empty, sampled: [] }
+const nothing: EngineStepResult = { hidden: empty, sampled: [], computeUs: 0 }
 
 const asBytes = (values: Int32Array): Uint8Array =>
   new Uint8Array(values.buffer, values.byteOffset, values.byteLength)

@@ -23,6 +23,8 @@ export interface GenerationTimes {
   /** Milliseconds from the request to each token's arrival. */
   readonly arrivalsMs: readonly number[]
   readonly tokens: readonly number[]
+  /** Milliseconds that the engines of all stages spent on each token. */
+  readonly engineMs: readonly number[]
 }
 
 interface WorkerProcess {
@@ -59,14 +61,16 @@ export class LocalRing {
     const started = performance.now()
     const arrivalsMs: number[] = []
     const produced: number[] = []
+    const engineMs: number[] = []
     return new Promise((resolve, reject) => {
       this.connection!.generate(
         { id, tokens, maxTokens, stopTokens: [], sampling, deadlineMs: 0 },
         {
-          onToken: (_, sampled, finish) => {
+          onToken: (_, sampled, finish, engineUs) => {
             arrivalsMs.push(performance.now() - started)
             produced.push(sampled.token)
-            if (finish !== null) resolve({ arrivalsMs, tokens: produced })
+            engineMs.push(engineUs / 1000)
+            if (finish !== null) resolve({ arrivalsMs, tokens: produced, engineMs })
           },
           onRejected: (code, message) => reject(new Error(`${code}: ${message}`)),
           onFailed: (code, message) => reject(new Error(`${code}: ${message}`)),

@@ -11,7 +11,7 @@ import { syntheticShapes, writeSyntheticModel } from '@deos/engine/testing'
 import { describeModel, type ModelSource, openModel } from '@deos/engine/weights'
 import { type Figure, measuredFigure, quantile, skippedFigure } from '../contract.ts'
 import { measurePairs } from '../pairs.ts'
-import { LocalRing } from './local-ring.ts'
+import { type GenerationTimes, LocalRing } from './local-ring.ts'
 import { SingleProcess } from './single-process.ts'
 import { greedy, promptsOf } from './workload.ts'
 
@@ -27,6 +27,8 @@ export interface RingBenchOptions {
 const concurrencies = [1, 4, 16] as const
 const maxSessions = Math.max(...concurrencies)
 const PROMPT_TOKENS = 16
+const HOP_TOKENS = 480
+const WARM_UPS = 10
 
 /** Tokens/s of a ring beside one process, the cost of a hop, and the memory of a worker. */
 export async function measureRing(options: RingBenchOptions) {
@@ -158,34 +160,29 @@ function residentBytes(pid: number): number {
 }
 
 /**
- * What one hop costs beyond the engine's own time: a single session's time per token around the ring, less the
- * median time of the same stages run one after another in one process, shared out over the hops.
+ * What one hop costs beyond the engine's own time: a single session's time from token to token, less what the engines
+ * of all stages spent on that token, shared out over the hops. On the way lie both pipes between a worker and its
+ * engine, the link to the next worker, and the system's scheduling.
  */
 async function measureHops(options: RingBenchOptions, modelPath: string) {
   const { config } = await openModel(modelPath, { vocabulary: false })
-  const tokens = options.quick ? 96 : 240
-  const common = { modelPath, tokensPerSession: 512, cacheDir: options.cacheDir, sessions: 1 }
-  const prompts = promptsOf(config.vocabSize, 1, PROMPT_TOKENS)
-  const layers = cutsOf(config, options.workers)
-  const single = await SingleProcess.open({ ...common, threads: 1, layers })
+  const [prompt] = promptsOf(config.vocabSize, 1, PROMPT_TOKENS)
   const ring = await LocalRing.start({
-    ...common,
-    ...{ workerEntry: options.workerEntry, layers },
+    ...{ modelPath, tokensPerSession: 512, cacheDir: options.cacheDir, sessions: 1 },
+    ...{ workerEntry: options.workerEntry, layers: cutsOf(config, options.workers) },
     ...{ threadsPerWorker: 1, microbatches: options.workers, kvBytesPerWorker: kvBytes(config) },
   })
   const p50s: number[] = []
   const p99s: number[] = []
   try {
-    await warmUp(ring, single, prompts, options.quick ? 3000 : 6000)
+    // Until the code of every process is compiled: the first thousands of hops cost several times the rest.
+    for (let warmUps = 0; warmUps < WARM_UPS; warmUps += 1) await ring.generate(prompt!, HOP_TOKENS, greedy)
     for (let run = 0; run < (options.quick ? 5 : 15); run += 1) {
-      const engine = quantile((await single.generate(prompts, tokens)).stepsMs, 0.5)
-      const { arrivalsMs } = await ring.generate(prompts[0]!, tokens, greedy)
-      const gaps = arrivalsMs.slice(1).map((ms, index) => ms - arrivalsMs[index]!)
-      p50s.push((quantile(gaps, 0.5) - engine) / options.workers)
-      p99s.push((quantile(gaps, 0.99) - engine) / options.workers)
+      const overheads = hopOverheads(await ring.generate(prompt!, HOP_TOKENS, greedy), options.workers)
+      p50s.push(quantile(overheads, 0.5))
+      p99s.push(quantile(overheads, 0.99))
     }
   } finally {
-    single.close()
     await ring.stop()
   }
   options.progress(`a hop costs ${quantile(p50s, 0.5).toFixed(3)} ms (median)`)
@@ -197,16 +194,6 @@ async function measureHops(options: RingBenchOptions, modelPath: string) {
   return { figures, raw: { hop: { p50s, p99s } } }
 }
 
-/** Until the code of every process is compiled: the first thousand hops cost twice as much as the rest. */
-async function warmUp(
-  ring: LocalRing,
-  single: SingleProcess,
-  prompts: readonly Int32Array[],
-  tokens: number,
-): Promise<void> {
-  const each = 480
-  for (let done = 0; done < tokens; done += each) {
-    await ring.generate(prompts[0]!, each, greedy)
-    if (done < tokens / 4) await single.generate(prompts, each)
-  }
+function hopOverheads({ arrivalsMs, engineMs }: GenerationTimes, hops: number): readonly number[] {
+  return arrivalsMs.slice(1).map((ms, index) => (ms - arrivalsMs[index]! - engineMs[index + 1]!) / hops)
 }

@@ -79,6 +79,8 @@ export interface TokenDelivery {
   readonly index: number
   readonly sampled: SampledToken
   readonly finish: FinishReason | null
+  /** Time the engines of all stages spent on the step that sampled it, in microseconds. */
+  readonly engineUs: number
 }
 
 /** Stage → next stage, in order: a session begins. */
@@ -120,6 +122,8 @@ export interface Step {
   readonly epoch: number
   readonly step: number
   readonly entries: readonly StepEntry[]
+  /** Time the engines of earlier stages spent on it, in microseconds. */
+  readonly engineUs: number
   /** Raw little-endian float32; empty inside the leader, which has `tokens` instead. */
   readonly hidden: Uint8Array
 }

@@ -24,6 +24,8 @@ export interface EngineStepResult {
   readonly hidden: Uint8Array
   /** One for each entry with `sample`, in order, when this stage holds the head; else empty. */
   readonly sampled: readonly SampledToken[]
+  /** Time spent on the step, waiting behind earlier ones left out, in whole microseconds. */
+  readonly computeUs: number
 }
 
 /**

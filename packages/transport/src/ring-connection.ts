@@ -39,7 +39,8 @@ export interface RingConnectionCollaborators {
 
 /** Answers to one request: tokens up to the one with `finish`, or one `onRejected`, or one `onFailed`. */
 export interface GenerationHandlers {
-  onToken(index: number, sampled: SampledToken, finish: FinishReason | null): void
+  /** @param engineUs - time the ring's engines spent on it; the rest of the time was spent between them */
+  onToken(index: number, sampled: SampledToken, finish: FinishReason | null, engineUs: number): void
   onRejected(code: RejectCode, message: string, retryAfterMs: number): void
   onFailed(code: ClientFailCode, message: string): void
   /** The ring failed; the answer continues by itself when it is back. */
@@ -160,6 +161,7 @@ export class RingConnection {
           effect.index,
           effect.sampled,
           effect.finish,
+          effect.engineUs,
         )
         break
       case 'rejected':

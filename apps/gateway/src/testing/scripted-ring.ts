@@ -70,6 +70,7 @@ export class ScriptedRing {
       index,
       sampled: { token, logprobs: null },
       finish,
+      engineUs: 1000,
     })
   }
 

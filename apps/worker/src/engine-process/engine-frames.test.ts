@@ -15,7 +15,7 @@ const message: fc.Arbitrary<EngineMessage> = fc.oneof(
     entries: fc.array(fc.record({ key: u32, position: u32, count: u32, sample: fc.boolean() })),
     embeds: fc.boolean(),
   }),
-  fc.record({ type: fc.constant('stepped' as const), id: u32, sampled: fc.array(sampled) }),
+  fc.record({ type: fc.constant('stepped' as const), id: u32, sampled: fc.array(sampled), computeUs: u32 }),
   fc.record({ type: fc.constant('failed' as const), id: u32, message: fc.string() }),
   fc.record({ type: fc.constant('close' as const), key: u32 }),
 )

@@ -29,7 +29,12 @@ export type EngineReply =
   | { readonly type: 'progress'; readonly doneBytes: number; readonly totalBytes: number }
   | { readonly type: 'loaded'; readonly report: EngineReport }
   | { readonly type: 'load-failed'; readonly message: string }
-  | { readonly type: 'stepped'; readonly id: number; readonly sampled: readonly SampledToken[] }
+  | {
+      readonly type: 'stepped'
+      readonly id: number
+      readonly sampled: readonly SampledToken[]
+      readonly computeUs: number
+    }
   | { readonly type: 'done'; readonly id: number; readonly value: number }
   | { readonly type: 'failed'; readonly id: number; readonly message: string }
 
@@ -40,13 +45,13 @@ const STEP = 1
 const STEPPED = 2
 const STEP_BYTES = 10
 const ENTRY_BYTES = 13
-const STEPPED_BYTES = 9
+const STEPPED_BYTES = 13
 
 /** Both ends are of one build, so heads carry no version; steps, the hot messages, have a fixed layout. */
 export function encodeHead(message: EngineMessage): Buffer {
   if (message.type === 'step') return encodeStep(message)
   if (message.type === 'stepped' && message.sampled.every(({ logprobs }) => logprobs === null)) {
-    return encodeStepped(message.id, message.sampled)
+    return encodeStepped(message)
   }
   return Buffer.concat([Buffer.of(PACKED), pack(message)])
 }
@@ -92,11 +97,12 @@ function decodeStep(head: Buffer): EngineRequest {
   return { type: 'step', id: head.readUInt32LE(1), entries, embeds: head[5] === 1 }
 }
 
-function encodeStepped(id: number, sampled: readonly SampledToken[]): Buffer {
+function encodeStepped({ id, sampled, computeUs }: Extract<EngineReply, { type: 'stepped' }>): Buffer {
   const head = Buffer.allocUnsafe(STEPPED_BYTES + sampled.length * 4)
   head[0] = STEPPED
   head.writeUInt32LE(id, 1)
   head.writeUInt32LE(sampled.length, 5)
+  head.writeUInt32LE(computeUs, 9)
   for (const [index, { token }] of sampled.entries()) head.writeInt32LE(token, STEPPED_BYTES + index * 4)
   return head
 }
@@ -106,5 +112,5 @@ function decodeStepped(head: Buffer): EngineReply {
   for (let offset = STEPPED_BYTES; offset < head.length; offset += 4) {
     sampled.push({ token: head.readInt32LE(offset), logprobs: null })
   }
-  return { type: 'stepped', id: head.readUInt32LE(1), sampled }
+  return { type: 'stepped', id: head.readUInt32LE(1), sampled, computeUs: head.readUInt32LE(9) }
 }

@@ -59,8 +59,8 @@ async function serve(engine: StageExecutor, request: EngineRequest, payload: Uin
     case 'step': {
       const { entries, embeds } = request
       const work = { entries, tokens: embeds ? asTokens(payload) : null, hidden: embeds ? null : payload }
-      const { hidden, sampled } = await engine.step(work)
-      send({ type: 'stepped', id: request.id, sampled }, hidden)
+      const { hidden, sampled, computeUs } = await engine.step(work)
+      send({ type: 'stepped', id: request.id, sampled, computeUs }, hidden)
       break
     }
     case 'reset':

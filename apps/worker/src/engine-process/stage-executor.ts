@@ -94,9 +94,9 @@ export class StageExecutor implements StageEngine {
   }
 
   private async compute(step: EngineStep): Promise<EngineStepResult> {
+    const started = performance.now()
     this.checkPositions(step)
     const { stage, embedding, head, speed } = this.options
-    const started = performance.now()
     const output = await stage.forward({
       entries: step.entries.map(({ key, count, sample }) => ({
         sequence: key,
@@ -109,6 +109,7 @@ export class StageExecutor implements StageEngine {
     return {
       hidden: new Uint8Array(output.hidden.slice().buffer),
       sampled: head ? this.sample(step, output) : [],
+      computeUs: Math.round((performance.now() - started) * 1000),
     }
   }
 

@@ -34,6 +34,7 @@ export type RingClientEffect =
       readonly index: number
       readonly sampled: SampledToken
       readonly finish: FinishReason | null
+      readonly engineUs: number
     }
   /** Refused before any token; a later try may succeed if `retryAfterMs` is above 0. */
   | {

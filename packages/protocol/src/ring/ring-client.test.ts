@@ -44,7 +44,14 @@ class Bench {
     finish: 'stop' | null = null,
   ): readonly RingClientEffect[] {
     const sampled = { token, logprobs: null }
-    return this.link('tail', { type: 'token', session: sessionId(session), index, sampled, finish })
+    return this.link('tail', {
+      type: 'token',
+      session: sessionId(session),
+      index,
+      sampled,
+      finish,
+      engineUs: 900,
+    })
   }
 
   failed(session: string): readonly RingClientEffect[] {

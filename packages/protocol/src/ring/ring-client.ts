@@ -233,8 +233,8 @@ export class RingClient {
     session.delivered.push(message.sampled.token)
     session.fruitless = 0
     if (message.finish !== null) this.#forget(session)
-    const { index, sampled, finish } = message
-    out.push({ type: 'token', id: session.request.id, index, sampled, finish })
+    const { index, sampled, finish, engineUs } = message
+    out.push({ type: 'token', id: session.request.id, index, sampled, finish, engineUs })
   }
 
   #rejected(message: Rejected, nowMs: number, out: RingClientEffect[]): void {

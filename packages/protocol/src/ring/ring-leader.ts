@@ -432,7 +432,7 @@ export class RingLeader {
       this.#counters.promptTokens += promptTokens
       out.push({
         type: 'ring',
-        message: { type: 'step', epoch: this.#epoch, step, entries, hidden: noHidden },
+        message: { type: 'step', epoch: this.#epoch, step, entries, engineUs: 0, hidden: noHidden },
         tokens,
       })
     }

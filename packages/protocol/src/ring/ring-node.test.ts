@@ -96,6 +96,7 @@ class Bench {
       result: {
         hidden: new Uint8Array(rows * HIDDEN * 4),
         sampled: tokens.map((token) => ({ token, logprobs: null })),
+        computeUs: 250,
       },
     })
   }
@@ -412,6 +413,7 @@ describe('the last of two stages', () => {
     epoch: 5,
     step,
     entries,
+    engineUs: 1000,
     hidden: new Uint8Array(rows * HIDDEN * 4),
   })
   const prompt = { key: 1, position: 0, count: 3, sample: true }
@@ -427,7 +429,7 @@ describe('the last of two stages', () => {
     bench.upstream(stepOf([prompt], 3))
     bench.stepped([10])
     expect(bench.effects).toMatchObject([
-      { type: 'send-gateway', gateway: 'g', message: { type: 'token', index: 0 } },
+      { type: 'send-gateway', gateway: 'g', message: { type: 'token', index: 0, engineUs: 1250 } },
       {
         type: 'send-downstream',
         message: { type: 'step-done', results: [{ key: 1, token: 10, finish: null }] },

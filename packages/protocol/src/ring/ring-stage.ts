@@ -1,3 +1,4 @@
+import type { SampledToken } from '@deos/domain'
 import type {
   CloseSession,
   FinishReason,
@@ -39,6 +40,8 @@ interface PendingStep {
   readonly step: number
   readonly entries: readonly StepEntry[]
   readonly total: number
+  /** Spent by the engines of earlier stages. */
+  readonly engineUs: number
   /** Sessions of the entries that sample. */
   readonly sampling: readonly StageSession[]
   result: EngineStepResult | null
@@ -48,6 +51,9 @@ type Outgoing = PendingStep | { readonly kind: 'message'; readonly message: Ring
 
 /** While an engine resets, the leader sends nothing but probes; more than a few messages mean a broken peer. */
 const MAX_HELD = 64
+
+/** What its field on the wire holds: over an hour. */
+const MAX_ENGINE_US = 0xffff_ffff
 
 interface Held {
   readonly message: RingMessage
@@ -293,7 +299,8 @@ export class RingStage {
     if (hidden !== null && hidden.byteLength !== expected) {
       return `step ${step} carries ${hidden.byteLength} bytes of hidden states, not ${expected}`
     }
-    this.#outbox.push({ kind: 'step', step, entries, total, sampling, result: null })
+    const { engineUs } = message
+    this.#outbox.push({ kind: 'step', step, entries, total, engineUs, sampling, result: null })
     out.push({ type: 'engine-step', epoch: this.#epoch, step, work: { entries, tokens, hidden } })
     return null
   }
@@ -341,16 +348,19 @@ export class RingStage {
   #finish(pending: PendingStep, result: EngineStepResult, out: StageEffect[]): void {
     const { step, entries } = pending
     const epoch = this.#epoch
+    const engineUs = Math.min(pending.engineUs + result.computeUs, MAX_ENGINE_US)
     if (!this.#last) {
-      out.push({ type: 'ring', message: { type: 'step', epoch, step, entries, hidden: result.hidden } })
+      const { hidden } = result
+      out.push({ type: 'ring', message: { type: 'step', epoch, step, entries, engineUs, hidden } })
       return
     }
-    const results = pending.sampling.map((session, index) => this.#deliver(session, result, index, out))
+    const results = pending.sampling.map((session, index) =>
+      this.#deliver(session, result.sampled[index]!, engineUs, out),
+    )
     out.push({ type: 'ring', message: { type: 'step-done', epoch, step, results } })
   }
 
-  #deliver(session: StageSession, result: EngineStepResult, index: number, out: StageEffect[]): StepResult {
-    const sampled = result.sampled[index]!
+  #deliver(session: StageSession, sampled: SampledToken, engineUs: number, out: StageEffect[]): StepResult {
     const { key, gateway, session: id } = session.open
     if (session.closed) return { key, token: sampled.token, finish: null }
     session.generated += 1
@@ -361,6 +371,7 @@ export class RingStage {
       index: session.generated - 1,
       sampled,
       finish,
+      engineUs,
     }
     out.push({ type: 'deliver', gateway, message })
     return { key, token: sampled.token, finish }

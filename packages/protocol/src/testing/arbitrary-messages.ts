@@ -62,6 +62,7 @@ const step: fc.Arbitrary<Step> = fc
       }),
       { minLength: 1, maxLength: 6 },
     ),
+    engineUs: u32,
     width: fc.nat({ max: 5 }),
     fill: fc.nat({ max: 255 }),
   })
@@ -123,6 +124,7 @@ export const messageArbitraries: {
       ),
     }),
     finish,
+    engineUs: u32,
   }),
   status: fc.record({
     type: fc.constant('status'),

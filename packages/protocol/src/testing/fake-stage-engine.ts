@@ -146,7 +146,7 @@ export class FakeStageEngine implements StageEngine {
       }
     }
     const head = layers.end === model.layers
-    return { hidden: head ? new Uint8Array(0) : new Uint8Array(output.buffer), sampled }
+    return { hidden: head ? new Uint8Array(0) : new Uint8Array(output.buffer), sampled, computeUs: total }
   }
 
   #extend(entry: StepEntry): FakeSession {

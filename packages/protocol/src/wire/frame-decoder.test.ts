@@ -41,6 +41,7 @@ const step = (overrides: Partial<Step> = {}): Step => ({
     { key: 1, position: 10, count: 2, sample: false },
     { key: 2, position: 0, count: 1, sample: true },
   ],
+  engineUs: 4321,
   hidden: new Uint8Array(Float32Array.from([1, 2, 3, 4, 5, 6]).buffer),
   ...overrides,
 })
@@ -180,6 +181,7 @@ describe('refusal', () => {
       index: 0,
       finish: null,
       sampled: { token: 1, logprobs: null },
+      engineUs: 0,
     }
     expect(failure(frameOf(token as Message), limits).field).toBe('token.session.length')
   })

@@ -29,7 +29,7 @@ function beginFrame(type: MessageType, metaBytes: number, payloadBytes: number, 
 
 export function encodeStep(message: Step): readonly Uint8Array[] {
   const { entries, hidden } = message
-  const writer = beginFrame('step', 12 + entries.length * ENTRY_BYTES, hidden.byteLength, message.epoch)
+  const writer = beginFrame('step', 16 + entries.length * ENTRY_BYTES, hidden.byteLength, message.epoch)
   writer.u53('step', message.step)
   writer.u32('entries.length', entries.length)
   for (const entry of entries) {
@@ -38,6 +38,7 @@ export function encodeStep(message: Step): readonly Uint8Array[] {
     writer.u32('count', entry.count)
     writer.u32('flags', entry.sample ? 1 : 0)
   }
+  writer.u32('engineUs', message.engineUs)
   return hidden.byteLength === 0 ? [writer.bytes] : [writer.bytes, hidden]
 }
 
@@ -59,12 +60,13 @@ export function decodeStep(meta: Uint8Array, payload: Uint8Array, epoch: number,
     total += count
     entries.push({ key, position, count, sample: flags === 1 })
   }
+  const engineUs = reader.u32('engineUs')
   reader.end()
   if (total === 0) throw malformed('step.entries', 'is empty')
   if (payload.byteLength % (4 * total) !== 0) {
     throw malformed('step.payloadBytes', `is ${payload.byteLength}, not float32 rows for ${total} tokens`)
   }
-  return { type: 'step', epoch, step, entries, hidden: payload }
+  return { type: 'step', epoch, step, entries, engineUs, hidden: payload }
 }
 
 export function encodeStepDone(message: StepDone): readonly Uint8Array[] {
@@ -112,11 +114,12 @@ export function encodeToken(message: TokenDelivery): readonly Uint8Array[] {
   const session = encodeText(message.session)
   const { token, logprobs } = message.sampled
   const logprobBytes = logprobs === null ? 0 : 12 + logprobs.top.length * 12
-  const writer = beginFrame('token', 2 + session.length + 10 + logprobBytes, 0, 0)
+  const writer = beginFrame('token', 2 + session.length + 14 + logprobBytes, 0, 0)
   writer.u16('session.length', session.length)
   writer.raw(session)
   writer.u32('index', message.index)
   writer.u32('token', token)
+  writer.u32('engineUs', message.engineUs)
   writer.u8(finishCodes.indexOf(message.finish))
   writer.u8(logprobs === null ? 0 : 1)
   if (logprobs !== null) {
@@ -138,12 +141,13 @@ export function decodeToken(meta: Uint8Array, limits: WireLimits): TokenDelivery
   const session = sessionId(reader.text('session', idBytes))
   const index = reader.u32('index')
   const token = readToken(reader, 'token', 'token')
+  const engineUs = reader.u32('engineUs')
   const finish = readFinish(reader.u8('finish'), 'token.finish')
   const flag = reader.u8('logprobs')
   if (flag > 1) throw malformed('token.logprobs', `is flagged ${flag}`)
   const sampled: SampledToken = { token, logprobs: flag === 1 ? readLogprobs(reader, limits) : null }
   reader.end()
-  return { type: 'token', session, index, sampled, finish }
+  return { type: 'token', session, index, sampled, finish, engineUs }
 }
 
 function readLogprobs(reader: ByteReader, limits: WireLimits): TokenLogprobs {

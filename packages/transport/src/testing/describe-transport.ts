@@ -52,6 +52,7 @@ const step = (payload: Uint8Array, number = 1): Message => ({
   epoch: 1,
   step: number,
   entries: [{ key: 1, position: 0, count: 1, sample: true }],
+  engineUs: 0,
   hidden: payload,
 })
 const close = (key: number): Message => ({ type: 'close', epoch: 1, key })
