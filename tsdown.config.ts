@@ -7,6 +7,7 @@ const processes = {
   worker: 'apps/worker/src/main.ts',
   'worker-engine': 'apps/worker/src/engine-process/main.ts',
   gateway: 'apps/gateway/src/main.ts',
+  'bench-figures': 'bench/src/figures-page.main.ts',
   'tokenizer-thread': 'packages/engine/src/tokenizer/thread.ts',
 }
 const benches = Object.fromEntries(

@@ -15,7 +15,7 @@ await runBench({
 the cost of a hop beyond the engine's own time, and the memory of a worker beyond its layers and KV budget.
 
   --workers N      workers with one thread each (default: cores of this machine, at least 2)
-  --model PATH     model for the throughput (default: random Q8_0 weights of a 0.35 B shape)
+  --model PATH     model for the throughput (default: random F16 and Q8_0 weights of a 0.35 B shape)
   --cache-dir DIR  where models are kept for the next run (default ~/.deos/cache/bench)`,
   run: ({ quick, values, progress }) =>
     measureRing({

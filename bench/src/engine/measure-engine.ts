@@ -38,7 +38,7 @@ interface Plan {
   readonly steps: Record<(typeof batches)[number], number>
 }
 const fullPlan: Plan = {
-  ...{ decodePairs: 15, prefillPairs: 9, promptTokens: 512, depth: 128 },
+  ...{ decodePairs: 11, prefillPairs: 5, promptTokens: 512, depth: 128 },
   steps: { 1: 24, 4: 8, 8: 6, 16: 4 },
 }
 const quickPlan: Plan = {
@@ -246,7 +246,8 @@ async function openStage(
   const layers = { first: 0, end: config.layers }
   const whole = { layers, embedding: true, head: true }
   const weights = await resolveStageWeights({ source, ...whole, type: 'native', cacheDir: options.cacheDir })
-  const backend = Backend.open({ threads: options.threads })
+  // As a worker's engine process computes, and as llama.cpp is called here.
+  const backend = Backend.open({ threads: options.threads, inline: true })
   const pagesPerSequence = Math.ceil(contextOf(plan) / pageTokens)
   const kv = { type: 'F16', pageCount: maxBatch * pagesPerSequence, pageTokens } as const
   try {

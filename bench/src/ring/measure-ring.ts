@@ -60,10 +60,10 @@ async function syntheticModel(
   return path
 }
 
-async function measureThroughput(options: RingBenchOptions, modelPath: string) {
+async function measureThroughput(options: RingBenchOptions, name: string, modelPath: string) {
   const source = await openModel(modelPath, { vocabulary: false })
   const { config } = source
-  const tokens = options.quick ? 12 : 32
+  const tokens = options.quick ? 10 : 24
   const common = { modelPath, tokensPerSession: 256, cacheDir: options.cacheDir, sessions: maxSessions }
   options.progress(`starting ${options.workers} workers on ${modelPath}`)
   const kvBytesPerWorker = kvBytes(config)
@@ -84,22 +84,22 @@ async function measureThroughput(options: RingBenchOptions, modelPath: string) {
     for (const sessions of concurrencies) {
       const prompts = promptsOf(config.vocabSize, sessions, PROMPT_TOKENS)
       const pairs = await measurePairs({
-        n: options.quick ? 3 : 7,
+        n: options.quick ? 2 : 7,
         a: () => ringRate(ring, prompts, tokens),
         b: () => singleRate(single, prompts, tokens),
       })
       raw[`sessions${sessions}`] = { unit: 'tokens/s', ring: pairs.a, singleProcess: pairs.b }
-      const terms = { id: `ring.throughput.sessions${sessions}.vsSingleProcess`, unit: 'ratio' }
+      const terms = { id: `ring.throughput.${name}.sessions${sessions}.vsSingleProcess`, unit: 'ratio' }
       const bar = sessions === 16 ? { bar: 0.85 } : {}
       figures.push(measuredFigure({ ...terms, better: 'higher', ...bar, samples: pairs.ratios }))
-      options.progress(`${sessions} sessions: ${pairs.medianRatio.toFixed(2)} of one process`)
+      options.progress(`${name}, ${sessions} sessions: ${pairs.medianRatio.toFixed(2)} of one process`)
     }
-    figures.push(memoryFigure(ring, layers, source, kvBytesPerWorker))
+    figures.push(memoryFigure(name, ring, layers, source, kvBytesPerWorker))
   } finally {
     single.close()
     await ring.stop()
   }
-  return { figures, raw: { throughput: raw } }
+  return { figures, raw: { modelPath, ...raw } }
 }
 
 /** Equally fast workers. */
@@ -133,12 +133,13 @@ async function singleRate(
 
 /** Resident memory of the worst worker, both its processes, beyond its layers and its KV budget. */
 function memoryFigure(
+  name: string,
   ring: LocalRing,
   cuts: readonly LayerRange[],
   source: ModelSource,
   kvBudget: number,
 ): Figure {
-  const terms = { id: 'ring.memory.overhead', unit: 'MB', better: 'lower', bar: 150 } as const
+  const terms = { id: `ring.memory.${name}.overhead`, unit: 'MB', better: 'lower', bar: 150 } as const
   if (process.platform !== 'linux') return skippedFigure({ ...terms, reason: '/proc exists on Linux only' })
   const { embedding, head, layers } = describeModel(source)
   const overheads = ring.processIds.map((pids, stage) => {

@@ -27,7 +27,7 @@ export class SingleProcess {
   static async open(options: SingleProcessOptions): Promise<SingleProcess> {
     const source = await openModel(options.modelPath, { vocabulary: false })
     const { config } = source
-    const backend = Backend.open({ threads: options.threads })
+    const backend = Backend.open({ threads: options.threads, inline: true })
     const pagesPerSession = Math.ceil(options.tokensPerSession / PAGE_TOKENS)
     const pageCount = Math.ceil((options.sessions * pagesPerSession) / PAGE_TOKENS) * PAGE_TOKENS
     const stages: Stage[] = []
