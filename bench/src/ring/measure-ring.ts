@@ -32,20 +32,24 @@ const WARM_UPS = 10
 
 /** Tokens/s of a ring beside one process, the cost of a hop, and the memory of a worker. */
 export async function measureRing(options: RingBenchOptions) {
-  const heavy = options.model ?? (await syntheticModel(options, '350m', 'Q8_0'))
-  const light = await syntheticModel(options, '15m', 'F16')
-  const throughput = await measureThroughput(options, heavy)
-  const hops = await measureHops(options, light)
-  return {
-    figures: [...throughput.figures, ...hops.figures],
-    raw: {
-      workers: options.workers,
-      throughputModel: heavy,
-      hopModel: light,
-      ...throughput.raw,
-      ...hops.raw,
-    },
+  const figures: Figure[] = []
+  const raw: Record<string, unknown> = { workers: options.workers }
+  for (const [name, path] of await throughputModels(options)) {
+    const throughput = await measureThroughput(options, name, path)
+    figures.push(...throughput.figures)
+    raw[name] = throughput.raw
   }
+  const hops = await measureHops(options, await syntheticModel(options, '15m', 'F16'))
+  return { figures: [...figures, ...hops.figures], raw: { ...raw, ...hops.raw } }
+}
+
+/** What is measured, by the name its figures carry. */
+async function throughputModels(options: RingBenchOptions): Promise<readonly (readonly [string, string])[]> {
+  if (options.model !== null) return [['model', options.model]]
+  return [
+    ['f16', await syntheticModel(options, '350m', 'F16')],
+    ['q8_0', await syntheticModel(options, '350m', 'Q8_0')],
+  ]
 }
 
 async function syntheticModel(
