@@ -1,4 +1,5 @@
 import type { Ggml, Pointer } from './library.ts'
+import { makeView } from './tensor-struct.ts'
 import { type TensorType, tensorTypes } from './tensor-type.ts'
 
 /** A tensor of a graph under construction. Extents are in elements, fastest dim first; strides in bytes. */
@@ -25,6 +26,16 @@ export interface RopeSettings {
 
 const PRECISION_F32 = 10
 const F32_BYTES = 4
+
+export interface AttentionOperands {
+  readonly q: Tensor
+  readonly k: Tensor
+  readonly v: Tensor
+  readonly mask: Tensor
+  readonly scale: number
+  /** `headDim * heads`. */
+  readonly width: number
+}
 
 /** Adds operations to one ggml graph. Shapes must fit: ggml aborts the process where they do not. */
 export class GraphBuilder {
@@ -152,11 +163,10 @@ export class GraphBuilder {
 
   /**
    * Attention of `q [headDim, n, heads]` over `k`, `v [headDim, m, kvHeads]` with an additive `mask [m, n]` in F16;
-   * scores are summed in float32.
-   *
-   * @returns `[headDim, heads, n]`
+   * scores are summed in float32. The result, `[headDim * heads, n]`, is written into rows of `into` from `firstRow` on:
+   * one result for many sequences without a copy for each. Expanded at once, so that what reads `into` comes after it.
    */
-  attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: number): Tensor {
+  attentionInto(into: Tensor, firstRow: number, { q, k, v, mask, scale, width }: AttentionOperands): void {
     const pointer = this.ggml.flashAttnExt(
       this.context,
       q.pointer,
@@ -168,7 +178,8 @@ export class GraphBuilder {
       0,
     )
     this.ggml.flashAttnExtSetPrec(pointer, PRECISION_F32)
-    return { pointer }
+    makeView(pointer, into.pointer, firstRow * width * F32_BYTES)
+    this.expand({ pointer })
   }
 
   /** Float32 matrix `[columns, rows]`, rows from `first` on. */

@@ -12,7 +12,7 @@ import type { WeightStore } from './weight-store.ts'
 const F16_BYTES = 2
 const F32_BYTES = 4
 const NODES_PER_LAYER = 40
-const NODES_PER_ENTRY = 10
+const NODES_PER_ENTRY = 6
 const NODES_AROUND = 32
 
 /** What all graphs of a stage share. */
@@ -99,9 +99,9 @@ class StageGraphBuilder {
   private readonly cells: Tensor
   private readonly mask: Tensor
   private readonly outputRows: Tensor | null
-  /** Attention results of several entries meet here; one for the whole graph, layers run one after another. */
-  private gathered: Tensor | null = null
-  private attends = false
+  /** Attention results of all entries meet here; one for the whole graph, layers run one after another. */
+  private attended: Tensor | null = null
+  private readonly masks = new Map<string, Tensor>()
 
   constructor(
     private readonly parts: StageParts,
@@ -134,7 +134,7 @@ class StageGraphBuilder {
       input,
       positions: this.positions,
       cells: this.cells,
-      mask: this.attends ? this.mask : null,
+      mask: this.attended ? this.mask : null,
       outputRows: this.outputRows,
       output,
     }
@@ -186,21 +186,16 @@ class StageGraphBuilder {
     const { heads, headDim } = this.parts.config
     const width = heads * headDim
     const rowsOf = (plan: EntryPlan) => (this.isLast(layer) ? plan.outputCount : plan.count)
-    const wanted = this.plans.filter((plan) => rowsOf(plan) > 0)
-    const [only] = wanted
-    if (!only) return this.builder.reshape2d(q, width, this.tokenCount)
-    if (wanted.length === 1) {
-      return this.builder.reshape2d(this.attendEntry(layer, q, only, rowsOf(only)), width, rowsOf(only))
-    }
-    this.gathered ??= this.builder.empty('F32', width, this.tokenCount)
+    const rows = this.plans.reduce((sum, plan) => sum + rowsOf(plan), 0)
+    // Nothing later is computed then; the shape is all that counts.
+    if (rows === 0) return this.builder.reshape2d(q, width, this.tokenCount)
+    this.attended ??= this.builder.empty('F32', width, this.tokenCount)
     let row = 0
-    for (const plan of wanted) {
-      const rows = rowsOf(plan)
-      const attended = this.builder.reshape2d(this.attendEntry(layer, q, plan, rows), width, rows)
-      this.builder.expand(this.builder.copy(attended, this.builder.f32Rows(this.gathered, width, row, rows)))
-      row += rows
+    for (const plan of this.plans) {
+      if (rowsOf(plan) > 0) this.attendEntry(layer, q, plan, rowsOf(plan), row)
+      row += rowsOf(plan)
     }
-    return this.builder.f32Rows(this.gathered, width, 0, row)
+    return this.builder.f32Rows(this.attended, width, 0, rows)
   }
 
   /** Writes K and V of the batch into their cells; expanded at once so that attention comes after it. */
@@ -216,9 +211,8 @@ class StageGraphBuilder {
     }
   }
 
-  /** Attention of the entry's last `rows` queries. */
-  private attendEntry(layer: number, q: Tensor, plan: EntryPlan, rows: number): Tensor {
-    this.attends = true
+  /** Attention of the entry's last `rows` queries, into the gathered result from `into` on. */
+  private attendEntry(layer: number, q: Tensor, plan: EntryPlan, rows: number, into: number): void {
     const { heads, kvHeads, headDim } = this.parts.config
     const headBytes = headDim * F32_BYTES
     const skipped = plan.count - rows
@@ -238,6 +232,23 @@ class StageGraphBuilder {
         [cellBytes, keyBytes],
         plan.cellStart * cellBytes,
       )
+    const { k, v } = this.parts.kv.layer(layer - this.parts.layers.first)
+    this.builder.attentionInto(this.attended!, into, {
+      q: queries,
+      k: cells(k),
+      v: cells(v),
+      mask: this.maskOf(plan, rows),
+      scale: 1 / Math.sqrt(headDim),
+      width: heads * headDim,
+    })
+  }
+
+  /** The mask of the entry's last `rows` queries; layers share it. */
+  private maskOf(plan: EntryPlan, rows: number): Tensor {
+    const key = `${plan.firstRow}/${rows}`
+    const known = this.masks.get(key)
+    if (known) return known
+    const skipped = plan.count - rows
     const mask = this.builder.view2d(
       this.mask,
       plan.cellCount,
@@ -245,7 +256,7 @@ class StageGraphBuilder {
       plan.cellCount * F16_BYTES,
       (plan.maskOffset + skipped * plan.cellCount) * F16_BYTES,
     )
-    const { k, v } = this.parts.kv.layer(layer - this.parts.layers.first)
-    return this.builder.attention(queries, cells(k), cells(v), mask, 1 / Math.sqrt(headDim))
+    this.masks.set(key, mask)
+    return mask
   }
 }
