@@ -8,8 +8,8 @@ export interface CollectedReports {
 
 const what: Readonly<Record<string, string>> = {
   engine:
-    'Our engine beside llama.cpp (libllama of the same release, the same kernels), same file, threads and context, in interleaved pairs. A ratio above 1 means ours is faster.',
-  ring: 'A ring of worker processes on loopback, one thread each, beside the same engine in one process with as many threads; what a hop costs beyond the engines’ own time; and a worker’s memory beyond its layers and KV budget.',
+    'Our engine beside llama.cpp (libllama of the same release, the same kernels), same file, threads and context, in interleaved pairs. A ratio above 1 means ours is faster. The share of memory bandwidth is that of a plain scan with `memchr`, which a matrix kernel may exceed.',
+  ring: 'A ring of worker processes on loopback, one thread each, beside the same engine in one process with as many threads; what a hop costs beyond the engines’ own time; and a worker’s resident memory, both its processes, beyond its layers and KV budget (negative while part of the budget was never used).',
 }
 
 /** The page of measured figures, from one run of all benches. */
