@@ -50,8 +50,8 @@ test('stages together hold the model, a tied head holding the embedding once mor
 test('the banner tells who holds what and what to paste', () => {
   const text = formatReady(facts, 'npx deos')
   expect(text).toContain('small is ready at http://127.0.0.1:8000 after 2.1 s.')
-  expect(text).toMatch(/0-workstation +\[0, 3\) +100%/)
-  expect(text).toMatch(/2-mini +\[5, 6\) +30%/)
+  expect(text).toMatch(/0-workstation +\[0, 4\) +100%/)
+  expect(text).toMatch(/2-mini +\[6, 7\) +30%/)
   expect(text).toContain(exampleCurl(facts))
   expect(text).toContain('npx deos chat\n')
   expect(text).toContain('This is a base model')
@@ -73,9 +73,9 @@ test('programs get the same facts with pids', () => {
   const ready = readyJson(facts, 10)
   expect(ready.workers.map(({ pid, layers }) => [pid, layers.first])).toEqual([
     [11, 0],
-    [12, 3],
-    [null, 5],
-    [14, 6],
+    [12, 4],
+    [null, 6],
+    [14, 7],
   ])
   expect(ready.gateway.pid).toBe(10)
 })
