@@ -14,6 +14,7 @@ import {
   type WireLimits,
 } from '@deos/protocol'
 import type { Transport } from './link.ts'
+import { SerialEvents } from './serial-events.ts'
 import { SupervisedLink } from './supervised-link.ts'
 import { every, type Timers } from './timers.ts'
 
@@ -51,8 +52,9 @@ export interface GenerationHandlers {
 export class RingConnection {
   readonly #client: RingClient
   readonly #requests = new Map<string, GenerationHandlers>()
-  readonly #events: RingClientEvent[] = []
-  #performing = false
+  readonly #events = new SerialEvents<RingClientEvent>((event) => {
+    for (const effect of this.#client.onEvent(event, this.edge.timers.now())) this.#perform(effect)
+  })
   #stopped = false
   #stopTicking: () => void = () => {}
   readonly #leader: SupervisedLink
@@ -129,17 +131,7 @@ export class RingConnection {
   }
 
   #feed(event: RingClientEvent): void {
-    if (this.#stopped) return
-    this.#events.push(event)
-    if (this.#performing) return
-    this.#performing = true
-    try {
-      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
-        for (const effect of this.#client.onEvent(next, this.edge.timers.now())) this.#perform(effect)
-      }
-    } finally {
-      this.#performing = false
-    }
+    if (!this.#stopped) this.#events.push(event)
   }
 
   #perform(effect: RingClientEffect): void {

@@ -11,6 +11,7 @@ import {
 } from '@deos/protocol'
 import type { Link, LinkHandlers, Transport } from './link.ts'
 import { LinkError } from './link-error.ts'
+import { SerialEvents } from './serial-events.ts'
 import { SupervisedLink } from './supervised-link.ts'
 import { every, type Timers } from './timers.ts'
 
@@ -42,8 +43,9 @@ export interface RingHostCollaborators {
  */
 export class RingHost {
   readonly #node: RingNode
-  readonly #events: RingEvent[] = []
-  #performing = false
+  readonly #events = new SerialEvents<RingEvent>((event) => {
+    for (const effect of this.#node.onEvent(event, this.edge.timers.now())) this.#perform(effect)
+  })
   #engine: StageEngine | null = null
   #upstream: Link | null = null
   #downstream: SupervisedLink | null = null
@@ -173,17 +175,7 @@ export class RingHost {
   }
 
   #feed(event: RingEvent): void {
-    if (this.#stopped) return
-    this.#events.push(event)
-    if (this.#performing) return
-    this.#performing = true
-    try {
-      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
-        for (const effect of this.#node.onEvent(next, this.edge.timers.now())) this.#perform(effect)
-      }
-    } finally {
-      this.#performing = false
-    }
+    if (!this.#stopped) this.#events.push(event)
   }
 
   #perform(effect: RingEffect): void {
