@@ -83,10 +83,6 @@ export class GraphBuilder {
     return { pointer: this.ggml.mul(this.context, a.pointer, b.pointer) }
   }
 
-  scale(a: Tensor, factor: number): Tensor {
-    return { pointer: this.ggml.scale(this.context, a.pointer, factor) }
-  }
-
   /** `weight [in, out]` × `x [in, n]` → `[out, n]`. */
   matmul(weight: Tensor, x: Tensor): Tensor {
     return { pointer: this.ggml.mulMat(this.context, weight.pointer, x.pointer) }
@@ -101,10 +97,6 @@ export class GraphBuilder {
     return {
       pointer: this.ggml.setRows(this.context, matrix.pointer, values.pointer, indices.pointer),
     }
-  }
-
-  copy(from: Tensor, to: Tensor): Tensor {
-    return { pointer: this.ggml.copy(this.context, from.pointer, to.pointer) }
   }
 
   /** Root-mean-square norm along dim 0, times `weight`. */

@@ -187,7 +187,6 @@ function bind(base: LibraryHandle, ggml: LibraryHandle) {
   const p = 'void *'
   const i64 = 'int64_t'
   const f = 'float'
-  const unary = (name: string) => b(name, p, [p, p])
   const binary = (name: string) => b(name, p, [p, p, p])
   return {
     version: b('ggml_version', 'str', []),
@@ -199,53 +198,37 @@ function bind(base: LibraryHandle, ggml: LibraryHandle) {
 
     init: b('ggml_init', p, ['ggml_init_params']),
     free: b('ggml_free', 'void', [p]),
-    reset: b('ggml_reset', 'void', [p]),
     usedMem: b('ggml_used_mem', 'size_t', [p]),
 
     newTensor1d: b('ggml_new_tensor_1d', p, [p, 'int', i64]),
     newTensor2d: b('ggml_new_tensor_2d', p, [p, 'int', i64, i64]),
-    newTensor3d: b('ggml_new_tensor_3d', p, [p, 'int', i64, i64, i64]),
     newTensor4d: b('ggml_new_tensor_4d', p, [p, 'int', i64, i64, i64, i64]),
     setInput: b('ggml_set_input', 'void', [p]),
     setOutput: b('ggml_set_output', 'void', [p]),
-    getData: b('ggml_get_data', p, [p]),
-    nbytes: b('ggml_nbytes', 'size_t', [p]),
 
     add: binary('ggml_add'),
     mul: binary('ggml_mul'),
     mulMat: binary('ggml_mul_mat'),
-    mulMatId: b('ggml_mul_mat_id', p, [p, p, p, p]),
     getRows: binary('ggml_get_rows'),
     setRows: b('ggml_set_rows', p, [p, p, p, p]),
-    copy: binary('ggml_cpy'),
-    cont: unary('ggml_cont'),
-    silu: unary('ggml_silu'),
-    gelu: unary('ggml_gelu'),
     swigluSplit: binary('ggml_swiglu_split'),
-    gegluSplit: binary('ggml_geglu_split'),
     rmsNorm: b('ggml_rms_norm', p, [p, p, 'float']),
-    scale: b('ggml_scale', p, [p, p, 'float']),
     reshape2d: b('ggml_reshape_2d', p, [p, p, i64, i64]),
     reshape3d: b('ggml_reshape_3d', p, [p, p, i64, i64, i64]),
-    view1d: b('ggml_view_1d', p, [p, p, i64, 'size_t']),
     view2d: b('ggml_view_2d', p, [p, p, i64, i64, 'size_t', 'size_t']),
     view3d: b('ggml_view_3d', p, [p, p, i64, i64, i64, 'size_t', 'size_t', 'size_t']),
-    permute: b('ggml_permute', p, [p, p, 'int', 'int', 'int', 'int']),
     ropeExt: b('ggml_rope_ext', p, [p, p, p, p, 'int', 'int', 'int', f, f, f, f, f, f]),
     flashAttnExt: b('ggml_flash_attn_ext', p, [p, p, p, p, p, 'float', 'float', 'float']),
     flashAttnExtSetPrec: b('ggml_flash_attn_ext_set_prec', 'void', [p, 'int']),
 
     newGraphCustom: b('ggml_new_graph_custom', p, [p, 'size_t', 'bool']),
     buildForwardExpand: b('ggml_build_forward_expand', 'void', [p, p]),
-    graphNodeCount: b('ggml_graph_n_nodes', 'int', [p]),
     gallocrNew: b('ggml_gallocr_new', p, [p]),
     gallocrFree: b('ggml_gallocr_free', 'void', [p]),
     gallocrAllocGraph: b('ggml_gallocr_alloc_graph', 'bool', [p, p]),
     gallocrBufferSize: b('ggml_gallocr_get_buffer_size', 'size_t', [p, 'int']),
 
-    bufferTypeName: b('ggml_backend_buft_name', 'str', [p]),
     bufferTypeAlloc: b('ggml_backend_buft_alloc_buffer', p, [p, 'size_t']),
-    bufferTypeAlignment: b('ggml_backend_buft_get_alignment', 'size_t', [p]),
     bufferTypeAllocSize: b('ggml_backend_buft_get_alloc_size', 'size_t', [p, p]),
     bufferTypeIsHost: b('ggml_backend_buft_is_host', 'bool', [p]),
     bufferClear: b('ggml_backend_buffer_clear', 'void', [p, 'int']),
@@ -269,9 +252,7 @@ function bind(base: LibraryHandle, ggml: LibraryHandle) {
     deviceType: b('ggml_backend_dev_type', 'int', [p]),
     deviceRegistry: b('ggml_backend_dev_backend_reg', p, [p]),
     deviceInit: b('ggml_backend_dev_init', p, [p, p]),
-    deviceBufferType: b('ggml_backend_dev_buffer_type', p, [p]),
     deviceSupportsOp: b('ggml_backend_dev_supports_op', 'bool', [p, p]),
-    registryName: b('ggml_backend_reg_name', 'str', [p]),
     registryProc: b('ggml_backend_reg_get_proc_address', p, [p, 'str']),
 
     loadBackends: g('ggml_backend_load_all_from_path', 'void', ['str']),
