@@ -1,10 +1,8 @@
-import type { StreamFormat } from '../http/answering.ts'
-import type { Problem } from '../http/problem.ts'
-import type { Answer, AnswerEvent } from '../inference/answers.ts'
+import type { Answer } from '../inference/answers.ts'
 import type { TextToken } from '../inference/text-generation.ts'
 import type { TextModel } from '../inference/text-model.ts'
-import type { CallFacts } from './chat-response.ts'
-import { errorBody } from './error-body.ts'
+import { type CallFacts, fingerprint } from './call-facts.ts'
+import { ChunkStream } from './chunk-stream.ts'
 import { finiteLogprob, tokenTextOf } from './token-text.ts'
 import { usage } from './usage.ts'
 
@@ -47,58 +45,30 @@ export function completionBody(facts: CallFacts, answers: readonly Answer[], ech
       facts.promptTokens,
       answers.reduce((sum, { completionTokens }) => sum + completionTokens, 0),
     ),
-    system_fingerprint: `fp_${facts.model.fingerprint.slice(0, 12)}`,
+    system_fingerprint: fingerprint(facts.model),
   }
 }
 
 /** The answer as a stream of `text_completion`s. */
-export class CompletionStream implements StreamFormat {
-  readonly #facts: CallFacts
+export class CompletionStream extends ChunkStream {
   readonly #echoes: readonly string[]
-  #completionTokens = 0
 
   constructor(facts: CallFacts, echoes: readonly string[]) {
-    this.#facts = facts
+    super(facts, 'text_completion', {})
     this.#echoes = echoes
   }
 
   start(): readonly unknown[] {
     return this.#echoes.flatMap((text, index) =>
-      text === '' ? [] : [this.#chunk([{ index, text, logprobs: null, finish_reason: null }])],
+      text === '' ? [] : [this.chunk([{ index, text, logprobs: null, finish_reason: null }])],
     )
   }
 
-  event({ answer, event }: AnswerEvent): readonly unknown[] {
-    if (event.type === 'progress') return []
-    if (event.type === 'finish') {
-      this.#completionTokens += event.completionTokens
-      return [this.#chunk([{ index: answer, text: '', logprobs: null, finish_reason: event.reason }])]
-    }
-    const logprobs = logprobLists(this.#facts, event.tokens, this.#echoes[answer]!.length)
-    if (event.text === '' && !logprobs) return []
-    return [this.#chunk([{ index: answer, text: event.text, logprobs, finish_reason: null }])]
+  protected piece(text: string | null) {
+    return { text: text ?? '' }
   }
 
-  end(): readonly unknown[] {
-    const last = this.#facts.includeUsage
-      ? [{ ...this.#chunk([]), usage: usage(this.#facts.promptTokens, this.#completionTokens) }]
-      : []
-    return [...last, '[DONE]']
-  }
-
-  error(problem: Problem): readonly unknown[] {
-    return [errorBody(problem)]
-  }
-
-  #chunk(choices: readonly unknown[]) {
-    return {
-      id: this.#facts.id,
-      object: 'text_completion',
-      created: this.#facts.createdSeconds,
-      model: this.#facts.model.id,
-      choices,
-      system_fingerprint: `fp_${this.#facts.model.fingerprint.slice(0, 12)}`,
-      ...(this.#facts.includeUsage && { usage: null }),
-    }
+  protected logprobs(answer: number, tokens: readonly TextToken[]) {
+    return logprobLists(this.facts, tokens, this.#echoes[answer]!.length)
   }
 }

@@ -3,8 +3,9 @@ import { unixSeconds } from '@deos/service'
 import type { FastifyInstance } from 'fastify'
 import type { Answering, Call } from '../http/answering.ts'
 import type { ModelCatalog, TextModel } from '../inference/text-model.ts'
+import type { CallFacts } from './call-facts.ts'
 import { chatMessages, chatRequest, refuseUnsupported as refuseUnsupportedChat } from './chat-request.ts'
-import { type CallFacts, ChatStream, chatBody } from './chat-response.ts'
+import { ChatStream, chatBody } from './chat-response.ts'
 import { findModel, samplingFor, stopStrings } from './common-fields.ts'
 import {
   completionRequest,
