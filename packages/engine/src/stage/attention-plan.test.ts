@@ -6,7 +6,7 @@ function visible(table: PageTable, sequence: number, count: number, window: numb
   const plans = planAttention(table, [{ sequence, count, outputs: 'none' }], window)
   const plan = plans[0]!
   const mask = new Uint16Array(plan.count * plan.cellCount)
-  fillMask(mask, table, plans, window)
+  fillMask(mask, plans, window)
   return Array.from({ length: count }, (_, row) =>
     Array.from({ length: table.length(sequence) }, (_, position) => {
       const cell = table.cell(sequence, position) - plan.cellStart
@@ -48,7 +48,7 @@ test('foreign cells between scattered pages stay hidden', () => {
   expect(table.freePages).toBe(0)
   const plans = planAttention(table, [{ sequence: 0, count: 1, outputs: 'last' }], null)
   const mask = new Uint16Array(plans[0]!.cellCount)
-  fillMask(mask, table, plans, null)
+  fillMask(mask, plans, null)
   expect(mask.filter((value) => value === 0)).toHaveLength(20)
 })
 

@@ -1,4 +1,4 @@
-import type { PageTable } from './page-table.ts'
+import type { CellRun, PageTable } from './page-table.ts'
 
 /** Which rows of an entry the caller wants logits for. */
 export type Outputs = 'none' | 'last' | 'all'
@@ -19,6 +19,8 @@ export interface EntryPlan {
   /** Trailing rows that need logits. */
   readonly outputCount: number
   readonly firstPosition: number
+  /** Where the positions lie that any of its queries may look at. */
+  readonly runs: readonly CellRun[]
   /** Cells `[cellStart, cellStart + cellCount)` that the attention kernel reads. */
   readonly cellStart: number
   readonly cellCount: number
@@ -63,6 +65,7 @@ export function planAttention(
       count: entry.count,
       outputCount: outputCount(entry),
       firstPosition,
+      runs,
       cellStart,
       cellCount: Math.min(bucketed, pages.cells - cellStart),
       maskOffset,
@@ -73,6 +76,10 @@ export function planAttention(
   })
 }
 
+/** Elements of the masks of all entries. */
+export const maskLength = (plans: readonly EntryPlan[]): number =>
+  plans.reduce((sum, plan) => sum + plan.count * plan.cellCount, 0)
+
 /** Two batches with equal shapes can run the same graph. */
 export function planShape(plans: readonly EntryPlan[]): string {
   return plans.map((p) => `${p.count}/${p.outputCount}@${p.cellStart}+${p.cellCount}`).join(' ')
@@ -82,21 +89,14 @@ export function planShape(plans: readonly EntryPlan[]): string {
  * The additive attention mask in F16, entry after entry, each `[count, cellCount]`: zero where a query may look
  * (its own sequence, not the future, inside the window), minus infinity elsewhere.
  */
-export function fillMask(
-  mask: Uint16Array,
-  pages: PageTable,
-  plans: readonly EntryPlan[],
-  window: number | null,
-): void {
+export function fillMask(mask: Uint16Array, plans: readonly EntryPlan[], window: number | null): void {
   mask.fill(F16_MINUS_INFINITY)
   for (const plan of plans) {
-    const end = plan.firstPosition + plan.count
-    const runs = pages.runs(plan.sequence, firstVisible(plan.firstPosition, window), end)
     for (let row = 0; row < plan.count; row += 1) {
       const position = plan.firstPosition + row
       const oldest = firstVisible(position, window)
       const rowStart = plan.maskOffset + row * plan.cellCount - plan.cellStart
-      for (const run of runs) {
+      for (const run of plan.runs) {
         const first = Math.max(run.position, oldest)
         const last = Math.min(run.position + run.length, position + 1)
         if (first >= last) continue

@@ -5,7 +5,7 @@ import type { Backend } from '../ggml/backend.ts'
 import { GraphBuilder, type RopeSettings, type Tensor } from '../ggml/graph-builder.ts'
 import type { Pointer } from '../ggml/library.ts'
 import { tensorTypes } from '../ggml/tensor-type.ts'
-import type { EntryPlan } from './attention-plan.ts'
+import { type EntryPlan, maskLength } from './attention-plan.ts'
 import type { KvCache } from './kv-cache.ts'
 import type { WeightStore } from './weight-store.ts'
 
@@ -110,10 +110,9 @@ class StageGraphBuilder {
   ) {
     this.tokenCount = plans.reduce((sum, plan) => sum + plan.count, 0)
     this.outputCount = plans.reduce((sum, plan) => sum + plan.outputCount, 0)
-    const maskLength = plans.reduce((sum, plan) => sum + plan.count * plan.cellCount, 0)
     this.positions = builder.input('I32', this.tokenCount)
     this.cells = builder.input('I64', this.tokenCount)
-    this.mask = builder.input('F16', maskLength)
+    this.mask = builder.input('F16', maskLength(plans))
     this.outputRows = this.dropsRows ? builder.input('I32', this.outputCount) : null
   }
 

@@ -2,7 +2,7 @@ import { DomainError, formatLayers, type LayerRange, layerCount, type ModelConfi
 import { architectures } from '../architectures/index.ts'
 import type { Backend } from '../ggml/backend.ts'
 import type { TensorInfo } from '../weights/model-source.ts'
-import { type BatchEntry, fillMask, planAttention, planShape } from './attention-plan.ts'
+import { type BatchEntry, fillMask, maskLength, planAttention, planShape } from './attention-plan.ts'
 import { KvCache, type KvCacheOptions } from './kv-cache.ts'
 import { ropeSettings } from './rope.ts'
 import { StageGraph, type StageParts } from './stage-graph.ts'
@@ -119,10 +119,10 @@ export class Stage {
     const plans = planAttention(pages, batch.entries, window)
     const graph = this.graph(planShape(plans), () => new StageGraph(this.parts, plans))
 
-    const maskLength = plans.reduce((sum, plan) => sum + plan.count * plan.cellCount, 0)
-    if (this.mask.length < maskLength) this.mask = new Uint16Array(maskLength)
-    const mask = this.mask.subarray(0, maskLength)
-    fillMask(mask, pages, plans, window)
+    const length = maskLength(plans)
+    if (this.mask.length < length) this.mask = new Uint16Array(length)
+    const mask = this.mask.subarray(0, length)
+    fillMask(mask, plans, window)
 
     const positions = new Int32Array(tokenCount)
     const cells = new Int32Array(2 * tokenCount) // 64-bit little-endian, high halves zero
