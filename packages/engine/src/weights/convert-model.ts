@@ -6,7 +6,7 @@ import { configMetadata } from './gguf-config.ts'
 import { readGgufHeader } from './gguf-reader.ts'
 import { type GgufValue, uint32 } from './gguf-values.ts'
 import { type PlannedTensor, writeGguf } from './gguf-writer.ts'
-import type { ModelSource } from './model-source.ts'
+import type { ModelSource, TensorInfo } from './model-source.ts'
 import { ropeFactors } from './rope-factors.ts'
 import { tensorData } from './tensor-data.ts'
 import { tokenizerMetadata } from './tokenizer-metadata.ts'
@@ -127,20 +127,27 @@ function typeMetadata(source: ModelSource, type: WeightType | 'native'): [string
   ]
 }
 
+/** A stored tensor as it is to be written: its data is read and converted when it is asked for. */
+export function planTensor(
+  tensor: TensorInfo,
+  type: TensorType | 'native',
+  signal?: AbortSignal,
+): PlannedTensor {
+  const target = targetType(tensor, type)
+  return {
+    name: tensor.name,
+    type: target,
+    shape: tensor.shape,
+    data: () => tensorData(tensor, target, signal),
+  }
+}
+
 function planTensors(
   source: ModelSource,
   type: WeightType | 'native',
   signal?: AbortSignal,
 ): PlannedTensor[] {
-  const planned: PlannedTensor[] = [...source.tensors.values()].map((tensor) => {
-    const target = targetType(tensor, type)
-    return {
-      name: tensor.name,
-      type: target,
-      shape: tensor.shape,
-      data: () => tensorData(tensor, target, signal),
-    }
-  })
+  const planned = [...source.tensors.values()].map((tensor) => planTensor(tensor, type, signal))
   const factors = source.tensors.has('rope_freqs.weight') ? null : ropeFactorTensor(source.config)
   return factors ? [factors, ...planned] : planned
 }

@@ -2,13 +2,12 @@ import { readdir, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { DomainError, formatLayers, type LayerRange } from '@deos/domain'
 import { type TensorType, tensorBytes } from '../ggml/tensor-type.ts'
-import { type ConversionProgress, ropeFactorTensor } from './convert-model.ts'
+import { type ConversionProgress, planTensor, ropeFactorTensor } from './convert-model.ts'
 import { layerPrefix } from './families/index.ts'
 import { readGgufHeader } from './gguf-reader.ts'
 import { string } from './gguf-values.ts'
 import { type PlannedTensor, tensorAlignment, writeGguf } from './gguf-writer.ts'
 import type { ModelSource, TensorInfo } from './model-source.ts'
-import { tensorData } from './tensor-data.ts'
 import { targetType } from './type-policy.ts'
 
 /** Changes when converted tensors would come out different, so that old caches are not used. */
@@ -113,7 +112,7 @@ async function cachedUnit(
 ): Promise<readonly TensorInfo[]> {
   const { source, type, signal } = request
   const path = join(request.cacheDir, `${cacheVersion}-${source.fingerprint}`, type, `${unit}.gguf`)
-  const planned = tensors.map((tensor) => plan(tensor, type, signal))
+  const planned = tensors.map((tensor) => (isStored(tensor) ? planTensor(tensor, type, signal) : tensor))
   const present = await readCached(path, source.fingerprint, planned)
   if (present) {
     for (const { name, sizeBytes } of present) track(sizeBytes, name)
@@ -141,21 +140,6 @@ async function cachedUnit(
   const written = await readCached(path, source.fingerprint, planned)
   if (!written) throw new Error(`${path} does not hold what was just written.`)
   return written
-}
-
-function plan(
-  tensor: TensorInfo | PlannedTensor,
-  type: TensorType | 'native',
-  signal?: AbortSignal,
-): PlannedTensor {
-  if (!isStored(tensor)) return tensor
-  const target = targetType(tensor, type)
-  return {
-    name: tensor.name,
-    type: target,
-    shape: tensor.shape,
-    data: () => tensorData(tensor, target, signal),
-  }
 }
 
 /** @returns the tensors in a cache file, or `null` if it is absent, damaged or holds something else */
