@@ -32,16 +32,14 @@ function* requests() {
 
 async function load(assignment: EngineAssignment): Promise<StageExecutor | null> {
   try {
-    const { source, backend, stage, capacity, embedding, head } = await loadStage(
-      assignment,
-      (doneBytes, totalBytes) => send({ type: 'progress', doneBytes, totalBytes }),
+    const loaded = await loadStage(assignment, (doneBytes, totalBytes) =>
+      send({ type: 'progress', doneBytes, totalBytes }),
     )
-    const { hiddenSize, vocabSize } = source.config
-    const { name, description } = backend.device
+    const { hiddenSize, vocabSize } = loaded.source.config
+    const { name, description } = loaded.backend.device
     const device = `${name} (${description})`
-    send({ type: 'loaded', report: { capacity, device, hiddenSize, vocabSize } })
-    const { speed } = assignment
-    return new StageExecutor({ stage, capacity, embedding, head, hiddenSize, vocabSize, speed })
+    send({ type: 'loaded', report: { capacity: loaded.capacity, device, hiddenSize, vocabSize } })
+    return new StageExecutor(loaded, assignment.speed)
   } catch (error) {
     send({ type: 'load-failed', message: describeError(error) })
     return null

@@ -32,10 +32,7 @@ function assignment(layers: EngineAssignment['layers']): EngineAssignment {
 async function start(stages: number): Promise<StageExecutor[]> {
   const engines: StageExecutor[] = []
   for (const layers of splitLayers(config.layers, new Array<number>(stages).fill(1))) {
-    const { stage, backend, capacity, embedding, head } = await loadStage(assignment(layers), () => undefined)
-    const { vocabSize, hiddenSize } = config
-    const parts = { stage, capacity, embedding, head, vocabSize, hiddenSize, speed: 1 }
-    engines.push(new StageExecutor({ ...parts, onStop: () => backend.close() }))
+    engines.push(new StageExecutor(await loadStage(assignment(layers), () => undefined), 1))
   }
   return engines
 }

@@ -1,25 +1,14 @@
 import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SampledToken } from '@deos/domain'
-import type { Stage, StageOutput } from '@deos/engine'
+import type { StageOutput } from '@deos/engine'
 import { Sampler } from '@deos/engine/sampling'
 import type { EngineSession, EngineStep, EngineStepResult, RingCapacity, StageEngine } from '@deos/protocol'
+import type { LoadedStage } from './engine-load.ts'
 
 interface Session {
   /** Null on stages without the head: they do not sample. */
   readonly sampler: Sampler | null
-}
-
-export interface StageExecutorOptions {
-  readonly stage: Stage
-  readonly capacity: RingCapacity
-  readonly embedding: boolean
-  readonly head: boolean
-  readonly vocabSize: number
-  readonly hiddenSize: number
-  readonly speed: number
-  /** Frees what the stage stood on. */
-  readonly onStop?: () => void
 }
 
 /** Runs one real stage as the worker's executor: calls take effect in the order they are made. */
@@ -29,16 +18,18 @@ export class StageExecutor implements StageEngine {
   private tail: Promise<unknown> = Promise.resolve()
   private broken: string | null = null
 
-  constructor(private readonly options: StageExecutorOptions) {
-    this.capacity = options.capacity
+  /** @param speed - share of the machine's speed to use */
+  constructor(
+    private readonly loaded: LoadedStage,
+    private readonly speed: number,
+  ) {
+    this.capacity = loaded.capacity
   }
 
   open(session: EngineSession): void {
     void this.enqueue(() => {
-      this.options.stage.kv.pages.allocate(session.key)
-      const sampler = this.options.head
-        ? new Sampler(session.sampling, session.tokens, session.resumed)
-        : null
+      this.loaded.stage.kv.pages.allocate(session.key)
+      const sampler = this.loaded.head ? new Sampler(session.sampling, session.tokens, session.resumed) : null
       this.sessions.set(session.key, { sampler })
     }).catch((error: unknown) => this.breakDown(error))
   }
@@ -46,7 +37,7 @@ export class StageExecutor implements StageEngine {
   close(key: number): void {
     void this.enqueue(() => {
       if (!this.sessions.delete(key)) throw new RangeError(`There is no session ${key} to close.`)
-      this.options.stage.kv.pages.release(key)
+      this.loaded.stage.kv.pages.release(key)
     }).catch((error: unknown) => this.breakDown(error))
   }
 
@@ -62,24 +53,24 @@ export class StageExecutor implements StageEngine {
   reset(): Promise<void> {
     return this.enqueue(() => {
       this.sessions.clear()
-      this.options.stage.kv.pages.clear()
-      this.options.stage.kv.pages.verify()
+      this.loaded.stage.kv.pages.clear()
+      this.loaded.stage.kv.pages.verify()
       this.broken = null
     })
   }
 
   freePages(): Promise<number> {
     return this.enqueue(() => {
-      this.options.stage.kv.pages.verify()
-      return this.options.stage.kv.pages.freePages
+      this.loaded.stage.kv.pages.verify()
+      return this.loaded.stage.kv.pages.freePages
     })
   }
 
   stop(): Promise<void> {
     return this.enqueue(() => {
       this.sessions.clear()
-      this.options.stage.close()
-      this.options.onStop?.()
+      this.loaded.stage.close()
+      this.loaded.backend.close()
     })
   }
 
@@ -96,7 +87,7 @@ export class StageExecutor implements StageEngine {
   private async compute(step: EngineStep): Promise<EngineStepResult> {
     const started = performance.now()
     this.checkPositions(step)
-    const { stage, embedding, head, speed } = this.options
+    const { stage, embedding, head } = this.loaded
     const output = await stage.forward({
       entries: step.entries.map(({ key, count, sample }) => ({
         sequence: key,
@@ -105,7 +96,7 @@ export class StageExecutor implements StageEngine {
       })),
       ...(embedding ? { tokens: step.tokens ?? new Int32Array() } : { hidden: asFloats(step.hidden) }),
     })
-    if (speed < 1) await sleep((performance.now() - started) * (1 / speed - 1))
+    if (this.speed < 1) await sleep((performance.now() - started) * (1 / this.speed - 1))
     return {
       hidden: new Uint8Array(output.hidden.slice().buffer),
       sampled: head ? this.sample(step, output) : [],
@@ -117,7 +108,7 @@ export class StageExecutor implements StageEngine {
     const { contextLength } = this.capacity
     for (const { key, position, count } of entries) {
       if (!this.sessions.has(key)) throw new RangeError(`There is no session ${key}.`)
-      const length = this.options.stage.kv.pages.length(key)
+      const length = this.loaded.stage.kv.pages.length(key)
       if (length !== position) {
         throw new RangeError(`Session ${key} holds ${length} positions; a step continues at ${position}.`)
       }
@@ -128,7 +119,7 @@ export class StageExecutor implements StageEngine {
   }
 
   private sample({ entries }: EngineStep, { logits }: StageOutput): SampledToken[] {
-    const { vocabSize } = this.options
+    const { vocabSize } = this.loaded.source.config
     return entries
       .filter(({ sample }) => sample)
       .map(({ key, position, count }, row) =>
