@@ -1,4 +1,4 @@
-import { defaultSampling, modelId, ringId, seededRandom, splitLayers, workerId } from '@deos/domain'
+import { balanceLayers, defaultSampling, modelId, ringId, seededRandom, workerId } from '@deos/domain'
 import { defaultLeaderOptions, defaultWireLimits, type EngineStep } from '@deos/protocol'
 import { FakeStageEngine } from '@deos/protocol/testing'
 import { linkIdentity, MemoryNetwork, RingConnection, RingHost } from '@deos/transport'
@@ -23,7 +23,7 @@ async function serve(sessions: number): Promise<{ spanMs: number; batches: reado
     if (stage === 0) batches.push(step.entries.length)
     return new Promise<void>((resolve) => void timers.after(STEP_MS, resolve))
   }
-  const ranges = splitLayers(model.layers, new Array<number>(STAGES).fill(1))
+  const ranges = balanceLayers({ layers: model.layers, layer: 1, head: 0 }, new Array<number>(STAGES).fill(1))
   for (const [stage, layers] of ranges.entries()) {
     const worker = workerId(`w${stage}`)
     const limits = { stages: STAGES, microbatches: STAGES, vocabSize: null, firstEpoch: 1 }

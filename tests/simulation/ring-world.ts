@@ -1,11 +1,11 @@
 import {
+  balanceLayers,
   defaultSampling,
   type LayerRange,
   modelId,
   type Random,
   ringId,
   seededRandom,
-  splitLayers,
   workerId,
 } from '@deos/domain'
 import {
@@ -145,7 +145,10 @@ export class RingWorld {
   }
 
   async #build(): Promise<void> {
-    const ranges = splitLayers(model.layers, new Array<number>(this.#stages).fill(1))
+    const ranges = balanceLayers(
+      { layers: model.layers, layer: 1, head: 0 },
+      new Array<number>(this.#stages).fill(1),
+    )
     for (const [stage, layers] of ranges.entries()) {
       const worker = { stage, layers, address: `stage-${stage}`, life: 0, engine: null }
       const host = this.#host(stage, layers, 0)

@@ -1,16 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { balanceLayers, layerCount, splitLayers } from './layers.ts'
-
-test('layers follow the weights', () => {
-  expect(splitLayers(8, [1, 0.8, 0.6, 0.9])).toEqual([
-    { first: 0, end: 2 },
-    { first: 2, end: 4 },
-    { first: 4, end: 6 },
-    { first: 6, end: 8 },
-  ])
-  expect(splitLayers(32, [3, 1]).map(layerCount)).toEqual([24, 8])
-})
+import { balanceLayers, layerCount } from './layers.ts'
 
 test('every layer is in exactly one range, and no range is empty', () => {
   fc.assert(
@@ -19,7 +9,7 @@ test('every layer is in exactly one range, and no range is empty', () => {
       fc.nat(90),
       (weights, extra) => {
         const layers = weights.length + extra
-        const ranges = splitLayers(layers, weights)
+        const ranges = balanceLayers({ layers, layer: 1, head: 0 }, weights)
         expect(ranges).toHaveLength(weights.length)
         let next = 0
         for (const range of ranges) {
@@ -31,13 +21,6 @@ test('every layer is in exactly one range, and no range is empty', () => {
       },
     ),
   )
-})
-
-test('more stages than layers, or a weight that is no share, is refused', () => {
-  expect(() => splitLayers(2, [1, 1, 1])).toThrow(/cannot be cut into 3/)
-  expect(() => splitLayers(2, [])).toThrow(RangeError)
-  expect(() => splitLayers(2, [1, 0])).toThrow(/must be positive/)
-  expect(() => splitLayers(2, [1, Number.NaN])).toThrow(/must be positive/)
 })
 
 const slowestStage = (
@@ -95,5 +78,8 @@ test('no other cut has a faster slowest stage', () => {
 
 test('a balance of nothing is refused', () => {
   expect(() => balanceLayers({ layers: 2, layer: 1, head: 0 }, [1, 1, 1])).toThrow(/cannot be cut into 3/)
+  expect(() => balanceLayers({ layers: 2, layer: 1, head: 0 }, [])).toThrow(RangeError)
   expect(() => balanceLayers({ layers: 2, layer: 0, head: 0 }, [1])).toThrow(/must be positive/)
+  expect(() => balanceLayers({ layers: 2, layer: 1, head: 0 }, [1, 0])).toThrow(/must be positive/)
+  expect(() => balanceLayers({ layers: 2, layer: 1, head: 0 }, [1, Number.NaN])).toThrow(/must be positive/)
 })

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type ModelConfig, splitLayers } from '@deos/domain'
+import { balanceLayers, type ModelConfig } from '@deos/domain'
 import { kvPageBytes } from '@deos/engine'
 import { tinyConfig, writeTinyModel } from '@deos/engine/testing'
 import { describeStageEngine } from '@deos/protocol/testing'
@@ -31,7 +31,10 @@ function assignment(layers: EngineAssignment['layers']): EngineAssignment {
 
 async function start(stages: number): Promise<StageExecutor[]> {
   const engines: StageExecutor[] = []
-  for (const layers of splitLayers(config.layers, new Array<number>(stages).fill(1))) {
+  for (const layers of balanceLayers(
+    { layers: config.layers, layer: 1, head: 0 },
+    new Array<number>(stages).fill(1),
+  )) {
     engines.push(new StageExecutor(await loadStage(assignment(layers), () => undefined), 1))
   }
   return engines

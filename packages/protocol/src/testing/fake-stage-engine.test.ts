@@ -1,4 +1,4 @@
-import { defaultSampling, splitLayers } from '@deos/domain'
+import { balanceLayers, defaultSampling } from '@deos/domain'
 import { expect, test } from 'vitest'
 import { describeStageEngine } from './describe-stage-engine.ts'
 import { fakeGeneration } from './fake-model.ts'
@@ -7,7 +7,7 @@ import { FakeStageEngine } from './fake-stage-engine.ts'
 const model = { layers: 4, hiddenSize: 3, vocabSize: 97 }
 const capacity = { kvPages: 20, pageTokens: 4, contextLength: 32, maxBatchTokens: 16 }
 const create = (stages: number) =>
-  splitLayers(model.layers, new Array<number>(stages).fill(1)).map(
+  balanceLayers({ layers: model.layers, layer: 1, head: 0 }, new Array<number>(stages).fill(1)).map(
     (layers) => new FakeStageEngine({ model, layers, capacity }),
   )
 
