@@ -1,5 +1,5 @@
 import { balanceLayers, defaultSampling, modelId, ringId, seededRandom, workerId } from '@deos/domain'
-import { defaultLeaderOptions, defaultWireLimits, type EngineStep } from '@deos/protocol'
+import { defaultLeaderOptions, defaultWireLimits, type EngineStep, plainNeeds } from '@deos/protocol'
 import { FakeStageEngine } from '@deos/protocol/testing'
 import { linkIdentity, MemoryNetwork, RingConnection, RingHost } from '@deos/transport'
 import { VirtualTimers } from '@deos/transport/testing'
@@ -23,7 +23,10 @@ async function serve(sessions: number): Promise<{ spanMs: number; batches: reado
     if (stage === 0) batches.push(step.entries.length)
     return new Promise<void>((resolve) => void timers.after(STEP_MS, resolve))
   }
-  const ranges = balanceLayers({ layers: model.layers, layer: 1, head: 0 }, new Array<number>(STAGES).fill(1))
+  const ranges = balanceLayers(
+    { layers: new Array<number>(model.layers).fill(1), head: 0 },
+    new Array<number>(STAGES).fill(1),
+  )
   for (const [stage, layers] of ranges.entries()) {
     const worker = workerId(`w${stage}`)
     const limits = { stages: STAGES, microbatches: STAGES, vocabSize: null, firstEpoch: 1 }
@@ -71,9 +74,10 @@ async function serve(sessions: number): Promise<{ spanMs: number; batches: reado
         stopTokens: [],
         sampling,
         deadlineMs: 0,
+        ...{ tenant: 't', priority: 0, needs: plainNeeds, pooling: null },
       },
       {
-        onToken: (_, __, finish) => {
+        onToken: ({ finish }) => {
           if (finish !== null) done += 1
         },
         onRejected: (code) => expect.fail(code),

@@ -14,10 +14,11 @@ import {
   defaultWireLimits,
   type EngineStep,
   type FinishReason,
+  plainNeeds,
   type RingLeaderOptions,
   type RingSnapshot,
 } from '@deos/protocol'
-import { type FakeModel, FakeStageEngine, fakeGeneration } from '@deos/protocol/testing'
+import { type FakeModel, FakeStageEngine, fakeEmbedding, fakeGeneration } from '@deos/protocol/testing'
 import { defaultLinkLimits, linkIdentity, MemoryNetwork, RingConnection, RingHost } from '@deos/transport'
 import { VirtualTimers } from '@deos/transport/testing'
 
@@ -27,6 +28,7 @@ export interface RingWorldOptions {
 }
 
 const model: FakeModel = { layers: 5, hiddenSize: 2, vocabSize: 61 }
+const adapters = ['up', 'down', 'sideways']
 const ring = ringId('sim')
 const SECRET = 'secret'
 const TICK_MS = 50
@@ -42,6 +44,7 @@ interface Outcome {
   readonly gateway: number
   readonly tokens: number[]
   readonly ends: string[]
+  vector: Float32Array | null
   finish: FinishReason | null
   cancelled: boolean
 }
@@ -70,6 +73,7 @@ export class RingWorld {
   readonly #capacity: { kvPages: number; pageTokens: number; contextLength: number; maxBatchTokens: number }
   readonly #stepMs: readonly number[]
   readonly #stages: number
+  readonly #prefixes: readonly Int32Array[]
 
   constructor(private readonly options: RingWorldOptions) {
     this.#random = seededRandom(options.seed)
@@ -80,18 +84,23 @@ export class RingWorld {
       seededRandom(options.seed + 1),
     )
     this.#capacity = {
-      kvPages: this.#draw(12, 60),
+      // Half of the worlds are so small that sessions must make room for each other.
+      kvPages: this.#chance(0.5) ? this.#draw(4, 12) : this.#draw(12, 60),
       pageTokens: this.#draw(1, 8),
       contextLength: this.#draw(24, 64),
       maxBatchTokens: this.#draw(4, 24),
     }
+    this.#prefixes = Array.from({ length: 3 }, () =>
+      Int32Array.from({ length: 64 }, () => this.#draw(0, model.vocabSize - 1)),
+    )
     this.#stepMs = Array.from({ length: this.#stages }, () => this.#draw(1, this.#chance(0.2) ? 60 : 10))
     this.#leader = {
       ...defaultLeaderOptions,
       stages: this.#stages,
       microbatches: this.#draw(1, this.#stages + 1),
       maxBatchTokens: this.#draw(2, 24),
-      prefillChunkTokens: this.#draw(1, 16),
+      prefillChunkTokens: this.#chance(0.5) ? 'auto' : this.#draw(1, 16),
+      prefixCache: this.#chance(0.8),
       maxSessions: this.#draw(1, 20),
       maxQueued: this.#draw(0, 20),
       probeIntervalMs: 200,
@@ -146,7 +155,7 @@ export class RingWorld {
 
   async #build(): Promise<void> {
     const ranges = balanceLayers(
-      { layers: model.layers, layer: 1, head: 0 },
+      { layers: new Array<number>(model.layers).fill(1), head: 0 },
       new Array<number>(this.#stages).fill(1),
     )
     for (const [stage, layers] of ranges.entries()) {
@@ -193,7 +202,8 @@ export class RingWorld {
     this.#timers.after(this.#draw(10, 400), () => {
       if (worker.host !== host || worker.engine !== null) return
       const compute = (step: EngineStep): Promise<void> => this.#compute(worker.stage, step)
-      worker.engine = new FakeStageEngine({ model, layers: worker.layers, capacity: this.#capacity, compute })
+      const { layers } = worker
+      worker.engine = new FakeStageEngine({ model, layers, capacity: this.#capacity, compute, adapters })
       host.attachEngine(worker.engine)
     })
   }
@@ -242,9 +252,20 @@ export class RingWorld {
     const { contextLength } = this.#capacity
     const length = this.#chance(0.05) ? contextLength + this.#draw(0, 3) : this.#draw(1, contextLength - 4)
     const odd = this.#chance(0.05)
+    const tokens = Int32Array.from({ length }, () =>
+      this.#draw(0, odd ? model.vocabSize : model.vocabSize - 1),
+    )
+    // Many begin like one of a few others.
+    const shared = this.#prefixes[this.#draw(0, 4)]
+    if (shared !== undefined) tokens.set(shared.subarray(0, this.#draw(0, length)))
+    const pooling = this.#chance(0.1) ? (this.#chance(0.5) ? 'mean' : 'last') : null
     return {
       id: `r${index}`,
-      tokens: Int32Array.from({ length }, () => this.#draw(0, odd ? model.vocabSize : model.vocabSize - 1)),
+      tokens,
+      tenant: `t${this.#draw(0, 2)}`,
+      priority: this.#chance(0.2) ? this.#draw(-2, 2) : 0,
+      needs: pooling === null ? this.#drawNeeds() : plainNeeds,
+      pooling,
       maxTokens: this.#draw(1, 24),
       stopTokens: [this.#draw(0, model.vocabSize - 1)],
       sampling: { ...defaultSampling, seed: String(this.#draw(0, 1e9)) },
@@ -252,11 +273,22 @@ export class RingWorld {
     }
   }
 
+  #drawNeeds(): ClientRequest['needs'] {
+    const adapter = this.#chance(0.2) ? this.#drawOf([...adapters, 'unknown']) : null
+    const grammar = this.#chance(0.2) ? this.#drawOf(['1,2,3', '7', '60,5', 'not a grammar']) : null
+    return { adapter, grammar }
+  }
+
+  #drawOf(options: readonly string[]): string {
+    return options[this.#draw(0, options.length - 1)]!
+  }
+
   #send(gateway: number, request: ClientRequest): void {
     const outcome: Outcome = {
       request,
       gateway,
       tokens: [],
+      vector: null,
       ends: [],
       finish: null,
       cancelled: false,
@@ -267,7 +299,11 @@ export class RingWorld {
       this.#note(`${request.id} ends: ${text}`)
     }
     this.#gateways[gateway]!.generate(request, {
-      onToken: (index, sampled, finish) => {
+      onEmbedding: (vector) => {
+        outcome.vector = vector
+        end('embedding')
+      },
+      onToken: ({ index, sampled, finish }) => {
         this.#note(`${request.id} token ${index} = ${sampled.token}`)
         if (index !== outcome.tokens.length) end(`gap: token ${index} after ${outcome.tokens.length}`)
         outcome.tokens.push(sampled.token)
@@ -399,9 +435,9 @@ export class RingWorld {
       bounds.push([`steps inside stage ${stage}`, pendingSteps, microbatches])
       if (leader === null) continue
       bounds.push(['steps in flight', leader.stepsInFlight, microbatches])
-      bounds.push(['queued', leader.queued, maxQueued])
+      bounds.push(['sessions', leader.active + leader.queued, maxSessions + maxQueued])
       bounds.push(['active', leader.active, maxSessions])
-      bounds.push(['pages reserved', leader.pagesReserved, kvPages])
+      bounds.push(['pages held', leader.pagesHeld, kvPages])
     }
     return bounds
       .filter(([, value, limit]) => value > limit)
@@ -413,6 +449,9 @@ export class RingWorld {
       const { request, ends, tokens } = outcome
       if (ends.length !== 1) return [`${request.id} has ${ends.length} answers: ${ends.join(', ')}`]
       const problems: string[] = []
+      if (outcome.vector !== null && !this.#isEmbedding(request, outcome.vector)) {
+        problems.push(`${request.id} got the vector ${outcome.vector.join(' ')}`)
+      }
       if (!this.#plausible(outcome)) problems.push(`${request.id} cannot end as "${ends[0]}"`)
       const expected = this.#expected(request)
       if (tokens.some((token, index) => token !== expected[index])) {
@@ -426,9 +465,14 @@ export class RingWorld {
   }
 
   #plausible({ request, ends, cancelled }: Outcome): boolean {
-    const tooLong = request.tokens.length + 1 > this.#longest
-    const invalid = request.tokens.some((token) => token >= model.vocabSize)
+    const answer = request.pooling === null ? 1 : 0
+    const tooLong = request.tokens.length + answer > this.#longest
+    const { adapter, grammar } = request.needs
+    const foreign = request.tokens.some((token) => token >= model.vocabSize)
+    const invalid = foreign || adapter === 'unknown' || grammar === 'not a grammar'
     switch (ends[0]) {
+      case 'embedding':
+        return request.pooling !== null
       case 'finish stop':
         return request.stopTokens.includes(this.#expected(request).at(-1)!)
       case 'finish length':
@@ -442,12 +486,18 @@ export class RingWorld {
       case 'rejected invalid':
         return invalid
       case 'rejected queue_full':
-        return !tooLong && !invalid
+        // Only the stages know adapters and grammars, and they are asked after the queue.
+        return !tooLong && !foreign
       case 'rejected not_ready':
         return this.options.faults
       default:
         return false
     }
+  }
+
+  #isEmbedding({ tokens, pooling, needs }: ClientRequest, vector: Float32Array): boolean {
+    const expected = fakeEmbedding(model, tokens, pooling!, needs.adapter)
+    return expected.every((value, index) => value === vector[index])
   }
 
   get #longest(): number {
@@ -459,7 +509,9 @@ export class RingWorld {
     if (known !== undefined) return known
     const room = Math.max(0, this.#longest - request.tokens.length)
     const maxTokens = Math.min(request.maxTokens, room)
-    const generation = fakeGeneration(model, request.tokens, request.sampling, maxTokens, request.stopTokens)
+    const { tokens, sampling, stopTokens, needs } = request
+    const generation =
+      request.pooling === null ? fakeGeneration(model, tokens, sampling, maxTokens, stopTokens, needs) : []
     this.#generations.set(request.id, generation)
     return generation
   }
@@ -474,11 +526,9 @@ export class RingWorld {
       if (!leader.ready) problems.push('the ring is not ready')
       if (!this.options.faults && leader.faults > 0)
         problems.push(`${leader.faults} faults came from nowhere`)
-      const { active, queued, stepsInFlight, pagesReserved } = leader
-      if (active + queued + stepsInFlight + pagesReserved > 0) {
-        problems.push(
-          `the leader holds on to ${JSON.stringify({ active, queued, stepsInFlight, pagesReserved })}`,
-        )
+      const { active, queued, stepsInFlight } = leader
+      if (active + queued + stepsInFlight + leader.pagesHeld > 0) {
+        problems.push(`the leader holds on to ${JSON.stringify(leader)}`)
       }
     }
     for (const worker of this.#workers) {

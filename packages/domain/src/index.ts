@@ -1,6 +1,6 @@
 /**
  * @packageDocumentation
- * The words every part shares: units, ids, errors, layers, model shapes, sampling.
+ * The words every part shares: units, ids, errors, layers, model shapes, KV pages, sampling.
  * Pure: imports nothing.
  */
 export * from './errors.ts'
@@ -8,5 +8,6 @@ export * from './ids.ts'
 export * from './layers.ts'
 export * from './model.ts'
 export * from './nondeterminism.ts'
+export * from './page-pool.ts'
 export * from './sampling.ts'
 export * from './units.ts'

@@ -2,6 +2,8 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { balanceLayers, layerCount } from './layers.ts'
 
+const even = (layers: number) => new Array<number>(layers).fill(1)
+
 test('every layer is in exactly one range, and no range is empty', () => {
   fc.assert(
     fc.property(
@@ -9,7 +11,7 @@ test('every layer is in exactly one range, and no range is empty', () => {
       fc.nat(90),
       (weights, extra) => {
         const layers = weights.length + extra
-        const ranges = balanceLayers({ layers, layer: 1, head: 0 }, weights)
+        const ranges = balanceLayers({ layers: even(layers), head: 0 }, weights)
         expect(ranges).toHaveLength(weights.length)
         let next = 0
         for (const range of ranges) {
@@ -33,11 +35,11 @@ const slowestStage = (
   )
 
 test('the stage with the head gets fewer layers, a slow one too', () => {
-  expect(balanceLayers({ layers: 24, layer: 1, head: 2.7 }, [1, 1]).map(layerCount)).toEqual([13, 11])
-  expect(balanceLayers({ layers: 8, layer: 1, head: 1.4 }, [1, 0.6, 0.3, 0.5]).map(layerCount)).toEqual([
+  expect(balanceLayers({ layers: even(24), head: 2.7 }, [1, 1]).map(layerCount)).toEqual([13, 11])
+  expect(balanceLayers({ layers: even(8), head: 1.4 }, [1, 0.6, 0.3, 0.5]).map(layerCount)).toEqual([
     4, 2, 1, 1,
   ])
-  expect(balanceLayers({ layers: 3, layer: 1, head: 100 }, [1, 1, 1]).map(layerCount)).toEqual([1, 1, 1])
+  expect(balanceLayers({ layers: even(3), head: 100 }, [1, 1, 1]).map(layerCount)).toEqual([1, 1, 1])
 })
 
 test('no other cut has a faster slowest stage', () => {
@@ -54,7 +56,7 @@ test('no other cut has a faster slowest stage', () => {
       fc.double({ min: 0, max: 6, noNaN: true }),
       (speeds, extra, head) => {
         const layers = speeds.length + extra
-        const ranges = balanceLayers({ layers, layer: 1, head }, speeds)
+        const ranges = balanceLayers({ layers: even(layers), head }, speeds)
         const best = Math.min(
           ...cuts(layers, speeds.length).map((counts) => {
             let first = 0
@@ -76,10 +78,15 @@ test('no other cut has a faster slowest stage', () => {
   )
 })
 
+test('layers that cost more count for more', () => {
+  expect(balanceLayers({ layers: [1, 1, 1, 1, 4], head: 0 }, [1, 1]).map(layerCount)).toEqual([4, 1])
+  expect(balanceLayers({ layers: [5, 1, 1, 1], head: 1 }, [1, 1]).map(layerCount)).toEqual([1, 3])
+})
+
 test('a balance of nothing is refused', () => {
-  expect(() => balanceLayers({ layers: 2, layer: 1, head: 0 }, [1, 1, 1])).toThrow(/cannot be cut into 3/)
-  expect(() => balanceLayers({ layers: 2, layer: 1, head: 0 }, [])).toThrow(RangeError)
-  expect(() => balanceLayers({ layers: 2, layer: 0, head: 0 }, [1])).toThrow(/must be positive/)
-  expect(() => balanceLayers({ layers: 2, layer: 1, head: 0 }, [1, 0])).toThrow(/must be positive/)
-  expect(() => balanceLayers({ layers: 2, layer: 1, head: 0 }, [1, Number.NaN])).toThrow(/must be positive/)
+  expect(() => balanceLayers({ layers: even(2), head: 0 }, [1, 1, 1])).toThrow(/cannot be cut into 3/)
+  expect(() => balanceLayers({ layers: even(2), head: 0 }, [])).toThrow(RangeError)
+  expect(() => balanceLayers({ layers: [1, 0], head: 0 }, [1])).toThrow(/must be positive/)
+  expect(() => balanceLayers({ layers: even(2), head: 0 }, [1, 0])).toThrow(/must be positive/)
+  expect(() => balanceLayers({ layers: even(2), head: 0 }, [1, Number.NaN])).toThrow(/must be positive/)
 })

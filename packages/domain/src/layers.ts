@@ -9,9 +9,8 @@ export const layerCount = (range: LayerRange): number => range.end - range.first
 export const formatLayers = (range: LayerRange): string => `[${range.first}, ${range.end})`
 
 export interface StageCosts {
-  readonly layers: number
-  /** What one layer costs, in any unit. */
-  readonly layer: number
+  /** What each layer costs, in any unit. */
+  readonly layers: readonly number[]
   /** What the last stage pays on top, in the same unit. */
   readonly head: number
 }
@@ -24,14 +23,20 @@ export interface StageCosts {
  * @throws RangeError if there are more stages than layers, or a speed or cost makes no sense
  */
 export function balanceLayers(costs: StageCosts, speeds: readonly number[]): readonly LayerRange[] {
-  const { layers, layer, head } = costs
+  const { head } = costs
+  const layers = costs.layers.length
   const stages = speeds.length
   if (stages === 0 || stages > layers) {
     throw new RangeError(`${layers} layers cannot be cut into ${stages} stages of at least one layer.`)
   }
-  if (![layer, ...speeds].every((value) => value > 0 && Number.isFinite(value)) || !(head >= 0)) {
-    throw new RangeError(`Costs and speeds must be positive, got ${layer}, ${head}; ${speeds.join(', ')}.`)
+  const positive = (value: number) => value > 0 && Number.isFinite(value)
+  if (![...costs.layers, ...speeds].every(positive) || !(head >= 0)) {
+    const given = `${costs.layers.join(', ')}, ${head}; ${speeds.join(', ')}`
+    throw new RangeError(`Costs and speeds must be positive, got ${given}.`)
   }
+  // before[n]: what the first n layers cost together.
+  const before = [0]
+  for (const cost of costs.layers) before.push(before.at(-1)! + cost)
   // slowest[s][n]: time of the slowest of the first s stages, holding n layers, in the best cut.
   const slowest = [new Array<number>(layers + 1).fill(Number.POSITIVE_INFINITY)]
   slowest[0]![0] = 0
@@ -42,7 +47,10 @@ export function balanceLayers(costs: StageCosts, speeds: readonly number[]): rea
     const extra = index === stages - 1 ? head : 0
     for (let end = index + 1; end <= layers; end += 1) {
       for (let count = end - index; count >= 1; count -= 1) {
-        const time = Math.max(slowest[index]![end - count]!, (count * layer + extra) / speed)
+        const time = Math.max(
+          slowest[index]![end - count]!,
+          (before[end]! - before[end - count]! + extra) / speed,
+        )
         if (time >= times[end]!) continue
         times[end] = time
         counts[end] = count

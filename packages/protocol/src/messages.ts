@@ -6,13 +6,26 @@ import type { ModelId, RingId, SampledToken, SamplingParams, SessionId, WorkerId
  */
 
 /** Bumped whenever a message changes its meaning; peers with another version are refused by name. */
-export const PROTOCOL_VERSION = 1
+export const PROTOCOL_VERSION = 2
 
 /** Short name of a session inside one epoch of one ring, given out by the leader. */
 export type SessionKey = number
 
 /** Why a generation ended well. */
 export type FinishReason = 'stop' | 'length'
+
+/** How the hidden states of a text become one vector: their mean, or the last one. */
+export type Pooling = 'mean' | 'last'
+
+/** What a session needs of the stages besides their weights. */
+export interface SessionNeeds {
+  /** Name of the LoRA adapter to run with; `null` is the model as it is. */
+  readonly adapter: string | null
+  /** What the output must look like, as the JSON text of the engine's grammar specification; `null` is anything. */
+  readonly grammar: string | null
+}
+
+export const plainNeeds: SessionNeeds = { adapter: null, grammar: null }
 
 /** First message in both directions of every link. */
 export interface Hello {
@@ -43,6 +56,13 @@ export interface OpenRequest {
   readonly sampling: SamplingParams
   /** Budget from now until the last token; 0 is unlimited. */
   readonly deadlineMs: number
+  /** Whose request it is: tenants get equal shares of the ring, and only requests of one tenant share cached prefixes. */
+  readonly tenant: string
+  /** Higher goes first, whatever its tenant used so far; 0 is usual. -100 to 100. */
+  readonly priority: number
+  readonly needs: SessionNeeds
+  /** Asks for one vector of the prompt instead of tokens. */
+  readonly pooling: Pooling | null
 }
 
 export interface CancelRequest {
@@ -81,6 +101,16 @@ export interface TokenDelivery {
   readonly finish: FinishReason | null
   /** Time the engines of all stages spent on the step that sampled it, in microseconds. */
   readonly engineUs: number
+  /** Positions of the prompt that were not computed because their KV was still there. */
+  readonly cachedTokens: number
+}
+
+/** Last stage → gateway: the vector of a session with pooling, which ends it. */
+export interface EmbeddingDelivery {
+  readonly type: 'embedding'
+  readonly session: SessionId
+  /** `[hiddenSize]` little-endian float32, not normalised. */
+  readonly vector: Uint8Array
 }
 
 /** Stage → next stage, in order: a session begins. */
@@ -95,6 +125,25 @@ export interface OpenSession {
   readonly maxTokens: number
   readonly stopTokens: readonly number[]
   readonly sampling: SamplingParams
+  readonly needs: SessionNeeds
+  readonly pooling: Pooling | null
+  /** Positions whose KV is there already, in `pages`; a multiple of the page size, and less than the prompt. */
+  readonly cachedTokens: number
+  /** The pages of those positions, in order; other sessions may hold them too, and nobody writes to them. */
+  readonly pages: readonly number[]
+}
+
+/**
+ * Stage → next … → leader: every stage gets ready for sessions with these needs (loads the adapter, compiles the
+ * grammar). Overtakes steps, and its return with `problem` null allows sessions with them to open in this epoch.
+ */
+export interface Prepare {
+  readonly type: 'prepare'
+  readonly epoch: number
+  readonly request: number
+  readonly needs: SessionNeeds
+  /** Why a stage cannot; the needs are wrong, not the stage. */
+  readonly problem: string | null
 }
 
 /** Stage → next stage, in order: a session's pages are freed here. */
@@ -109,12 +158,14 @@ export interface StepEntry {
   readonly key: SessionKey
   readonly position: number
   readonly count: number
-  /** The last stage samples after the entry's last position. */
+  /** The last stage samples (or pools) after the entry's last position. */
   readonly sample: boolean
+  /** Pages that the session gets from now on, in order, after those it has; held by no other session. */
+  readonly pages: readonly number[]
 }
 
 /**
- * Stage → next stage: one batch moving through the ring.
+ * Stage → next stage: one batch moving through the ring. Its sessions either all pool or all generate.
  * Stage 0 starts from `tokens`; every later stage receives `hidden`, `[total count, hiddenSize]` float32.
  */
 export interface Step {
@@ -139,7 +190,10 @@ export interface StepDone {
   readonly type: 'step-done'
   readonly epoch: number
   readonly step: number
+  /** One for each entry that samples, in order; for a pooled one the token is -1 and the finish `stop`. */
   readonly results: readonly StepResult[]
+  /** Time the engines of all stages spent on it, in microseconds. */
+  readonly engineUs: number
 }
 
 /** What the ring as a whole offers, gathered by a probe on its way around. */
@@ -178,6 +232,23 @@ export interface Fault {
   readonly reason: string
 }
 
+/** What the leader does with the KV pages of the ring; sums count since the leader started. */
+export interface RingUsage {
+  /** KV pages in all, those nobody holds, and those held for later prompts only. */
+  readonly pages: number
+  readonly pagesFree: number
+  readonly pagesCached: number
+  /** Prompt positions of the sessions opened, and how many of them were found computed. */
+  readonly promptTokens: number
+  readonly cachedTokens: number
+  readonly generatedTokens: number
+  /** Cached pages given up for something else. */
+  readonly evictions: number
+  /** Sessions stopped to make room for others, and the positions computed once more when they went on. */
+  readonly preemptions: number
+  readonly recomputedTokens: number
+}
+
 /** Leader → gateway, on connection and on change: whether requests are taken. */
 export interface RingStatus {
   readonly type: 'status'
@@ -186,10 +257,11 @@ export interface RingStatus {
   readonly reports: readonly StageReport[]
   readonly active: number
   readonly queued: number
+  readonly usage: RingUsage
 }
 
 /** Stage → next stage messages, in order on one link. */
-export type RingMessage = OpenSession | CloseSession | Step | StepDone | Probe | Fault
+export type RingMessage = OpenSession | CloseSession | Step | StepDone | Prepare | Probe | Fault
 export type GatewayToLeader = OpenRequest | CancelRequest
-export type ToGateway = Rejected | Failed | TokenDelivery | RingStatus
+export type ToGateway = Rejected | Failed | TokenDelivery | EmbeddingDelivery | RingStatus
 export type Message = Hello | Heartbeat | RingMessage | GatewayToLeader | ToGateway

@@ -1,5 +1,5 @@
 import type { SampledToken, SamplingParams } from '@deos/domain'
-import type { RingCapacity, SessionKey, StepEntry } from './messages.ts'
+import type { Pooling, RingCapacity, SessionKey, SessionNeeds, StepEntry } from './messages.ts'
 
 /** A session as the executor needs it; sampling happens where the head is. */
 export interface EngineSession {
@@ -8,7 +8,14 @@ export interface EngineSession {
   readonly tokens: Int32Array
   /** How many of `tokens` count as generated. */
   readonly resumed: number
+  /** Generated tokens at most, resumed ones included. */
+  readonly maxTokens: number
   readonly sampling: SamplingParams
+  readonly needs: SessionNeeds
+  readonly pooling: Pooling | null
+  /** Positions that the session begins with, already computed, in `pages`. */
+  readonly cachedTokens: number
+  readonly pages: readonly number[]
 }
 
 export interface EngineStep {
@@ -22,8 +29,10 @@ export interface EngineStep {
 export interface EngineStepResult {
   /** `[total count, hiddenSize]` float32 unless this stage holds the head; then empty. */
   readonly hidden: Uint8Array
-  /** One for each entry with `sample`, in order, when this stage holds the head; else empty. */
+  /** One for each entry with `sample` whose session generates, in order, when this stage holds the head; else empty. */
   readonly sampled: readonly SampledToken[]
+  /** The same for sessions that pool: `[hiddenSize]` float32 each. */
+  readonly pooled: readonly Uint8Array[]
   /** Time spent on the step, waiting behind earlier ones left out, in whole microseconds. */
   readonly computeUs: number
 }
@@ -31,15 +40,25 @@ export interface EngineStepResult {
 /**
  * The worker's executor of one stage. Calls take effect in the order they are made: a `close` after a `step`
  * frees pages when that step is through. A failed step leaves the engine unusable until `reset`.
+ *
+ * Whose pages are whose is the leader's business, with one numbering for the whole ring: the engine stores positions
+ * in the pages it is told, and may find several sessions reading one page.
  */
 export interface StageEngine {
   readonly capacity: RingCapacity
+  /**
+   * Gets ready for sessions with these needs, beside steps that run meanwhile.
+   *
+   * @throws Error saying what is wrong with the needs; the engine stays usable
+   */
+  prepare(needs: SessionNeeds): Promise<void>
+  /** The needs were prepared since the last reset. */
   open(session: EngineSession): void
   close(key: SessionKey): void
   step(step: EngineStep): Promise<EngineStepResult>
-  /** Forgets every session and frees every page. */
+  /** Forgets every session. */
   reset(): Promise<void>
-  /** Pages not held by any session, after all earlier calls took effect. */
+  /** Pages that no open session holds, after all earlier calls took effect. */
   freePages(): Promise<number>
   stop(): Promise<void>
 }

@@ -38,10 +38,25 @@ export interface RingConnectionCollaborators {
   readonly onStatus: (ready: boolean, status: RingStatus | null) => void
 }
 
-/** Answers to one request: tokens up to the one with `finish`, or one `onRejected`, or one `onFailed`. */
+/** A token as the ring delivers it. */
+export interface DeliveredToken {
+  readonly index: number
+  readonly sampled: SampledToken
+  readonly finish: FinishReason | null
+  /** Time the ring's engines spent on it; the rest of the time was spent between them. */
+  readonly engineUs: number
+  /** Positions of the prompt that were not computed because their KV was still there. */
+  readonly cachedTokens: number
+}
+
+/**
+ * Answers to one request: tokens up to the one with `finish` or, if it asked for pooling, one vector; or one
+ * `onRejected`, or one `onFailed`.
+ */
 export interface GenerationHandlers {
-  /** @param engineUs - time the ring's engines spent on it; the rest of the time was spent between them */
-  onToken(index: number, sampled: SampledToken, finish: FinishReason | null, engineUs: number): void
+  onToken(token: DeliveredToken): void
+  /** @param vector - `[hiddenSize]`, not normalised */
+  onEmbedding?(vector: Float32Array): void
   onRejected(code: RejectCode, message: string, retryAfterMs: number): void
   onFailed(code: ClientFailCode, message: string): void
   /** The ring failed; the answer continues by itself when it is back. */
@@ -149,12 +164,10 @@ export class RingConnection {
         this.#requests.get(effect.id)?.onInterrupted?.(effect.message)
         break
       case 'token':
-        this.#handlers(effect.id, effect.finish !== null)?.onToken(
-          effect.index,
-          effect.sampled,
-          effect.finish,
-          effect.engineUs,
-        )
+        this.#handlers(effect.id, effect.finish !== null)?.onToken(effect)
+        break
+      case 'embedding':
+        this.#handlers(effect.id, true)?.onEmbedding?.(effect.vector)
         break
       case 'rejected':
         this.#handlers(effect.id, true)?.onRejected(effect.code, effect.message, effect.retryAfterMs)

@@ -235,6 +235,15 @@ export class RingHost {
         )
         break
       }
+      case 'engine-prepare': {
+        const { epoch, request } = effect
+        engine.prepare(effect.needs).then(
+          () => ifCurrent({ type: 'engine-prepared', epoch, request, problem: null }),
+          (error: unknown) =>
+            ifCurrent({ type: 'engine-prepared', epoch, request, problem: describe(error) }),
+        )
+        break
+      }
       case 'engine-reset':
         engine.reset().then(
           () => ifCurrent({ type: 'engine-reset-done' }),

@@ -1,7 +1,7 @@
 import { defaultSampling, sessionId } from '@deos/domain'
 import { describe, expect, test } from 'vitest'
-import type { OpenRequest } from '../messages.ts'
-import { allowanceOf, judgeRequest } from './admission.ts'
+import { type OpenRequest, plainNeeds } from '../messages.ts'
+import { allowedTokens, judgeLength, judgeRequest } from './admission.ts'
 import { CompletionRate } from './completion-rate.ts'
 
 const request = (length: number, overrides: Partial<OpenRequest> = {}): OpenRequest => ({
@@ -13,6 +13,10 @@ const request = (length: number, overrides: Partial<OpenRequest> = {}): OpenRequ
   stopTokens: [],
   sampling: defaultSampling,
   deadlineMs: 0,
+  tenant: 't',
+  priority: 0,
+  needs: plainNeeds,
+  pooling: null,
   ...overrides,
 })
 const capacity = { kvPages: 100, pageTokens: 16, contextLength: 64, maxBatchTokens: 32 }
@@ -25,6 +29,16 @@ describe('judgeRequest()', () => {
     ['a negative token', request(1, { tokens: Int32Array.of(-1) }), 'invalid'],
     ['nothing left to generate', request(12, { resumed: 10 }), 'invalid'],
     ['no tokens asked for', request(4, { maxTokens: 0 }), 'invalid'],
+    ['an endless name of a tenant', request(4, { tenant: 't'.repeat(257) }), 'invalid'],
+    ['a priority beyond all others', request(4, { priority: 101 }), 'invalid'],
+    ['half a priority', request(4, { priority: 0.5 }), 'invalid'],
+    ['a vector of something half generated', request(4, { pooling: 'mean', resumed: 1 }), 'invalid'],
+    [
+      'a vector that follows a grammar',
+      request(4, { pooling: 'last', needs: { adapter: null, grammar: '{}' } }),
+      'invalid',
+    ],
+    ['a text too long for a vector', request(65, { pooling: 'mean' }), 'prompt_too_long'],
   ])('%s is refused for good', (_, asked, code) => {
     expect(judgeRequest(asked, capacity, 50)).toMatchObject({ code, retryAfterMs: 0 })
   })
@@ -41,18 +55,26 @@ describe('judgeRequest()', () => {
     expect(judgeRequest(request(31), small, null)).toBeNull()
     expect(judgeRequest(request(32), small, null)?.code).toBe('prompt_too_long')
   })
+
+  test('a vector needs no room for an answer, and no tokens asked for', () => {
+    expect(judgeRequest(request(64, { pooling: 'mean', maxTokens: 0 }), capacity, null)).toBeNull()
+  })
+
+  test('what was generated counts towards the length', () => {
+    expect(judgeLength(63, false, capacity)).toBeNull()
+    expect(judgeLength(64, false, capacity)?.code).toBe('prompt_too_long')
+  })
 })
 
-describe('allowanceOf()', () => {
-  test.each<[string, OpenRequest, number, number]>([
-    ['what was asked for fits', request(20), 10, 2],
-    ['exactly full pages', request(22), 10, 2],
-    ['one token more', request(23), 10, 3],
-    ['clamped to the context', request(60), 4, 4],
-    ['resumed tokens count as generated', request(20, { resumed: 4 }), 10, 2],
-    ['resumed and clamped', request(62, { resumed: 4 }), 6, 4],
-  ])('%s', (_, asked, maxTokens, pages) => {
-    expect(allowanceOf(asked, capacity)).toEqual({ maxTokens, pages })
+describe('allowedTokens()', () => {
+  test.each<[string, OpenRequest, number]>([
+    ['what was asked for fits', request(20), 10],
+    ['clamped to the context', request(60), 4],
+    ['resumed tokens count as generated', request(20, { resumed: 4 }), 10],
+    ['resumed and clamped', request(62, { resumed: 4 }), 6],
+    ['a vector', request(20, { pooling: 'last', maxTokens: 0 }), 1],
+  ])('%s', (_, asked, expected) => {
+    expect(allowedTokens(asked, capacity)).toBe(expected)
   })
 })
 

@@ -1,18 +1,14 @@
 import type { OpenRequest, RejectCode, RingCapacity } from '../messages.ts'
 
-/** What a session may use at most; reserved whole, so that an admitted session never runs out of memory. */
-export interface Allowance {
-  /** Generated tokens, resumed ones included. */
-  readonly maxTokens: number
-  readonly pages: number
-}
-
 export interface Refusal {
   readonly code: RejectCode
   readonly message: string
   /** 0 when trying again does not help. */
   readonly retryAfterMs: number
 }
+
+const MAX_PRIORITY = 100
+const MAX_TENANT_CHARACTERS = 256
 
 /** Positions one session can have: its context, unless the whole page pool is smaller. */
 export const longestSession = (capacity: RingCapacity): number =>
@@ -24,31 +20,61 @@ export function judgeRequest(
   capacity: RingCapacity,
   vocabSize: number | null,
 ): Refusal | null {
-  const { tokens, resumed, maxTokens } = request
-  const invalid = (message: string): Refusal => ({ code: 'invalid', message, retryAfterMs: 0 })
-  if (tokens.length === 0) return invalid('The prompt is empty. Send at least one token.')
-  if (resumed > tokens.length) return invalid(`${resumed} resumed tokens exceed the ${tokens.length} sent.`)
-  if (maxTokens <= resumed) {
-    return invalid(`maxTokens is ${maxTokens}, but ${resumed} tokens were already generated.`)
+  const { tokens, pooling } = request
+  const problem =
+    findTokenProblem(request, vocabSize) ??
+    findOwnerProblem(request) ??
+    (pooling === null ? findOutputProblem(request) : findPoolingProblem(request))
+  if (problem !== null) return { code: 'invalid', message: problem, retryAfterMs: 0 }
+  return judgeLength(tokens.length, pooling !== null, capacity)
+}
+
+/** @param length - prompt and the tokens generated so far */
+export function judgeLength(length: number, pooling: boolean, capacity: RingCapacity): Refusal | null {
+  const longest = longestSession(capacity) - (pooling ? 0 : 1)
+  if (length <= longest) return null
+  const room = pooling ? `${longest}` : `${longest + 1} with at least one answer token`
+  return {
+    code: 'prompt_too_long',
+    message: `The prompt has ${length} tokens; this ring holds ${room}. Shorten it by ${length - longest}.`,
+    retryAfterMs: 0,
   }
-  if (vocabSize !== null) {
-    const foreign = tokens.find((token) => token < 0 || token >= vocabSize)
-    if (foreign !== undefined) return invalid(`Token ${foreign} is outside the vocabulary of ${vocabSize}.`)
+}
+
+/** Tokens that a request which {@link judgeRequest} lets pass may generate, resumed ones included. */
+export function allowedTokens(
+  { tokens, resumed, maxTokens, pooling }: OpenRequest,
+  capacity: RingCapacity,
+): number {
+  if (pooling !== null) return 1
+  return resumed + Math.min(maxTokens - resumed, longestSession(capacity) - tokens.length)
+}
+
+function findTokenProblem({ tokens, resumed }: OpenRequest, vocabSize: number | null): string | null {
+  if (tokens.length === 0) return 'The prompt is empty. Send at least one token.'
+  if (resumed > tokens.length) return `${resumed} resumed tokens exceed the ${tokens.length} sent.`
+  if (vocabSize === null) return null
+  const foreign = tokens.find((token) => token < 0 || token >= vocabSize)
+  return foreign === undefined ? null : `Token ${foreign} is outside the vocabulary of ${vocabSize}.`
+}
+
+function findOwnerProblem({ tenant, priority }: OpenRequest): string | null {
+  if (tenant.length > MAX_TENANT_CHARACTERS) {
+    return `The name of the tenant has ${tenant.length} characters; at most ${MAX_TENANT_CHARACTERS} are allowed.`
   }
-  const longest = longestSession(capacity)
-  if (tokens.length + 1 > longest) {
-    return {
-      code: 'prompt_too_long',
-      message: `The prompt has ${tokens.length} tokens; this ring holds ${longest} with at least one answer token. Shorten it by ${tokens.length + 1 - longest}.`,
-      retryAfterMs: 0,
-    }
+  if (!Number.isInteger(priority) || Math.abs(priority) > MAX_PRIORITY) {
+    return `priority is ${priority}; it must be a whole number from -${MAX_PRIORITY} to ${MAX_PRIORITY}.`
   }
   return null
 }
 
-/** For a request that {@link judgeRequest} lets pass. */
-export function allowanceOf(request: OpenRequest, capacity: RingCapacity): Allowance {
-  const { tokens, resumed, maxTokens } = request
-  const fresh = Math.min(maxTokens - resumed, longestSession(capacity) - tokens.length)
-  return { maxTokens: resumed + fresh, pages: Math.ceil((tokens.length + fresh) / capacity.pageTokens) }
+function findOutputProblem({ maxTokens, resumed }: OpenRequest): string | null {
+  if (maxTokens > resumed) return null
+  return `maxTokens is ${maxTokens}, but ${resumed} tokens were already generated.`
+}
+
+function findPoolingProblem({ resumed, needs }: OpenRequest): string | null {
+  if (resumed > 0) return `A vector is asked for, but ${resumed} tokens were already generated.`
+  if (needs.grammar !== null) return 'A vector is asked for, but also a grammar. Leave the grammar out.'
+  return null
 }

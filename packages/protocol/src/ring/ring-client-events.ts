@@ -1,5 +1,13 @@
 import type { SampledToken, SamplingParams } from '@deos/domain'
-import type { FinishReason, GatewayToLeader, Message, RejectCode, RingStatus } from '../messages.ts'
+import type {
+  FinishReason,
+  GatewayToLeader,
+  Message,
+  Pooling,
+  RejectCode,
+  RingStatus,
+  SessionNeeds,
+} from '../messages.ts'
 
 /** A generation as the gateway wants it; `id` is never used twice. */
 export interface ClientRequest {
@@ -10,6 +18,11 @@ export interface ClientRequest {
   readonly sampling: SamplingParams
   /** Budget from now until the last token; 0 is unlimited. */
   readonly deadlineMs: number
+  readonly tenant: string
+  readonly priority: number
+  readonly needs: SessionNeeds
+  /** Asks for one vector of the tokens instead of more tokens. */
+  readonly pooling: Pooling | null
 }
 
 /** `leader` is the link to stage 0, `tail` the link to the last stage; a ring of one stage has one link for both. */
@@ -23,7 +36,7 @@ export type RingClientEvent =
 
 export type ClientFailCode = 'unavailable' | 'deadline' | 'cancelled'
 
-/** Each request is answered by tokens up to one with `finish`, or by one `rejected`, or by one `failed`. */
+/** Each request is answered by tokens up to one with `finish` or by one `embedding`, by one `rejected` or one `failed`. */
 export type RingClientEffect =
   | { readonly type: 'send-leader'; readonly message: GatewayToLeader }
   /** The peer broke the protocol; close its link. */
@@ -35,7 +48,11 @@ export type RingClientEffect =
       readonly sampled: SampledToken
       readonly finish: FinishReason | null
       readonly engineUs: number
+      /** Positions of the prompt whose KV was still there. */
+      readonly cachedTokens: number
     }
+  /** `[hiddenSize]` float32. */
+  | { readonly type: 'embedding'; readonly id: string; readonly vector: Float32Array }
   /** Refused before any token; a later try may succeed if `retryAfterMs` is above 0. */
   | {
       readonly type: 'rejected'

@@ -1,6 +1,7 @@
 import { defaultSampling, sessionId } from '@deos/domain'
 import { describe, expect, test } from 'vitest'
-import type { Message, RejectCode } from '../messages.ts'
+import { type Message, plainNeeds, type RejectCode } from '../messages.ts'
+import { idleUsage } from '../testing/idle-usage.ts'
 import { RingClient } from './ring-client.ts'
 import type { ClientRequest, RingClientEffect, RingClientEvent } from './ring-client-events.ts'
 
@@ -11,6 +12,10 @@ const request = (id: string, overrides: Partial<ClientRequest> = {}): ClientRequ
   stopTokens: [],
   sampling: defaultSampling,
   deadlineMs: 0,
+  tenant: 't',
+  priority: 0,
+  needs: plainNeeds,
+  pooling: null,
   ...overrides,
 })
 
@@ -27,7 +32,8 @@ class Bench {
   }
 
   status(ready: boolean): readonly RingClientEffect[] {
-    return this.link('leader', { type: 'status', ready, epoch: 1, reports: [], active: 0, queued: 0 })
+    const status = { epoch: 1, reports: [], active: 0, queued: 0, usage: idleUsage }
+    return this.link('leader', { type: 'status', ready, ...status })
   }
 
   connect(): this {
@@ -51,6 +57,7 @@ class Bench {
       sampled,
       finish,
       engineUs: 900,
+      cachedTokens: 0,
     })
   }
 

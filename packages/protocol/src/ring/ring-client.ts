@@ -1,5 +1,13 @@
 import { type SessionId, sessionId } from '@deos/domain'
-import type { Failed, Message, OpenRequest, Rejected, RingStatus, TokenDelivery } from '../messages.ts'
+import type {
+  EmbeddingDelivery,
+  Failed,
+  Message,
+  OpenRequest,
+  Rejected,
+  RingStatus,
+  TokenDelivery,
+} from '../messages.ts'
 import type {
   ClientFailCode,
   ClientRequest,
@@ -18,6 +26,8 @@ interface ClientSession {
   readonly request: ClientRequest
   readonly deadlineMs: number
   readonly delivered: number[]
+  /** Of the first attempt; what a resumed one finds is its own former work. */
+  cachedTokens: number | null
   attempt: number
   /** Interruptions since the last token. */
   fruitless: number
@@ -109,6 +119,7 @@ export class RingClient {
       request,
       deadlineMs,
       delivered: [],
+      cachedTokens: null,
       attempt: 0,
       fruitless: 0,
       wire: null,
@@ -132,6 +143,10 @@ export class RingClient {
       maxTokens: request.maxTokens,
       stopTokens: request.stopTokens,
       sampling: request.sampling,
+      tenant: request.tenant,
+      priority: request.priority,
+      needs: request.needs,
+      pooling: request.pooling,
       deadlineMs: Number.isFinite(session.deadlineMs) ? Math.max(1, session.deadlineMs - nowMs) : 0,
     }
     out.push({ type: 'send-leader', message })
@@ -207,6 +222,9 @@ export class RingClient {
       case 'token':
         this.#token(message, nowMs, out)
         break
+      case 'embedding':
+        this.#embedding(message, out)
+        break
       case 'rejected':
         this.#rejected(message, nowMs, out)
         break
@@ -234,7 +252,18 @@ export class RingClient {
     session.fruitless = 0
     if (message.finish !== null) this.#forget(session)
     const { index, sampled, finish, engineUs } = message
-    out.push({ type: 'token', id: session.request.id, index, sampled, finish, engineUs })
+    session.cachedTokens ??= message.cachedTokens
+    const { cachedTokens } = session
+    out.push({ type: 'token', id: session.request.id, index, sampled, finish, engineUs, cachedTokens })
+  }
+
+  #embedding(message: EmbeddingDelivery, out: RingClientEffect[]): void {
+    const session = this.#byWire.get(message.session)
+    if (session === undefined) return
+    this.#forget(session)
+    const { buffer, byteOffset, byteLength } = message.vector
+    const vector = new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength))
+    out.push({ type: 'embedding', id: session.request.id, vector })
   }
 
   #rejected(message: Rejected, nowMs: number, out: RingClientEffect[]): void {

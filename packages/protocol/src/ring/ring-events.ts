@@ -1,5 +1,5 @@
 import type { LayerRange, ModelId, WorkerId } from '@deos/domain'
-import type { Message, RingCapacity, RingMessage, SessionKey, ToGateway } from '../messages.ts'
+import type { Message, RingCapacity, RingMessage, SessionKey, SessionNeeds, ToGateway } from '../messages.ts'
 import type { EngineSession, EngineStep, EngineStepResult } from '../stage-engine.ts'
 
 /** Where a worker stands in its ring. */
@@ -34,6 +34,13 @@ export type RingEvent =
       readonly result: EngineStepResult
     }
   | { readonly type: 'engine-failed'; readonly epoch: number; readonly step: number; readonly reason: string }
+  /** An `engine-prepare` effect is through; `problem` says why the needs cannot be met. */
+  | {
+      readonly type: 'engine-prepared'
+      readonly epoch: number
+      readonly request: number
+      readonly problem: string | null
+    }
   /** Take no more requests, finish those accepted; answered by the effect `drained`. */
   | { readonly type: 'drain' }
   /** Time passes: probes, timeouts and deadlines are as punctual as ticks are frequent. */
@@ -45,6 +52,13 @@ export type EngineEffect =
   | { readonly type: 'engine-close'; readonly key: SessionKey }
   /** Answer with `engine-stepped` or `engine-failed`, carrying the same epoch and step. */
   | { readonly type: 'engine-step'; readonly epoch: number; readonly step: number; readonly work: EngineStep }
+  /** Answer with `engine-prepared`, carrying the same epoch and request, whenever it is through. */
+  | {
+      readonly type: 'engine-prepare'
+      readonly epoch: number
+      readonly request: number
+      readonly needs: SessionNeeds
+    }
   /** Answer with `engine-reset-done`, or with `engine-lost` if it fails. */
   | { readonly type: 'engine-reset' }
 

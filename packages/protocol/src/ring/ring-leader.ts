@@ -4,24 +4,31 @@ import type {
   Fault,
   GatewayToLeader,
   OpenRequest,
+  OpenSession,
+  Prepare,
   Probe,
   RingCapacity,
   RingMessage,
   RingStatus,
-  SessionKey,
+  RingUsage,
   StageReport,
   StepDone,
   StepEntry,
   StepResult,
   ToGateway,
 } from '../messages.ts'
-import { allowanceOf, judgeRequest, type Refusal } from './admission.ts'
+import { allowedTokens, judgeLength, judgeRequest, type Refusal } from './admission.ts'
 import { CompletionRate } from './completion-rate.ts'
+import { Preparations } from './preparations.ts'
 import { ProbeWatch } from './probe-watch.ts'
 import { shortReason } from './reason.ts'
 import { checkLeaderOptions, type RingLeaderOptions } from './ring-options.ts'
 import { findReportProblem, ringCapacity } from './ring-reports.ts'
-import { type BatchSession, StepBatcher } from './step-batcher.ts'
+import { RingSession, type Stay } from './ring-session.ts'
+import { OutputLengths } from './scheduling/output-lengths.ts'
+import { Residents } from './scheduling/residents.ts'
+import { type ComposedStep, StepComposer } from './scheduling/step-composer.ts'
+import { GENERATED_TOKEN_SERVICE, TenantShares } from './scheduling/tenant-shares.ts'
 
 /** What the leader asks for: `ring` enters the stage beside it, as if it came from upstream. */
 export type LeaderEffect =
@@ -30,29 +37,15 @@ export type LeaderEffect =
   | { readonly type: 'drained' }
   | { readonly type: 'note'; readonly level: 'info' | 'warn'; readonly text: string }
 
-interface ActiveSession {
-  readonly batch: BatchSession
-  readonly pages: number
-}
-
-interface LeaderSession {
-  readonly request: OpenRequest
-  readonly gateway: string
-  readonly deadlineMs: number
-  /** `null` while queued. */
-  active: ActiveSession | null
-}
-
 interface Flight {
   readonly step: number
   readonly sentMs: number
-  readonly entries: readonly StepEntry[]
+  readonly composed: ComposedStep
 }
 
 /** Sums since the leader started. */
 export interface LeaderCounters {
   readonly steps: number
-  readonly promptTokens: number
   readonly generatedTokens: number
   readonly completed: number
   readonly failed: number
@@ -60,20 +53,23 @@ export interface LeaderCounters {
   readonly faults: number
 }
 
-export interface LeaderSnapshot extends LeaderCounters {
+export interface LeaderSnapshot extends LeaderCounters, RingUsage {
   readonly ready: boolean
   readonly epoch: number
+  /** Sessions open in the ring, and those that wait. */
   readonly active: number
   readonly queued: number
   readonly stepsInFlight: number
-  readonly pagesReserved: number
+  /** Pages of open sessions; the others are free or cached. */
+  readonly pagesHeld: number
   readonly capacity: RingCapacity | null
 }
 
 const NOT_READY_RETRY_MS = 1_000
 
 /**
- * Runs beside stage 0: admits requests, batches them into steps, keeps the ring full, and watches over it.
+ * Runs beside stage 0: admits requests, batches them into steps, keeps the ring full, and watches over it. Which
+ * sessions are open and where their KV is, {@link Residents} decides; what goes into a step, {@link StepComposer}.
  *
  * After a fault nothing in the ring can be trusted: every running session fails with `ring_fault`, the epoch rises,
  * and probes go around until one returns. Requests that only waited stay in the queue.
@@ -89,32 +85,27 @@ export class RingLeader {
   #reportProblem: string | null = null
   #draining = false
   #drainedSaid = false
-  #nextKey = 1
   #nextStep = 1
-  #pagesReserved = 0
+  #arrivals = 0
   readonly #gateways = new Set<string>()
-  readonly #sessions = new Map<SessionId, LeaderSession>()
-  readonly #byKey = new Map<SessionKey, LeaderSession>()
-  readonly #queue: LeaderSession[] = []
+  readonly #sessions = new Map<SessionId, RingSession>()
   readonly #flights: Flight[] = []
-  readonly #batcher: StepBatcher
+  readonly #tenants = new TenantShares()
+  readonly #lengths = new OutputLengths()
+  readonly #residents: Residents
+  readonly #composer: StepComposer
+  readonly #preparations: Preparations
   readonly #probes: ProbeWatch
   readonly #rate = new CompletionRate()
-  readonly #counters = {
-    steps: 0,
-    promptTokens: 0,
-    generatedTokens: 0,
-    completed: 0,
-    failed: 0,
-    rejected: 0,
-    faults: 0,
-  }
+  readonly #counters = { steps: 0, generatedTokens: 0, completed: 0, failed: 0, rejected: 0, faults: 0 }
 
   /** @throws RangeError naming an option that makes no sense */
   constructor(private readonly options: RingLeaderOptions) {
     checkLeaderOptions(options)
     this.#epoch = options.firstEpoch
-    this.#batcher = new StepBatcher(options.microbatches, options.prefillChunkTokens)
+    this.#residents = new Residents(options.maxSessions, this.#lengths)
+    this.#composer = new StepComposer(options, this.#residents)
+    this.#preparations = new Preparations(options.stepTimeoutMs)
     this.#probes = new ProbeWatch(options.probeIntervalMs, options.probeTimeoutMs)
   }
 
@@ -122,11 +113,12 @@ export class RingLeader {
     return {
       ready: this.#ready,
       epoch: this.#epoch,
-      active: this.#byKey.size,
-      queued: this.#queue.length,
+      active: this.#residents.size,
+      queued: this.#queued,
       stepsInFlight: this.#flights.length,
-      pagesReserved: this.#pagesReserved,
+      pagesHeld: this.#residents.pages.held,
       capacity: this.#capacity,
+      ...this.#usage(),
       ...this.#counters,
     }
   }
@@ -140,7 +132,7 @@ export class RingLeader {
   gatewayLost(gateway: string, nowMs: number, out: LeaderEffect[]): void {
     this.#gateways.delete(gateway)
     for (const session of [...this.#sessions.values()]) {
-      if (session.gateway === gateway) this.#end(session, nowMs, out)
+      if (session.gateway === gateway) this.#end(session, nowMs)
     }
     this.#pump(nowMs, out)
   }
@@ -155,11 +147,23 @@ export class RingLeader {
   stepDone(message: StepDone, nowMs: number, out: LeaderEffect[]): void {
     if (this.#foreign(message.epoch, nowMs, out)) return
     const flight = this.#flights.shift()
-    if (flight?.step !== message.step || !answers(message.results, flight.entries)) {
+    if (flight?.step !== message.step || !answers(message.results, flight.composed.entries)) {
       this.fault(`the last stage answered step ${message.step} wrongly`, nowMs, out)
       return
     }
-    for (const result of message.results) this.#advance(result, nowMs, out)
+    this.#composer.measured(flight.composed, message.engineUs)
+    for (const result of message.results) this.#advance(result, nowMs)
+    this.#pump(nowMs, out)
+  }
+
+  /** Needs went around the ring: their session may open, or never can. */
+  prepared(message: Prepare, nowMs: number, out: LeaderEffect[]): void {
+    if (this.#foreign(message.epoch, nowMs, out)) return
+    const session = this.#preparations.finish(message.request)
+    if (session === undefined) return
+    const { problem } = message
+    if (problem === null) this.#composer.add(session)
+    else this.#handBack(session, { code: 'invalid', message: problem, retryAfterMs: 0 }, nowMs, out)
     this.#pump(nowMs, out)
   }
 
@@ -176,13 +180,7 @@ export class RingLeader {
       return
     }
     this.#reports = message.reports
-    if (this.#ready) return
-    this.#ready = true
-    this.#capacity = ringCapacity(message.reports)
-    out.push(note('info', `The ring is ready in epoch ${this.#epoch}.`))
-    this.#recheckQueue(nowMs, out)
-    this.#broadcast(nowMs, out)
-    this.#pump(nowMs, out)
+    if (!this.#ready) this.#becomeReady(ringCapacity(message.reports), nowMs, out)
   }
 
   faultReported(message: Fault, nowMs: number, out: LeaderEffect[]): void {
@@ -199,26 +197,21 @@ export class RingLeader {
   fault(reason: string, nowMs: number, out: LeaderEffect[]): void {
     this.#counters.faults += 1
     this.#epoch += 1
-    const running = [...this.#byKey.values()]
+    const running = this.#residents.stop()
     out.push(
       note('warn', `Ring fault (${reason}): ${running.length} sessions stop, epoch ${this.#epoch} begins.`),
     )
-    this.#byKey.clear()
-    this.#batcher.clear()
+    this.#composer.stop()
+    this.#preparations.clear()
     this.#flights.length = 0
-    this.#pagesReserved = 0
     this.#probes.restart()
     this.#reportProblem = null
     if (this.#ready) this.#notReadySinceMs = nowMs
     this.#ready = false
     for (const session of running) {
-      this.#sessions.delete(session.request.session)
-      this.#fail(
-        session,
-        'ring_fault',
-        `The ring failed: ${shortReason(reason)}. Resume with the tokens received.`,
-        out,
-      )
+      this.#forget(session)
+      const message = `The ring failed: ${shortReason(reason)}. Resume with the tokens received.`
+      this.#fail(session, 'ring_fault', message, out)
     }
     // A ring that faults at once in every epoch is probed at the usual pace.
     if (nowMs - this.#lastRaiseMs >= this.options.probeIntervalMs) this.#probe(nowMs, out)
@@ -233,22 +226,30 @@ export class RingLeader {
 
   tick(nowMs: number, out: LeaderEffect[]): void {
     const oldest = this.#flights[0]
-    if (oldest !== undefined && nowMs - oldest.sentMs > this.options.stepTimeoutMs) {
-      this.fault(`step ${oldest.step} took more than ${this.options.stepTimeoutMs} ms`, nowMs, out)
+    const { stepTimeoutMs, probeTimeoutMs } = this.options
+    if (oldest !== undefined && nowMs - oldest.sentMs > stepTimeoutMs) {
+      this.fault(`step ${oldest.step} took more than ${stepTimeoutMs} ms`, nowMs, out)
+    }
+    if (this.#preparations.overdue(nowMs)) {
+      this.fault(`an adapter or grammar was not ready within ${stepTimeoutMs} ms`, nowMs, out)
     }
     if (this.#probes.overdue(nowMs)) {
       this.#probes.restart()
-      if (this.#ready) this.fault(`no probe returned within ${this.options.probeTimeoutMs} ms`, nowMs, out)
+      if (this.#ready) this.fault(`no probe returned within ${probeTimeoutMs} ms`, nowMs, out)
     }
     if (this.#probes.due(nowMs)) this.#probe(nowMs, out)
     for (const session of [...this.#sessions.values()]) {
       if (nowMs >= session.deadlineMs) this.#endWith(session, 'deadline', nowMs, out)
     }
     if (this.#outOfPatience(nowMs)) {
-      for (const session of [...this.#queue]) this.#handBack(session, notReady, nowMs, out)
+      for (const session of [...this.#sessions.values()]) this.#handBack(session, notReady, nowMs, out)
     }
     if (nowMs - this.#lastStatusMs >= this.options.statusIntervalMs) this.#broadcast(nowMs, out)
     this.#pump(nowMs, out)
+  }
+
+  get #queued(): number {
+    return this.#sessions.size - this.#residents.size
   }
 
   #openRequest(gateway: string, request: OpenRequest, nowMs: number, out: LeaderEffect[]): void {
@@ -258,17 +259,23 @@ export class RingLeader {
       return
     }
     const deadlineMs = request.deadlineMs === 0 ? Number.POSITIVE_INFINITY : nowMs + request.deadlineMs
-    const session: LeaderSession = { request, gateway, deadlineMs, active: null }
+    const tenant = this.#tenants.enter(request.tenant)
+    const arrival = this.#arrivals++
+    const { prefixCache } = this.options
+    const session = new RingSession(request, gateway, arrival, deadlineMs, tenant, prefixCache)
     this.#sessions.set(request.session, session)
-    this.#queue.push(session)
-    this.#admit(out)
-    if (this.#queue.length <= this.options.maxQueued) return
-    this.#queue.pop()
-    this.#sessions.delete(request.session)
-    const queued = this.#queue.length
-    const retryAfterMs = this.#rate.retryAfterMs(queued)
-    const message = `${queued} requests already wait. Try again in ${retryAfterMs} ms.`
-    this.#reject(gateway, request.session, { code: 'queue_full', message, retryAfterMs }, out)
+    if (this.#ready) this.#wait(session, nowMs, out)
+  }
+
+  /** The session stands in line, after every stage is ready for it. */
+  #wait(session: RingSession, nowMs: number, out: LeaderEffect[]): void {
+    if (!session.needsPreparing) {
+      this.#composer.add(session)
+      return
+    }
+    const request = this.#preparations.begin(session, nowMs)
+    const { needs } = session.request
+    this.#send({ type: 'prepare', epoch: this.#epoch, request, needs, problem: null }, out)
   }
 
   /** Why a request cannot even wait. */
@@ -282,7 +289,16 @@ export class RingLeader {
       const message = `Session ${request.session} is already open. Use a fresh id.`
       return { code: 'invalid', message, retryAfterMs: 0 }
     }
-    return judgeRequest(request, this.#capacity, this.options.vocabSize)
+    const refusal = judgeRequest(request, this.#capacity, this.options.vocabSize)
+    if (refusal !== null) return refusal
+    const { maxSessions, maxQueued } = this.options
+    // Who waits although there are places waits for pages.
+    const queued = this.#queued
+    const full = this.#sessions.size >= maxSessions + maxQueued
+    if (!full && !(this.#composer.blocked && queued >= maxQueued)) return null
+    const retryAfterMs = this.#rate.retryAfterMs(queued)
+    const message = `${queued} requests already wait. Try again in ${retryAfterMs} ms.`
+    return { code: 'queue_full', message, retryAfterMs }
   }
 
   #outOfPatience(nowMs: number): boolean {
@@ -299,23 +315,31 @@ export class RingLeader {
     if (session?.gateway === gateway) this.#endWith(session, 'cancelled', nowMs, out)
   }
 
-  /** After a fault the ring may come back smaller. */
-  #recheckQueue(nowMs: number, out: LeaderEffect[]): void {
-    const capacity = this.#capacity
-    if (capacity === null) return
-    for (const session of [...this.#queue]) {
-      const refusal = judgeRequest(session.request, capacity, this.options.vocabSize)
-      if (refusal !== null) this.#handBack(session, refusal, nowMs, out)
+  #becomeReady(capacity: RingCapacity, nowMs: number, out: LeaderEffect[]): void {
+    this.#ready = true
+    this.#capacity = capacity
+    this.#residents.start(capacity)
+    this.#composer.start(capacity)
+    out.push(note('info', `The ring is ready in epoch ${this.#epoch}.`))
+    for (const session of [...this.#sessions.values()]) {
+      // After a fault the ring may come back smaller.
+      const refusal = judgeLength(session.tokens.length, session.pooling, capacity)
+      if (refusal === null) this.#wait(session, nowMs, out)
+      else this.#handBack(session, refusal, nowMs, out)
     }
+    this.#broadcast(nowMs, out)
+    this.#pump(nowMs, out)
   }
 
-  #handBack(session: LeaderSession, refusal: Refusal, nowMs: number, out: LeaderEffect[]): void {
-    this.#end(session, nowMs, out)
-    this.#reject(session.gateway, session.request.session, refusal, out)
+  /** Gives up a session that waits; one that was under way before can be resumed elsewhere. */
+  #handBack(session: RingSession, refusal: Refusal, nowMs: number, out: LeaderEffect[]): void {
+    this.#end(session, nowMs)
+    if (session.started) this.#fail(session, 'ring_fault', refusal.message, out)
+    else this.#reject(session.gateway, session.request.session, refusal, out)
   }
 
-  #endWith(session: LeaderSession, code: FailCode, nowMs: number, out: LeaderEffect[]): void {
-    this.#end(session, nowMs, out)
+  #endWith(session: RingSession, code: FailCode, nowMs: number, out: LeaderEffect[]): void {
+    this.#end(session, nowMs)
     const message =
       code === 'deadline'
         ? `The deadline of ${session.request.deadlineMs} ms passed. Allow more time or ask for fewer tokens.`
@@ -323,128 +347,117 @@ export class RingLeader {
     this.#fail(session, code, message, out)
   }
 
-  #fail(session: LeaderSession, code: FailCode, message: string, out: LeaderEffect[]): void {
+  #fail(session: RingSession, code: FailCode, message: string, out: LeaderEffect[]): void {
     this.#counters.failed += 1
+    const { gateway } = session
     out.push({
       type: 'gateway',
-      gateway: session.gateway,
+      gateway,
       message: { type: 'failed', session: session.request.session, code, message },
     })
   }
 
-  /** Forgets a session; its close follows the steps that are under way, and its pages may be promised again. */
-  #end(session: LeaderSession, nowMs: number, out: LeaderEffect[]): void {
-    this.#sessions.delete(session.request.session)
-    const { active } = session
-    if (active === null) {
-      this.#queue.splice(this.#queue.indexOf(session), 1)
-      return
+  /** Ends a session; its close follows the steps that are under way. */
+  #end(session: RingSession, nowMs: number): void {
+    const { stay } = session
+    if (stay === null) {
+      this.#composer.remove(session)
+      this.#preparations.forget(session)
+    } else {
+      this.#residents.close(stay)
+      this.#rate.record(nowMs)
+      if (session.generated > 0) this.#lengths.record(session.tenant.name, session.generated)
     }
-    const { key } = active.batch
-    this.#byKey.delete(key)
-    this.#batcher.remove(active.batch)
-    this.#pagesReserved -= active.pages
-    this.#rate.record(nowMs)
-    out.push({ type: 'ring', message: { type: 'close', epoch: this.#epoch, key }, tokens: null })
+    this.#forget(session)
   }
 
-  #advance(result: StepResult, nowMs: number, out: LeaderEffect[]): void {
-    const session = this.#byKey.get(result.key)
-    if (session?.active == null) return
-    this.#counters.generatedTokens += 1
+  #forget(session: RingSession): void {
+    this.#sessions.delete(session.request.session)
+    this.#tenants.leave(session.tenant)
+  }
+
+  #advance(result: StepResult, nowMs: number): void {
+    const stay = this.#residents.get(result.key)
+    if (stay === undefined) return
+    const { session } = stay
+    if (!session.pooling) {
+      this.#counters.generatedTokens += 1
+      session.tokens.push(result.token)
+      session.paid = session.tokens.length - 1
+      session.tenant.service += GENERATED_TOKEN_SERVICE
+    }
     if (result.finish === null) {
-      this.#batcher.advance(session.active.batch, result.token)
+      this.#residents.returned(stay)
+      if (!stay.over) this.#composer.advance(stay)
       return
     }
     this.#counters.completed += 1
-    this.#end(session, nowMs, out)
+    this.#end(session, nowMs)
   }
 
   /** Whatever happened, use the room it made. */
   #pump(nowMs: number, out: LeaderEffect[]): void {
-    this.#admit(out)
-    this.#launch(nowMs, out)
-    if (this.#byKey.size === 0) this.#rate.pause()
+    this.#tellChanges(out)
+    if (this.#ready) this.#launch(nowMs, out)
+    if (this.#residents.size === 0) this.#rate.pause()
     if (!this.#draining || this.#drainedSaid || this.#sessions.size > 0) return
     this.#drainedSaid = true
     out.push({ type: 'drained' })
   }
 
-  #admit(out: LeaderEffect[]): void {
-    const capacity = this.#capacity
-    if (!this.#ready || capacity === null) return
-    while (this.#byKey.size < this.options.maxSessions) {
-      const session = this.#queue[0]
-      if (session === undefined) return
-      const { maxTokens, pages } = allowanceOf(session.request, capacity)
-      if (this.#pagesReserved + pages > capacity.kvPages) return
-      this.#queue.shift()
-      this.#activate(session, maxTokens, pages, out)
-    }
-  }
-
-  #activate(session: LeaderSession, maxTokens: number, pages: number, out: LeaderEffect[]): void {
-    const { session: id, tokens, resumed, stopTokens, sampling } = session.request
-    const key = this.#freshKey()
-    const batch: BatchSession = { key, prompt: tokens, sent: 0, nextToken: 0, removed: false }
-    session.active = { batch, pages }
-    this.#pagesReserved += pages
-    this.#byKey.set(key, session)
-    this.#batcher.add(batch)
-    const { gateway } = session
-    const epoch = this.#epoch
-    out.push({
-      type: 'ring',
-      message: {
-        type: 'open',
-        epoch,
-        key,
-        session: id,
-        gateway,
-        tokens,
-        resumed,
-        maxTokens,
-        stopTokens,
-        sampling,
-      },
-      tokens: null,
-    })
-  }
-
-  #freshKey(): SessionKey {
-    while (this.#byKey.has(this.#nextKey)) this.#nextKey = (this.#nextKey + 1) >>> 0
-    const key = this.#nextKey
-    this.#nextKey = (key + 1) >>> 0
-    return key
-  }
-
   #launch(nowMs: number, out: LeaderEffect[]): void {
-    const capacity = this.#capacity
-    if (!this.#ready || capacity === null) return
-    const limit = Math.min(this.options.maxBatchTokens, capacity.maxBatchTokens)
     while (this.#flights.length < this.options.microbatches) {
-      const batch = this.#batcher.next(limit)
-      if (batch === null) return
-      const { entries, tokens, promptTokens } = batch
+      const composed = this.#composer.next()
+      // What a step needs opened or closed goes ahead of it.
+      this.#tellChanges(out)
+      if (composed === null) return
+      const { entries, tokens } = composed
       const step = this.#nextStep++
-      this.#flights.push({ step, sentMs: nowMs, entries })
+      this.#flights.push({ step, sentMs: nowMs, composed })
       this.#counters.steps += 1
-      this.#counters.promptTokens += promptTokens
-      out.push({
-        type: 'ring',
-        message: { type: 'step', epoch: this.#epoch, step, entries, engineUs: 0, hidden: noHidden },
-        tokens,
-      })
+      const message = { epoch: this.#epoch, step, entries, engineUs: 0, hidden: noHidden }
+      out.push({ type: 'ring', message: { type: 'step', ...message }, tokens })
     }
+  }
+
+  #tellChanges(out: LeaderEffect[]): void {
+    for (const { type, stay } of this.#residents.takeChanges()) {
+      if (type === 'opened') this.#sendOpen(stay, out)
+      else this.#send({ type: 'close', epoch: this.#epoch, key: stay.key }, out)
+    }
+  }
+
+  #sendOpen({ key, session, promptLength, holding }: Stay, out: LeaderEffect[]): void {
+    const { request, gateway, tokens } = session
+    const { session: id, stopTokens, sampling, needs, pooling } = request
+    const capacity = this.#capacity!
+    const fresh = promptLength === request.tokens.length
+    const message: OpenSession = {
+      type: 'open',
+      epoch: this.#epoch,
+      key,
+      session: id,
+      gateway,
+      tokens: fresh ? request.tokens : tokens.slice(0, promptLength),
+      resumed: session.generated,
+      maxTokens: allowedTokens(request, capacity),
+      stopTokens,
+      sampling,
+      needs,
+      pooling,
+      cachedTokens: holding.shared.length * capacity.pageTokens,
+      pages: holding.shared,
+    }
+    this.#send(message, out)
   }
 
   #probe(nowMs: number, out: LeaderEffect[]): void {
     const sequence = this.#probes.sent(nowMs)
-    out.push({
-      type: 'ring',
-      message: { type: 'probe', epoch: this.#epoch, sequence, reports: [] },
-      tokens: null,
-    })
+    this.#send({ type: 'probe', epoch: this.#epoch, sequence, reports: [] }, out)
+  }
+
+  #send(message: RingMessage, out: LeaderEffect[]): void {
+    out.push({ type: 'ring', message, tokens: null })
   }
 
   /**
@@ -466,8 +479,21 @@ export class RingLeader {
       ready: this.#ready && !this.#draining,
       epoch: this.#epoch,
       reports: this.#reports,
-      active: this.#byKey.size,
-      queued: this.#queue.length,
+      active: this.#residents.size,
+      queued: this.#queued,
+      usage: this.#usage(),
+    }
+  }
+
+  #usage(): RingUsage {
+    const { pages, evictions, counters } = this.#residents
+    return {
+      pages: this.#capacity?.kvPages ?? 0,
+      pagesFree: pages.free,
+      pagesCached: pages.cached,
+      generatedTokens: this.#counters.generatedTokens,
+      evictions,
+      ...counters,
     }
   }
 

@@ -1,6 +1,15 @@
 import { defaultSampling, modelId, sessionId, workerId } from '@deos/domain'
 import { describe, expect, test } from 'vitest'
-import type { Message, OpenRequest, RingCapacity, RingMessage, StepEntry, ToGateway } from '../messages.ts'
+import {
+  type Message,
+  type OpenRequest,
+  type OpenSession,
+  plainNeeds,
+  type RingCapacity,
+  type RingMessage,
+  type StepEntry,
+  type ToGateway,
+} from '../messages.ts'
 import type { RingEffect, RingEvent, StageIdentity } from './ring-events.ts'
 import { RingNode } from './ring-node.ts'
 import { defaultLeaderOptions, type RingLeaderOptions } from './ring-options.ts'
@@ -36,6 +45,10 @@ const open = (id: string, overrides: Partial<OpenRequest> = {}): OpenRequest => 
   stopTokens: [99],
   sampling: defaultSampling,
   deadlineMs: 0,
+  tenant: 't',
+  priority: 0,
+  needs: plainNeeds,
+  pooling: null,
   ...overrides,
 })
 
@@ -96,6 +109,7 @@ class Bench {
       result: {
         hidden: new Uint8Array(rows * HIDDEN * 4),
         sampled: tokens.map((token) => ({ token, logprobs: null })),
+        pooled: [],
         computeUs: 250,
       },
     })
@@ -129,10 +143,10 @@ describe('a ring of one stage', () => {
     const bench = alone()
     bench.gateway(open('a'))
     expect(bench.engine).toEqual(['engine-open', 'engine-step'])
-    expect(bench.node.snapshot().leader?.pagesReserved).toBe(2)
+    expect(bench.node.snapshot().leader?.pagesHeld).toBe(1)
     bench.stepped([10])
     expect(bench.answers).toMatchObject([{ type: 'token', session: 'a', index: 0, finish: null }])
-    expect(bench.steps).toEqual([[{ key: 1, position: 3, count: 1, sample: true }]])
+    expect(bench.steps).toEqual([[{ key: 1, position: 3, count: 1, sample: true, pages: [] }]])
     bench.stepped([11])
     bench.stepped([12])
     expect(bench.answers).toMatchObject([{ index: 2, sampled: { token: 12 }, finish: 'length' }])
@@ -140,7 +154,7 @@ describe('a ring of one stage', () => {
     expect(bench.node.snapshot()).toMatchObject({
       sessions: 0,
       pagesHeld: 0,
-      leader: { active: 0, pagesReserved: 0 },
+      leader: { active: 0, pagesHeld: 0 },
     })
   })
 
@@ -173,7 +187,7 @@ describe('a ring of one stage', () => {
     expect(bench.node.snapshot().leader).toMatchObject({
       active: 0,
       stepsInFlight: 0,
-      pagesReserved: 0,
+      pagesHeld: 0,
       faults: 0,
     })
   })
@@ -195,25 +209,21 @@ describe('a ring of one stage', () => {
     bench.feed({ type: 'gateway-lost', gateway: 'g' })
     expect(bench.engine).toEqual(['engine-close'])
     expect(bench.answers).toEqual([])
-    expect(bench.node.snapshot().leader).toMatchObject({ active: 0, queued: 0, pagesReserved: 0 })
+    expect(bench.node.snapshot().leader).toMatchObject({ active: 0, queued: 0, pagesHeld: 0 })
   })
 
   test('a full queue rejects with a time to come back; the rest is served in order', () => {
     const bench = alone({ maxSessions: 1 })
-    for (const id of ['a', 'b', 'c']) expect(bench.gateway(open(id))).toEqual([])
+    bench.gateway(open('a'))
+    const asked = bench.effects
+    for (const id of ['b', 'c']) expect(bench.gateway(open(id))).toEqual([])
     const [rejected] = bench.gateway(open('d'))
     expect(rejected).toMatchObject({ type: 'rejected', session: 'd', code: 'queue_full' })
     expect(rejected?.type === 'rejected' && rejected.retryAfterMs).toBeGreaterThan(0)
     bench.gateway({ type: 'cancel-request', session: sessionId('a') })
+    bench.effects = asked
+    bench.stepped([10])
     expect(bench.effects.flatMap((e) => (e.type === 'engine-open' ? [e.session.key] : []))).toEqual([2])
-  })
-
-  test('pages are reserved for the worst case, so that nothing admitted runs out', () => {
-    const bench = alone()
-    for (const id of ['a', 'b']) bench.gateway(open(id, { tokens: new Int32Array(12), maxTokens: 100 }))
-    expect(bench.node.snapshot().leader).toMatchObject({ active: 2, pagesReserved: 8, queued: 0 })
-    bench.gateway(open('c'))
-    expect(bench.node.snapshot().leader).toMatchObject({ active: 2, queued: 1 })
   })
 
   test('a session id in use and a draining ring are refused', () => {
@@ -238,7 +248,7 @@ describe('a ring of one stage', () => {
       { type: 'failed', session: 'a', code: 'deadline' },
       { type: 'failed', session: 'b', code: 'deadline' },
     ])
-    expect(bench.node.snapshot().leader).toMatchObject({ active: 0, queued: 0, pagesReserved: 0 })
+    expect(bench.node.snapshot().leader).toMatchObject({ active: 0, queued: 0, pagesHeld: 0 })
   })
 
   test('a lost engine fails running sessions, keeps queued ones, and the next epoch serves them', () => {
@@ -331,8 +341,14 @@ describe('the first of two stages', () => {
     expect(bench.downstream).toMatchObject([{ type: 'open', key: 1, maxTokens: 3, gateway: 'g' }])
     bench.stepped([], 3)
     expect(bench.downstream).toMatchObject([{ type: 'step', step: 1, entries: [{ count: 3, sample: true }] }])
-    bench.upstream({ type: 'step-done', epoch: 5, step: 1, results: [{ key: 1, token: 42, finish: null }] })
-    expect(bench.steps).toEqual([[{ key: 1, position: 3, count: 1, sample: true }]])
+    bench.upstream({
+      type: 'step-done',
+      epoch: 5,
+      step: 1,
+      results: [{ key: 1, token: 42, finish: null }],
+      engineUs: 1,
+    })
+    expect(bench.steps).toEqual([[{ key: 1, position: 3, count: 1, sample: true, pages: [] }]])
   })
 
   test('a close stays behind the step that it follows', () => {
@@ -347,8 +363,8 @@ describe('the first of two stages', () => {
   })
 
   test.each<[string, RingMessage | { readonly type: 'token' }]>([
-    ['an answer to no step', { type: 'step-done', epoch: 5, step: 9, results: [] }],
-    ['an answer without its results', { type: 'step-done', epoch: 5, step: 1, results: [] }],
+    ['an answer to no step', { type: 'step-done', epoch: 5, step: 9, results: [], engineUs: 1 }],
+    ['an answer without its results', { type: 'step-done', epoch: 5, step: 1, results: [], engineUs: 1 }],
     ['a message for stages', { type: 'close', epoch: 5, key: 1 }],
     ['a message for gateways', { type: 'token' }],
     ['a fault', { type: 'fault', epoch: 5, stage: 1, reason: 'engine' }],
@@ -368,7 +384,7 @@ describe('the first of two stages', () => {
     const bench = first()
     bench.gateway(open('a'))
     bench.upstream({ type: 'fault', epoch: 4, stage: 1, reason: 'old' })
-    bench.upstream({ type: 'step-done', epoch: 4, step: 1, results: [] })
+    bench.upstream({ type: 'step-done', epoch: 4, step: 1, results: [], engineUs: 1 })
     expect(bench.node.snapshot().leader).toMatchObject({ ready: true, active: 1, faults: 0 })
   })
 
@@ -407,7 +423,11 @@ describe('the first of two stages', () => {
 })
 
 describe('the last of two stages', () => {
-  const opening: RingMessage = { epoch: 5, key: 1, gateway: 'g', ...open('a'), type: 'open' }
+  const opening: RingMessage = {
+    ...{ epoch: 5, key: 1, gateway: 'g', cachedTokens: 0, pages: [] },
+    ...open('a'),
+    type: 'open',
+  }
   const stepOf = (entries: readonly StepEntry[], rows: number, step = 1): RingMessage => ({
     type: 'step',
     epoch: 5,
@@ -416,7 +436,7 @@ describe('the last of two stages', () => {
     engineUs: 1000,
     hidden: new Uint8Array(rows * HIDDEN * 4),
   })
-  const prompt = { key: 1, position: 0, count: 3, sample: true }
+  const prompt = { key: 1, position: 0, count: 3, sample: true, pages: [0] }
   const last = (): Bench => {
     const bench = new Bench(1, 2)
     bench.feed({ type: 'engine-ready', capacity })
@@ -439,12 +459,15 @@ describe('the last of two stages', () => {
 
   test.each<[string, RingMessage]>([
     ['an unknown session', stepOf([{ ...prompt, key: 2 }], 3)],
+    ['a position without a page', stepOf([{ ...prompt, pages: [] }], 3)],
+    ['a page that does not exist', stepOf([{ ...prompt, pages: [8] }], 3)],
+    ['a page given twice', stepOf([{ ...prompt, pages: [3, 3] }], 3)],
     ['a gap in positions', stepOf([{ ...prompt, position: 1 }], 3)],
     ['hidden states of another size', stepOf([prompt], 2)],
     ['a batch beyond the engine', stepOf([{ ...prompt, count: 9 }], 9)],
     ['a session opened twice', opening],
     ['closing what is not open', { type: 'close', epoch: 5, key: 7 }],
-    ['an answer to a step', { type: 'step-done', epoch: 5, step: 1, results: [] }],
+    ['an answer to a step', { type: 'step-done', epoch: 5, step: 1, results: [], engineUs: 1 }],
   ])('%s is a fault, told to the leader once', (_, message) => {
     const bench = last()
     bench.upstream(message)
@@ -457,11 +480,62 @@ describe('the last of two stages', () => {
   test('more positions than the context or more pages than there are is a fault', () => {
     const bench = last()
     for (let step = 1; step <= 2; step++) {
-      bench.upstream(stepOf([{ key: 1, position: (step - 1) * 8, count: 8, sample: false }], 8, step))
+      bench.upstream(
+        stepOf(
+          [{ key: 1, position: (step - 1) * 8, count: 8, sample: false, pages: [2 * step, 2 * step + 1] }],
+          8,
+          step,
+        ),
+      )
       expect(bench.engine).toEqual(['engine-step'])
     }
-    bench.upstream(stepOf([{ key: 1, position: 16, count: 1, sample: false }], 1, 3))
+    bench.upstream(stepOf([{ key: 1, position: 16, count: 1, sample: false, pages: [7] }], 1, 3))
     expect(bench.downstream).toMatchObject([{ type: 'fault', reason: expect.stringContaining('17 of 16') }])
+  })
+
+  const sharing = (key: number, pages: readonly number[]): RingMessage => ({
+    ...(opening as OpenSession),
+    ...{ key, tokens: Int32Array.of(1, 2, 3, 4, 5), cachedTokens: pages.length * 4, pages },
+  })
+
+  test('sessions may begin with the same pages, which are free when the last one closes', () => {
+    const bench = last()
+    bench.upstream(sharing(2, [6]))
+    bench.upstream(sharing(3, [6]))
+    expect(bench.node.snapshot()).toMatchObject({ sessions: 3, pagesHeld: 1 })
+    bench.upstream(stepOf([{ key: 2, position: 4, count: 1, sample: true, pages: [5] }], 1))
+    expect(bench.engine).toEqual(['engine-step'])
+    bench.upstream({ type: 'close', epoch: 5, key: 2 })
+    expect(bench.node.snapshot().pagesHeld).toBe(1)
+    bench.upstream(stepOf([{ key: 3, position: 4, count: 1, sample: true, pages: [6] }], 1, 2))
+    expect(bench.downstream).toMatchObject([{ type: 'fault', reason: expect.stringContaining('page 6') }])
+  })
+
+  test('needs are prepared by the engine beside its steps, and the answer travels on', () => {
+    const bench = last()
+    const needs = { adapter: null, grammar: '{"type":"json"}' }
+    const prepare = { type: 'prepare', epoch: 5, request: 7, needs, problem: null } as const
+    bench.upstream(prepare)
+    expect(bench.engine).toEqual(['engine-prepare'])
+    expect(bench.downstream).toEqual([])
+    bench.feed({ type: 'engine-prepared', epoch: 5, request: 7, problem: 'too deep' })
+    expect(bench.downstream).toEqual([{ ...prepare, problem: 'too deep' }])
+    bench.feed({ type: 'engine-prepared', epoch: 5, request: 7, problem: null })
+    expect(bench.downstream).toEqual([])
+    bench.upstream({ ...prepare, problem: 'an earlier stage cannot' })
+    expect(bench.downstream).toMatchObject([{ problem: 'an earlier stage cannot' }])
+  })
+
+  test('a pooled vector goes to the gateway and ends the session', () => {
+    const bench = new Bench(1, 2)
+    bench.feed({ type: 'engine-ready', capacity })
+    bench.upstream({ ...(opening as OpenSession), pooling: 'mean' })
+    bench.upstream(stepOf([prompt], 3))
+    const vector = new Uint8Array(Float32Array.of(1, 2).buffer)
+    const result = { hidden: new Uint8Array(0), sampled: [], pooled: [vector], computeUs: 1 }
+    bench.feed({ type: 'engine-stepped', epoch: 5, step: 1, result })
+    expect(bench.answers).toEqual([{ type: 'embedding', session: 'a', vector }])
+    expect(bench.downstream).toMatchObject([{ results: [{ key: 1, token: -1, finish: 'stop' }] }])
   })
 
   test('a probe of a faulted epoch is answered by the fault, in case that was lost', () => {
@@ -511,7 +585,7 @@ describe('the last of two stages', () => {
     const bench = last()
     bench.upstream(stepOf([prompt], 3))
     bench.stepped([])
-    expect(bench.downstream).toMatchObject([{ type: 'fault', reason: expect.stringContaining('sampled 0') }])
+    expect(bench.downstream).toMatchObject([{ type: 'fault', reason: expect.stringContaining('0 tokens') }])
   })
 
   test('an endless reason is cut before it travels', () => {

@@ -109,6 +109,9 @@ export class RingNode {
       case 'engine-failed':
         stage.engineFailed(event.epoch, event.step, event.reason, this.#stageOut)
         break
+      case 'engine-prepared':
+        stage.enginePrepared(event.epoch, event.request, event.problem, this.#stageOut)
+        break
       case 'drain':
         if (leader === null) out.push({ type: 'drained' })
         else leader.drain(nowMs, this.#leaderOut)
@@ -132,6 +135,9 @@ export class RingNode {
     switch (message.type) {
       case 'step-done':
         leader.stepDone(message, nowMs, this.#leaderOut)
+        break
+      case 'prepare':
+        leader.prepared(message, nowMs, this.#leaderOut)
         break
       case 'probe':
         leader.probeReturned(message, nowMs, this.#leaderOut)
@@ -214,6 +220,7 @@ function isRingMessage(message: Message): message is RingMessage {
     case 'close':
     case 'step':
     case 'step-done':
+    case 'prepare':
     case 'probe':
     case 'fault':
       return true

@@ -5,11 +5,16 @@ export interface RingLeaderOptions {
   readonly microbatches: number
   /** Largest step in tokens; the ring's own limit holds if it is smaller. */
   readonly maxBatchTokens: number
-  /** Most prompt tokens in one step, over all sessions: bounds how long decoding waits behind a prefill. */
-  readonly prefillChunkTokens: number
+  /**
+   * Most prompt tokens in one step, over all sessions. `auto` measures: while sessions decode, a step takes so many
+   * prompt tokens that it lasts less than twice as long as without them, and as many as fit when none does.
+   */
+  readonly prefillChunkTokens: number | 'auto'
+  /** Keep the KV of ended sessions while there is room, for prompts that begin alike. */
+  readonly prefixCache: boolean
   /** Sessions that hold pages at once. */
   readonly maxSessions: number
-  /** Sessions that wait for pages; more are rejected. */
+  /** Sessions that wait for pages or for a place; more are rejected. */
   readonly maxQueued: number
   readonly probeIntervalMs: number
   /** A probe that takes longer means a fault. Probes overtake computation, so this covers links only. */
@@ -34,7 +39,8 @@ export const defaultLeaderOptions: Omit<
   'stages' | 'microbatches' | 'vocabSize' | 'firstEpoch'
 > = {
   maxBatchTokens: 512,
-  prefillChunkTokens: 256,
+  prefillChunkTokens: 'auto',
+  prefixCache: true,
   maxSessions: 256,
   maxQueued: 256,
   probeIntervalMs: 500,
@@ -50,7 +56,6 @@ export function checkLeaderOptions(options: RingLeaderOptions): void {
     'stages',
     'microbatches',
     'maxBatchTokens',
-    'prefillChunkTokens',
     'maxSessions',
     'probeIntervalMs',
     'probeTimeoutMs',
@@ -61,6 +66,11 @@ export function checkLeaderOptions(options: RingLeaderOptions): void {
   for (const name of positive) {
     if (!(options[name] >= 1))
       throw new RangeError(`Ring option ${name} is ${options[name]}; it must be at least 1.`)
+  }
+  if (options.prefillChunkTokens !== 'auto' && !(options.prefillChunkTokens >= 1)) {
+    throw new RangeError(
+      `Ring option prefillChunkTokens is ${options.prefillChunkTokens}; it must be at least 1, or "auto".`,
+    )
   }
   for (const name of ['maxQueued', 'readyPatienceMs'] as const) {
     if (!(options[name] >= 0))

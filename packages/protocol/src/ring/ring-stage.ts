@@ -1,8 +1,10 @@
 import type { SampledToken } from '@deos/domain'
 import type {
   CloseSession,
+  EmbeddingDelivery,
   FinishReason,
   OpenSession,
+  Prepare,
   Probe,
   RingCapacity,
   RingMessage,
@@ -14,6 +16,7 @@ import type {
   TokenDelivery,
 } from '../messages.ts'
 import type { EngineStepResult } from '../stage-engine.ts'
+import { HeldPages } from './held-pages.ts'
 import { shortReason } from './reason.ts'
 import type { EngineEffect, StageIdentity } from './ring-events.ts'
 
@@ -21,7 +24,11 @@ import type { EngineEffect, StageIdentity } from './ring-events.ts'
 export type StageEffect =
   | EngineEffect
   | { readonly type: 'ring'; readonly message: RingMessage }
-  | { readonly type: 'deliver'; readonly gateway: string; readonly message: TokenDelivery }
+  | {
+      readonly type: 'deliver'
+      readonly gateway: string
+      readonly message: TokenDelivery | EmbeddingDelivery
+    }
   | { readonly type: 'note'; readonly level: 'info' | 'warn'; readonly text: string }
 
 interface StageSession {
@@ -29,7 +36,7 @@ interface StageSession {
   readonly stopTokens: ReadonlySet<number>
   /** Positions that entered the engine. */
   length: number
-  pages: number
+  readonly pages: number[]
   /** Tokens sampled here, resumed ones included. */
   generated: number
   closed: boolean
@@ -74,7 +81,8 @@ export class RingStage {
   /** Whether the engine may hold sessions. */
   #dirty = false
   #capacity: RingCapacity | null = null
-  #pagesHeld = 0
+  readonly #pages = new HeldPages()
+  readonly #preparing = new Map<number, Prepare>()
   readonly #sessions = new Map<SessionKey, StageSession>()
   readonly #outbox: Outgoing[] = []
   readonly #held: Held[] = []
@@ -90,7 +98,7 @@ export class RingStage {
   }
 
   get pagesHeld(): number {
-    return this.#pagesHeld
+    return this.#pages.count
   }
 
   /** Steps inside the engine. */
@@ -169,6 +177,16 @@ export class RingStage {
     this.fault(`step ${step} failed in the engine (${reason})`, out)
   }
 
+  enginePrepared(epoch: number, request: number, problem: string | null, out: StageEffect[]): void {
+    const message = this.#preparing.get(request)
+    if (epoch !== this.#epoch || message === undefined) return
+    this.#preparing.delete(request)
+    out.push({
+      type: 'ring',
+      message: { ...message, problem: problem === null ? null : shortReason(problem) },
+    })
+  }
+
   #adopt(epoch: number, out: StageEffect[]): void {
     this.#epoch = epoch
     this.#faultReason = null
@@ -184,7 +202,8 @@ export class RingStage {
     this.#sessions.clear()
     this.#outbox.length = 0
     this.#held.length = 0
-    this.#pagesHeld = 0
+    this.#pages.clear()
+    this.#preparing.clear()
   }
 
   #sendFault(reason: string, out: StageEffect[]): void {
@@ -223,6 +242,9 @@ export class RingStage {
       case 'probe':
         this.#probe(message, capacity, out)
         return null
+      case 'prepare':
+        this.#prepare(message, out)
+        return null
       case 'open':
         return this.#open(message, capacity, out)
       case 'close':
@@ -242,28 +264,49 @@ export class RingStage {
       stage,
       layers: [layers.first, layers.end],
       model,
-      kvPagesFree: capacity.kvPages - this.#pagesHeld,
+      kvPagesFree: capacity.kvPages - this.#pages.count,
       capacity,
     }
     out.push({ type: 'ring', message: { ...message, reports: [...message.reports, report] } })
   }
 
+  /** Getting ready takes its time beside steps; the grammar matters only where sampling is. */
+  #prepare(message: Prepare, out: StageEffect[]): void {
+    const { epoch, request, problem } = message
+    const needs = { ...message.needs, grammar: this.#last ? message.needs.grammar : null }
+    if (problem !== null || (needs.adapter === null && needs.grammar === null)) {
+      out.push({ type: 'ring', message })
+      return
+    }
+    this.#preparing.set(request, message)
+    out.push({ type: 'engine-prepare', epoch, request, needs })
+  }
+
   #open(message: OpenSession, capacity: RingCapacity, out: StageEffect[]): string | null {
-    const { key, tokens, resumed, sampling } = message
+    const { key, tokens, resumed, maxTokens, sampling, pooling, cachedTokens, pages } = message
     if (this.#sessions.has(key)) return `session key ${key} is already open`
     if (tokens.length > capacity.contextLength) {
       return `${tokens.length} prompt tokens exceed ${capacity.contextLength} positions`
     }
+    if (cachedTokens !== pages.length * capacity.pageTokens) {
+      return `${cachedTokens} cached positions do not fill ${pages.length} pages`
+    }
+    const problem = this.#pages.share(pages, capacity.kvPages)
+    if (problem !== null) return problem
     this.#sessions.set(key, {
       open: message,
       stopTokens: new Set(message.stopTokens),
-      length: 0,
-      pages: 0,
+      length: cachedTokens,
+      pages: [...pages],
       generated: resumed,
       closed: false,
     })
     this.#dirty = true
-    out.push({ type: 'engine-open', session: { key, tokens, resumed, sampling } })
+    const needs = { ...message.needs, grammar: this.#last ? message.needs.grammar : null }
+    out.push({
+      type: 'engine-open',
+      session: { key, tokens, resumed, maxTokens, sampling, needs, pooling, cachedTokens, pages },
+    })
     this.#passOn(message, out)
     return null
   }
@@ -272,7 +315,7 @@ export class RingStage {
     const session = this.#sessions.get(message.key)
     if (session === undefined) return `session key ${message.key} to close is not open`
     session.closed = true
-    this.#pagesHeld -= session.pages
+    this.#pages.release(session.pages)
     this.#sessions.delete(message.key)
     out.push({ type: 'engine-close', key: message.key })
     this.#passOn(message, out)
@@ -282,6 +325,7 @@ export class RingStage {
   #step(message: Step, tokens: Int32Array | null, capacity: RingCapacity, out: StageEffect[]): string | null {
     const { step, entries } = message
     let total = 0
+    let pooling = 0
     const sampling: StageSession[] = []
     for (const entry of entries) {
       const session = this.#sessions.get(entry.key)
@@ -289,8 +333,10 @@ export class RingStage {
       const problem = this.#extend(session, entry, capacity)
       if (problem !== null) return `step ${step}: ${problem}`
       if (entry.sample) sampling.push(session)
+      if (session.open.pooling !== null) pooling += 1
       total += entry.count
     }
+    if (pooling > 0 && pooling < entries.length) return `step ${step} mixes generating and pooling sessions`
     if (total > capacity.maxBatchTokens) {
       return `step ${step} has ${total} tokens, the engine takes ${capacity.maxBatchTokens}`
     }
@@ -314,12 +360,12 @@ export class RingStage {
     if (length > capacity.contextLength) {
       return `session key ${entry.key} reaches ${length} of ${capacity.contextLength} positions`
     }
-    const pages = Math.ceil(length / capacity.pageTokens)
-    this.#pagesHeld += pages - session.pages
+    const problem = this.#pages.take(entry.pages, capacity.kvPages)
+    if (problem !== null) return problem
+    session.pages.push(...entry.pages)
     session.length = length
-    session.pages = pages
-    return this.#pagesHeld > capacity.kvPages
-      ? `${this.#pagesHeld} pages are needed, ${capacity.kvPages} exist`
+    return session.pages.length * capacity.pageTokens < length
+      ? `session key ${entry.key} reaches ${length} positions in ${session.pages.length} pages`
       : null
   }
 
@@ -355,13 +401,15 @@ export class RingStage {
       return
     }
     const results = pending.sampling.map((session, index) =>
-      this.#deliver(session, result.sampled[index]!, engineUs, out),
+      session.open.pooling === null
+        ? this.#deliver(session, result.sampled[index]!, engineUs, out)
+        : this.#deliverVector(session, result.pooled[index]!, out),
     )
-    out.push({ type: 'ring', message: { type: 'step-done', epoch, step, results } })
+    out.push({ type: 'ring', message: { type: 'step-done', epoch, step, results, engineUs } })
   }
 
   #deliver(session: StageSession, sampled: SampledToken, engineUs: number, out: StageEffect[]): StepResult {
-    const { key, gateway, session: id } = session.open
+    const { key, gateway, session: id, cachedTokens } = session.open
     if (session.closed) return { key, token: sampled.token, finish: null }
     session.generated += 1
     const finish = this.#finishReason(session, sampled.token)
@@ -372,9 +420,18 @@ export class RingStage {
       sampled,
       finish,
       engineUs,
+      cachedTokens,
     }
     out.push({ type: 'deliver', gateway, message })
     return { key, token: sampled.token, finish }
+  }
+
+  #deliverVector(session: StageSession, vector: Uint8Array, out: StageEffect[]): StepResult {
+    const { key, gateway, session: id } = session.open
+    if (!session.closed) {
+      out.push({ type: 'deliver', gateway, message: { type: 'embedding', session: id, vector } })
+    }
+    return { key, token: -1, finish: 'stop' }
   }
 
   #finishReason(session: StageSession, token: number): FinishReason | null {
@@ -384,10 +441,15 @@ export class RingStage {
   }
 
   #checkResult(pending: PendingStep, result: EngineStepResult): string | null {
-    const sampled = this.#last ? pending.sampling.length : 0
-    if (result.sampled.length !== sampled) {
-      return `the engine sampled ${result.sampled.length} tokens in step ${pending.step}, not ${sampled}`
+    const results = this.#last ? pending.sampling.length : 0
+    const pooling = pending.sampling.some(({ open }) => open.pooling !== null)
+    const { sampled, pooled } = result
+    if (sampled.length !== (pooling ? 0 : results) || pooled.length !== (pooling ? results : 0)) {
+      return `the engine gave ${sampled.length} tokens and ${pooled.length} vectors in step ${pending.step}, not ${results} of one kind`
     }
+    const vectorBytes = this.identity.hiddenSize * 4
+    const odd = pooled.find(({ byteLength }) => byteLength !== vectorBytes)
+    if (odd !== undefined) return `the engine gave a vector of ${odd.byteLength} bytes, not ${vectorBytes}`
     const hidden = this.#last ? 0 : pending.total * this.identity.hiddenSize * 4
     if (result.hidden.byteLength !== hidden) {
       return `the engine returned ${result.hidden.byteLength} bytes in step ${pending.step}, not ${hidden}`

@@ -1,6 +1,15 @@
 import { modelId, ringId, type SamplingParams, sessionId, workerId } from '@deos/domain'
 import fc from 'fast-check'
-import type { FinishReason, Message, RingCapacity, StageReport, Step, StepEntry } from '../messages.ts'
+import type {
+  FinishReason,
+  Message,
+  Pooling,
+  RingCapacity,
+  RingUsage,
+  StageReport,
+  Step,
+  StepEntry,
+} from '../messages.ts'
 
 /** Generators of every valid message, for properties of codecs and transports. */
 
@@ -49,6 +58,12 @@ const report: fc.Arbitrary<StageReport> = fc.record({
 })
 const reports = fc.array(report, { maxLength: 4 })
 
+const sum = fc.maxSafeNat()
+const usage: fc.Arbitrary<RingUsage> = fc.record({
+  ...{ pages: sum, pagesFree: sum, pagesCached: sum, promptTokens: sum, cachedTokens: sum },
+  ...{ generatedTokens: sum, evictions: sum, preemptions: sum, recomputedTokens: sum },
+})
+
 const step: fc.Arbitrary<Step> = fc
   .record({
     epoch: u32,
@@ -59,6 +74,7 @@ const step: fc.Arbitrary<Step> = fc
         position: fc.nat({ max: 1e6 }),
         count: fc.integer({ min: 1, max: 8 }),
         sample: fc.boolean(),
+        pages: fc.array(u32, { maxLength: 3 }),
       }),
       { minLength: 1, maxLength: 6 },
     ),
@@ -76,6 +92,8 @@ const generation = {
   maxTokens: fc.integer({ min: 1, max: 0x7fffffff }),
   stopTokens: fc.array(token, { maxLength: 4 }),
   sampling: arbitrarySampling,
+  needs: fc.record({ adapter: fc.option(id), grammar: fc.option(id) }),
+  pooling: fc.option(fc.constantFrom<Pooling>('mean', 'last')),
 }
 
 /** `resumed` never exceeds the tokens there are. */
@@ -97,7 +115,14 @@ export const messageArbitraries: {
   }),
   heartbeat: fc.record({ type: fc.constant('heartbeat') }),
   'open-request': withResumed(
-    fc.record({ type: fc.constant('open-request'), tokens: tokens(0), deadlineMs: amount, ...generation }),
+    fc.record({
+      type: fc.constant('open-request'),
+      tokens: tokens(0),
+      deadlineMs: amount,
+      tenant: text,
+      priority: fc.integer({ min: -100, max: 100 }),
+      ...generation,
+    }),
   ),
   'cancel-request': fc.record({ type: fc.constant('cancel-request'), session: id.map(sessionId) }),
   rejected: fc.record({
@@ -125,6 +150,21 @@ export const messageArbitraries: {
     }),
     finish,
     engineUs: u32,
+    cachedTokens: token,
+  }),
+  embedding: fc.record({
+    type: fc.constant('embedding'),
+    session: id.map(sessionId),
+    vector: fc
+      .uint8Array({ maxLength: 8 })
+      .map((bytes) => new Uint8Array(bytes.length * 4).fill(bytes[0] ?? 0)),
+  }),
+  prepare: fc.record({
+    type: fc.constant('prepare'),
+    epoch: u32,
+    request: u32,
+    needs: generation.needs,
+    problem: fc.option(text),
   }),
   status: fc.record({
     type: fc.constant('status'),
@@ -133,6 +173,7 @@ export const messageArbitraries: {
     reports,
     active: u32,
     queued: u32,
+    usage,
   }),
   open: withResumed(
     fc.record({
@@ -141,6 +182,8 @@ export const messageArbitraries: {
       key: u32,
       gateway: id,
       tokens: tokens(1),
+      cachedTokens: fc.constant(0),
+      pages: fc.array(token, { maxLength: 5 }),
       ...generation,
     }),
   ),
@@ -150,7 +193,10 @@ export const messageArbitraries: {
     type: fc.constant('step-done'),
     epoch: u32,
     step: fc.maxSafeNat(),
-    results: fc.array(fc.record({ key: u32, token, finish }), { maxLength: 5 }),
+    results: fc.array(fc.record({ key: u32, token: fc.oneof(token, fc.constant(-1)), finish }), {
+      maxLength: 5,
+    }),
+    engineUs: u32,
   }),
   probe: fc.record({ type: fc.constant('probe'), epoch: u32, sequence: fc.maxSafeNat(), reports }),
   fault: fc.record({ type: fc.constant('fault'), epoch: u32, stage: fc.nat({ max: 100 }), reason: text }),

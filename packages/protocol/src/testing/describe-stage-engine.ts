@@ -1,7 +1,7 @@
-import { defaultSampling } from '@deos/domain'
+import { defaultSampling, PagePool } from '@deos/domain'
 import { afterEach, describe, expect, test } from 'vitest'
-import type { SessionKey, StepEntry } from '../messages.ts'
-import type { EngineStepResult, StageEngine } from '../stage-engine.ts'
+import { plainNeeds, type RingCapacity, type SessionKey, type StepEntry } from '../messages.ts'
+import type { EngineSession, EngineStepResult, StageEngine } from '../stage-engine.ts'
 
 export interface StageEngineFixture {
   /**
@@ -63,12 +63,12 @@ export function describeStageEngine(name: string, fixture: StageEngineFixture): 
       const [atOnce] = await prefill([engine!], [{ key: 1, tokens }])
       open([engine!], 2, tokens)
       const first = engine!.step({
-        entries: [entry(2, 0, 6, false)],
+        entries: withPages([engine!], [entry(2, 0, 6, false)]),
         tokens: Int32Array.from(tokens.slice(0, 6)),
         hidden: null,
       })
       const second = engine!.step({
-        entries: [entry(2, 6, 4, true)],
+        entries: withPages([engine!], [entry(2, 6, 4, true)]),
         tokens: Int32Array.from(tokens.slice(6)),
         hidden: null,
       })
@@ -111,9 +111,9 @@ export function describeStageEngine(name: string, fixture: StageEngineFixture): 
       ])
       const used = Math.ceil(7 / pageTokens) + Math.ceil(5 / pageTokens)
       expect(await pagesFree()).toEqual(full.map((pages) => pages - used))
-      for (const engine of engines) engine.close(1)
+      close(engines, 1)
       expect(await pagesFree()).toEqual(full.map((pages) => pages - Math.ceil(5 / pageTokens)))
-      await Promise.all(engines.map((engine) => engine.reset()))
+      await resetAll(engines)
       expect(await pagesFree()).toEqual(full)
       expect(await generate(engines, { key: 2, tokens: prompt(2, 5) }, 2)).toHaveLength(2)
     })
@@ -123,9 +123,9 @@ export function describeStageEngine(name: string, fixture: StageEngineFixture): 
       const fresh = await generate(engines, { key: 1, tokens: prompt(4, 8) }, 3)
       for (let round = 2; round < 6; round++) {
         await generate(engines, { key: round, tokens: prompt(round + 20, 9) }, 2)
-        for (const engine of engines) engine.close(round)
+        close(engines, round)
       }
-      for (const engine of engines) engine.close(1)
+      close(engines, 1)
       expect(await generate(engines, { key: 9, tokens: prompt(4, 8) }, 3)).toEqual(fresh)
     })
 
@@ -139,9 +139,10 @@ export function describeStageEngine(name: string, fixture: StageEngineFixture): 
       await prefill([engine!], [{ key: 1, tokens: prompt(1, 4) }])
       const tokens = Int32Array.from(prompt(5, count))
       await expect(engine!.step({ entries: [wrong], tokens, hidden: null })).rejects.toThrow()
-      const right = { entries: [entry(1, 4, 1, true)], tokens: Int32Array.from(prompt(5, 1)), hidden: null }
+      const entries = withPages([engine!], [entry(1, 4, 1, true)])
+      const right = { entries, tokens: Int32Array.from(prompt(5, 1)), hidden: null }
       await expect(engine!.step(right), 'unusable until reset').rejects.toThrow()
-      await engine!.reset()
+      await resetAll([engine!])
       expect(await engine!.freePages()).toBe(engine!.capacity.kvPages)
       expect(await generate([engine!], { key: 1, tokens: prompt(1, 4) }, 2)).toHaveLength(2)
     })
@@ -163,8 +164,70 @@ export function describeStageEngine(name: string, fixture: StageEngineFixture): 
         left -= pages
       }
       expect(await engine!.freePages()).toBe(0)
-      await expect(fill(engine!, ++key, 1)).rejects.toThrow()
+      await expect(fill(engine!, ++key, 1), 'a position without a page').rejects.toThrow()
     })
+
+    test('a page that is not in the pool fails', async () => {
+      const [engine] = await create(1)
+      open([engine!], 1, prompt(1, 1))
+      const entries = [{ ...entry(1, 0, 1, false), pages: [engine!.capacity.kvPages] }]
+      await expect(engine!.step({ entries, tokens: Int32Array.of(1), hidden: null })).rejects.toThrow()
+    })
+
+    test('sessions that share the pages of a prefix sample what they sample alone', async () => {
+      const { pageTokens } = (await create(1))[0]!.capacity
+      const prefix = prompt(21, pageTokens)
+      const tails = [prompt(22, 3), prompt(23, 5)]
+      const alone: (readonly number[])[] = []
+      for (const tail of tails) {
+        alone.push(await generate(await create(), { key: 1, tokens: [...prefix, ...tail] }, 3))
+      }
+      const engines = await create()
+      const together = [[...(await generate(engines, { key: 1, tokens: [...prefix, ...tails[0]!] }, 3))]]
+      const pages = memoryOf(engines).share(2, 1, pageTokens)
+      const tokens = [...prefix, ...tails[1]!]
+      open(engines, 2, tokens, { cachedTokens: pageTokens, pages })
+      const free = await engines[0]!.freePages()
+      let latest = await feed(engines, [entry(2, pageTokens, tails[1]!.length, true)], tails[1]!)
+      close(engines, 1)
+      const second = [...latest]
+      for (let round = 1; round < 3; round++) {
+        latest = await feed(engines, [entry(2, tokens.length + round - 1, 1, true)], latest)
+        second.push(...latest)
+      }
+      together.push(second)
+      expect(together).toEqual(alone)
+      expect(free, 'a shared page counts once').toBeGreaterThan(0)
+      close(engines, 2)
+      expect(await engines[0]!.freePages()).toBe(engines[0]!.capacity.kvPages)
+    })
+
+    test('needs that no stage can meet are refused, and the engine goes on', async () => {
+      const [engine] = await create(1)
+      await expect(engine!.prepare({ adapter: 'no such adapter', grammar: null })).rejects.toThrow()
+      expect(await generate([engine!], { key: 1, tokens: prompt(1, 4) }, 2)).toHaveLength(2)
+    })
+
+    test.each(['mean', 'last'] as const)(
+      'pooling (%s) gives one vector, the same from chunks',
+      async (pooling) => {
+        const tokens = prompt(31, 9)
+        const whole = await create()
+        open(whole, 1, tokens, { pooling })
+        const atOnce = await run(whole, [entry(1, 0, 9, true)], tokens)
+        const chunked = await create()
+        open(chunked, 1, tokens, { pooling })
+        await run(chunked, [entry(1, 0, 4, false)], tokens.slice(0, 4))
+        const inChunks = await run(chunked, [entry(1, 4, 5, true)], tokens.slice(4))
+        expect([atOnce.sampled, inChunks.sampled]).toEqual([[], []])
+        const [a, b] = [vectorOf(atOnce), vectorOf(inChunks)]
+        const largest = Math.max(...a.map(Math.abs))
+        expect(largest).toBeGreaterThan(0)
+        for (const [index, value] of a.entries()) {
+          expect(Math.abs(value - b[index]!)).toBeLessThanOrEqual(1e-2 * largest)
+        }
+      },
+    )
 
     test('a batch beyond the limit fails', async () => {
       const [engine] = await create(1)
@@ -198,24 +261,101 @@ export function describeStageEngine(name: string, fixture: StageEngineFixture): 
   })
 }
 
+/** An entry without pages: {@link feed} and {@link withPages} add what it needs. */
 const entry = (key: SessionKey, position: number, count: number, sample: boolean): StepEntry => ({
   key,
   position,
   count,
   sample,
+  pages: [],
 })
 
-function open(engines: readonly StageEngine[], key: SessionKey, tokens: readonly number[]): void {
-  const sampling = { ...defaultSampling, temperature: 0 }
-  for (const engine of engines) engine.open({ key, tokens: Int32Array.from(tokens), resumed: 0, sampling })
+/** Pages as a leader would hand them out, for all stages of one ring. */
+class SuiteMemory {
+  readonly #pool: PagePool
+  readonly #pages = new Map<SessionKey, number[]>()
+
+  constructor(private readonly capacity: RingCapacity) {
+    this.#pool = new PagePool(capacity.kvPages)
+  }
+
+  /** @returns the pages of the first `positions` positions of session `from`, held by `key` too from now on */
+  share(key: SessionKey, from: SessionKey, positions: number): readonly number[] {
+    const pages = (this.#pages.get(from) ?? []).slice(0, positions / this.capacity.pageTokens)
+    this.#pool.retain(pages)
+    this.#pages.set(key, [...pages])
+    return pages
+  }
+
+  paged(entry: StepEntry): StepEntry {
+    const held = this.#pages.get(entry.key) ?? []
+    const wanted = Math.ceil((entry.position + entry.count) / this.capacity.pageTokens)
+    const pages = this.#pool.take(Math.max(0, wanted - held.length), held.at(-1)) ?? []
+    this.#pages.set(entry.key, [...held, ...pages])
+    return { ...entry, pages }
+  }
+
+  release(key: SessionKey): void {
+    this.#pool.release(this.#pages.get(key) ?? [])
+    this.#pages.delete(key)
+  }
+
+  clear(): void {
+    for (const key of [...this.#pages.keys()]) this.release(key)
+  }
 }
 
-/** Runs one step through all stages and returns the sampled tokens. */
-async function feed(
+const memories = new WeakMap<StageEngine, SuiteMemory>()
+
+/** All stages of a ring share what their first one has. */
+function memoryOf(engines: readonly StageEngine[]): SuiteMemory {
+  const first = engines[0]!
+  const known = memories.get(first) ?? new SuiteMemory(first.capacity)
+  memories.set(first, known)
+  return known
+}
+
+const withPages = (engines: readonly StageEngine[], entries: readonly StepEntry[]): readonly StepEntry[] =>
+  entries.map((each) => memoryOf(engines).paged(each))
+
+function open(
   engines: readonly StageEngine[],
-  entries: readonly StepEntry[],
+  key: SessionKey,
   tokens: readonly number[],
-): Promise<readonly number[]> {
+  overrides: Partial<EngineSession> = {},
+): void {
+  const session: EngineSession = {
+    key,
+    tokens: Int32Array.from(tokens),
+    resumed: 0,
+    maxTokens: 64,
+    sampling: { ...defaultSampling, temperature: 0 },
+    needs: plainNeeds,
+    pooling: null,
+    cachedTokens: 0,
+    pages: [],
+    ...overrides,
+  }
+  for (const engine of engines) engine.open(session)
+}
+
+function close(engines: readonly StageEngine[], key: SessionKey): void {
+  for (const engine of engines) engine.close(key)
+  memoryOf(engines).release(key)
+}
+
+async function resetAll(engines: readonly StageEngine[]): Promise<void> {
+  await Promise.all(engines.map((engine) => engine.reset()))
+  memoryOf(engines).clear()
+}
+
+/** Runs one step through all stages. */
+async function run(
+  engines: readonly StageEngine[],
+  plain: readonly StepEntry[],
+  tokens: readonly number[],
+): Promise<EngineStepResult> {
+  const entries = withPages(engines, plain)
   let result: EngineStepResult | null = null
   for (const engine of engines) {
     result = await engine.step(
@@ -224,7 +364,22 @@ async function feed(
         : { entries, tokens: null, hidden: result.hidden },
     )
   }
-  return (result?.sampled ?? []).map((sampled) => sampled.token)
+  return result!
+}
+
+/** Runs one step through all stages and returns the sampled tokens. */
+async function feed(
+  engines: readonly StageEngine[],
+  entries: readonly StepEntry[],
+  tokens: readonly number[],
+): Promise<readonly number[]> {
+  return (await run(engines, entries, tokens)).sampled.map(({ token }) => token)
+}
+
+function vectorOf({ pooled }: EngineStepResult): readonly number[] {
+  expect(pooled).toHaveLength(1)
+  const bytes = pooled[0]!.slice()
+  return Array.from(new Float32Array(bytes.buffer))
 }
 
 async function prefill(

@@ -1,4 +1,5 @@
 import type { SampledToken, SamplingParams } from '@deos/domain'
+import { type Pooling, plainNeeds, type SessionNeeds } from '../messages.ts'
 
 /**
  * Arithmetic that stands in for a transformer: integers below 2^24, exact in float32, where every layer folds all
@@ -49,10 +50,62 @@ export function sample(
   return { token: hash % vocabSize, logprobs: { logprob: logprob(-1), top } }
 }
 
+/** Adapters change what enters the first layer. */
+export const adapted = (row: Float32Array, adapter: string | null): Float32Array =>
+  adapter === null ? row : row.map((value) => value ^ adapter.length)
+
+/** A fake grammar is the list of tokens that may be sampled. */
+export const fakeGrammarPattern = /^\d+(,\d+)*$/
+
+export function allowed(sampled: SampledToken, grammar: string | null): SampledToken {
+  if (grammar === null) return sampled
+  const tokens = grammar.split(',').map(Number)
+  return { ...sampled, token: tokens[sampled.token % tokens.length]! }
+}
+
+/** Accumulates what pooling of a text is made of. */
+export function poolRow(sum: Float32Array, row: Float32Array): void {
+  for (const [index, value] of row.entries()) sum[index]! += value
+}
+
+export const meanRow = (sum: Float32Array, length: number): Float32Array => sum.map((value) => value / length)
+
 export interface FakeModel {
   readonly layers: number
   readonly hiddenSize: number
   readonly vocabSize: number
+}
+
+/** The whole model over one sequence: each call appends a token and returns its last hidden state. */
+function fakeForward(model: FakeModel, adapter: string | null): (token: number) => Float32Array {
+  const cache = Array.from({ length: model.layers }, (): number[] => [])
+  return (token) => {
+    let row = adapted(embed(token, model.hiddenSize), adapter)
+    for (let layer = 0; layer < model.layers; layer++) {
+      cache[layer]!.push(cacheValue(row, layer))
+      row = attend(row, cache[layer]!, layer)
+    }
+    return row
+  }
+}
+
+/** What {@link fakeGeneration} is for tokens, for one vector. */
+export function fakeEmbedding(
+  model: FakeModel,
+  prompt: Iterable<number>,
+  pooling: Pooling,
+  adapter: string | null = null,
+): Float32Array {
+  const forward = fakeForward(model, adapter)
+  const sum = new Float32Array(model.hiddenSize)
+  let last: Float32Array = sum
+  let length = 0
+  for (const token of prompt) {
+    last = forward(token)
+    poolRow(sum, last)
+    length += 1
+  }
+  return pooling === 'last' ? last : meanRow(sum, length)
 }
 
 /** What an uninterrupted run would generate, computed without engines, pages or batches. */
@@ -62,22 +115,20 @@ export function fakeGeneration(
   params: SamplingParams,
   maxTokens: number,
   stopTokens: readonly number[],
+  needs: SessionNeeds = plainNeeds,
 ): readonly number[] {
-  const cache = Array.from({ length: model.layers }, (): number[] => [])
+  const forward = fakeForward(model, needs.adapter)
   let row: Float32Array = new Float32Array(0)
   let position = -1
   const feed = (token: number): void => {
     position += 1
-    row = embed(token, model.hiddenSize)
-    for (let layer = 0; layer < model.layers; layer++) {
-      cache[layer]!.push(cacheValue(row, layer))
-      row = attend(row, cache[layer]!, layer)
-    }
+    row = forward(token)
   }
   for (const token of prompt) feed(token)
   const generated: number[] = []
   while (generated.length < maxTokens) {
-    const { token } = sample(row, position, generated, params, model.vocabSize)
+    const sampled = sample(row, position, generated, params, model.vocabSize)
+    const { token } = allowed(sampled, needs.grammar)
     generated.push(token)
     if (stopTokens.includes(token)) break
     if (generated.length < maxTokens) feed(token)

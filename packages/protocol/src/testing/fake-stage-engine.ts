@@ -1,7 +1,18 @@
 import { DomainError, type LayerRange, type SampledToken } from '@deos/domain'
-import type { RingCapacity, SessionKey, StepEntry } from '../messages.ts'
+import type { RingCapacity, SessionKey, SessionNeeds, StepEntry } from '../messages.ts'
 import type { EngineSession, EngineStep, EngineStepResult, StageEngine } from '../stage-engine.ts'
-import { attend, cacheValue, embed, type FakeModel, sample } from './fake-model.ts'
+import {
+  adapted,
+  allowed,
+  attend,
+  cacheValue,
+  embed,
+  type FakeModel,
+  fakeGrammarPattern,
+  meanRow,
+  poolRow,
+  sample,
+} from './fake-model.ts'
 
 export class FakeEngineError extends DomainError {
   readonly code = 'FAKE_ENGINE'
@@ -18,6 +29,8 @@ export interface FakeStageEngineOptions {
   readonly capacity: RingCapacity
   /** Waited for inside each step, so that a simulation decides how long computing takes. */
   readonly compute?: (step: EngineStep) => Promise<void>
+  /** Names that {@link StageEngine.prepare} accepts as adapters; each changes what is sampled. */
+  readonly adapters?: readonly string[]
 }
 
 /** Values of `pageTokens` positions for each layer of the stage. */
@@ -26,7 +39,9 @@ type Page = number[][]
 interface FakeSession {
   readonly session: EngineSession
   readonly generated: number[]
-  readonly pages: Page[]
+  readonly pages: number[]
+  /** Sum of the hidden states so far, for pooling. */
+  readonly sum: Float32Array
   length: number
 }
 
@@ -35,7 +50,8 @@ const POISON = 0xdead
 /** Exact and deterministic executor of one stage of a {@link FakeModel}, with pages from a fixed pool. */
 export class FakeStageEngine implements StageEngine {
   readonly capacity: RingCapacity
-  readonly #free: Page[]
+  readonly #pages: readonly Page[]
+  readonly #prepared = new Set<string>()
   readonly #sessions = new Map<SessionKey, FakeSession>()
   #queue: Promise<void> = Promise.resolve()
   #broken: string | null = null
@@ -45,16 +61,32 @@ export class FakeStageEngine implements StageEngine {
     this.capacity = options.capacity
     const { kvPages, pageTokens } = options.capacity
     const layers = options.layers.end - options.layers.first
-    this.#free = Array.from({ length: kvPages }, () =>
+    this.#pages = Array.from({ length: kvPages }, () =>
       Array.from({ length: layers }, () => new Array<number>(pageTokens).fill(POISON)),
     )
   }
 
+  prepare(needs: SessionNeeds): Promise<void> {
+    const { adapter, grammar } = needs
+    if (adapter !== null && this.options.adapters?.includes(adapter) !== true) {
+      return Promise.reject(new FakeEngineError(`there is no adapter ${adapter}`))
+    }
+    if (grammar !== null && !fakeGrammarPattern.test(grammar)) {
+      return Promise.reject(new FakeEngineError(`${grammar} is no grammar`))
+    }
+    this.#prepared.add(nameOf(needs))
+    return Promise.resolve()
+  }
+
   open(session: EngineSession): void {
     this.#enqueue(() => {
-      if (this.#sessions.has(session.key)) this.#break(`session ${session.key} is already open`)
-      const generated = [...session.tokens.slice(session.tokens.length - session.resumed)]
-      this.#sessions.set(session.key, { session, generated, pages: [], length: 0 })
+      const { key, needs, tokens, resumed, pages, cachedTokens } = session
+      if (this.#sessions.has(key)) this.#break(`session ${key} is already open`)
+      const plain = needs.adapter === null && needs.grammar === null
+      if (!plain && !this.#prepared.has(nameOf(needs))) this.#break(`session ${key} was not prepared`)
+      const generated = [...tokens.slice(tokens.length - resumed)]
+      const sum = new Float32Array(this.options.model.hiddenSize)
+      this.#sessions.set(key, { session, generated, pages: [...pages], sum, length: cachedTokens })
     })
   }
 
@@ -65,7 +97,6 @@ export class FakeStageEngine implements StageEngine {
         this.#break(`session ${key} is not open`)
         return
       }
-      this.#release(held)
       this.#sessions.delete(key)
     })
   }
@@ -86,19 +117,17 @@ export class FakeStageEngine implements StageEngine {
   reset(): Promise<void> {
     return this.#enqueue(() => {
       if (this.#stopped) this.#assertUsable()
-      for (const held of this.#sessions.values()) this.#release(held)
       this.#sessions.clear()
+      this.#prepared.clear()
+      for (const page of this.#pages) poison(page)
       this.#broken = null
     })
   }
 
   freePages(): Promise<number> {
     return this.#enqueue(() => {
-      const used = [...this.#sessions.values()].reduce((sum, held) => sum + held.pages.length, 0)
-      if (used + this.#free.length !== this.capacity.kvPages) {
-        throw new Error(`${used} used and ${this.#free.length} free pages are not ${this.capacity.kvPages}`)
-      }
-      return this.#free.length
+      const used = new Set([...this.#sessions.values()].flatMap((held) => held.pages))
+      return this.capacity.kvPages - used.size
     })
   }
 
@@ -134,19 +163,29 @@ export class FakeStageEngine implements StageEngine {
       tokens === null ? viewRows(hidden, total, model.hiddenSize) : embedRows(tokens, total, model)
     const output = new Float32Array(total * model.hiddenSize)
     const sampled: SampledToken[] = []
+    const pooled: Uint8Array[] = []
     let at = 0
     for (const entry of entries) {
       const held = this.#extend(entry)
       for (let offset = 0; offset < entry.count; offset++, at++) {
         const row = input.slice(at * model.hiddenSize, (at + 1) * model.hiddenSize)
-        output.set(this.#forward(held, row, entry.position + offset), at * model.hiddenSize)
+        const result = this.#forward(held, row, entry.position + offset)
+        output.set(result, at * model.hiddenSize)
+        poolRow(held.sum, result)
       }
-      if (entry.sample && layers.end === model.layers) {
-        sampled.push(this.#sample(held, output.slice((at - 1) * model.hiddenSize, at * model.hiddenSize)))
-      }
+      if (!entry.sample || layers.end < model.layers) continue
+      const last = output.slice((at - 1) * model.hiddenSize, at * model.hiddenSize)
+      if (held.session.pooling === null) sampled.push(this.#sample(held, last))
+      else
+        pooled.push(
+          new Uint8Array(
+            held.session.pooling === 'last' ? last.buffer : meanRow(held.sum, held.length).buffer,
+          ),
+        )
     }
     const head = layers.end === model.layers
-    return { hidden: head ? new Uint8Array(0) : new Uint8Array(output.buffer), sampled, computeUs: total }
+    const passed = head ? new Uint8Array(0) : new Uint8Array(output.buffer)
+    return { hidden: passed, sampled, pooled, computeUs: total }
   }
 
   #extend(entry: StepEntry): FakeSession {
@@ -158,17 +197,27 @@ export class FakeStageEngine implements StageEngine {
     held.length += entry.count
     const { contextLength, pageTokens } = this.capacity
     if (held.length > contextLength) throw new FakeEngineError(`${held.length} positions exceed the context`)
-    while (held.pages.length * pageTokens < held.length) {
-      const page = this.#free.pop()
-      if (page === undefined) throw new FakeEngineError('no page is free')
-      held.pages.push(page)
+    for (const page of entry.pages) this.#attach(held, page)
+    if (held.pages.length * pageTokens < held.length) {
+      throw new FakeEngineError(`${held.length} positions do not fit ${held.pages.length} pages`)
     }
     return held
   }
 
+  /** A page to write to is poisoned first, so that whoever else still reads it is found out. */
+  #attach(held: FakeSession, page: number): void {
+    const values = this.#pages[page]
+    if (values === undefined) throw new FakeEngineError(`page ${page} does not exist`)
+    for (const other of this.#sessions.values()) {
+      if (other.pages.includes(page)) throw new FakeEngineError(`page ${page} is in use`)
+    }
+    poison(values)
+    held.pages.push(page)
+  }
+
   #forward(held: FakeSession, input: Float32Array, position: number): Float32Array {
     const { first, end } = this.options.layers
-    let row = input
+    let row = first === 0 ? adapted(input, held.session.needs.adapter) : input
     for (let layer = first; layer < end; layer++) {
       this.#page(held, position)[layer - first]![position % this.capacity.pageTokens] = cacheValue(row, layer)
       row = attend(row, this.#cached(held, layer - first, position), layer)
@@ -183,22 +232,23 @@ export class FakeStageEngine implements StageEngine {
   }
 
   #page(held: FakeSession, position: number): Page {
-    return held.pages[Math.floor(position / this.capacity.pageTokens)]!
+    return this.#pages[held.pages[Math.floor(position / this.capacity.pageTokens)]!]!
   }
 
   #sample(held: FakeSession, row: Float32Array): SampledToken {
     const { sampling } = held.session
     const token = sample(row, held.length - 1, held.generated, sampling, this.options.model.vocabSize)
-    held.generated.push(token.token)
-    return token
-  }
-
-  /** Freed pages are poisoned, so that whoever reads one later is found out. */
-  #release(held: FakeSession): void {
-    for (const page of held.pages) for (const values of page) values.fill(POISON)
-    this.#free.push(...held.pages.splice(0))
+    const chosen = allowed(token, held.session.needs.grammar)
+    held.generated.push(chosen.token)
+    return chosen
   }
 }
+
+function poison(page: Page): void {
+  for (const values of page) values.fill(POISON)
+}
+
+const nameOf = ({ adapter, grammar }: SessionNeeds): string => JSON.stringify([adapter, grammar])
 
 function embedRows(tokens: Int32Array, total: number, model: FakeModel): Float32Array {
   if (tokens.length !== total)

@@ -1,16 +1,21 @@
 import { modelId, ringId, type SamplingParams, sessionId, workerId } from '@deos/domain'
 import { Packr } from 'msgpackr'
 import type {
+  EmbeddingDelivery,
   Failed,
   Fault,
   Hello,
   Message,
   OpenRequest,
   OpenSession,
+  Pooling,
+  Prepare,
   Probe,
   Rejected,
   RingCapacity,
   RingStatus,
+  RingUsage,
+  SessionNeeds,
   StageReport,
 } from '../messages.ts'
 import { Fields, integerAt, numberAt, pairAt } from './fields.ts'
@@ -25,23 +30,41 @@ import { checkMsgpackShape } from './msgpack-shape.ts'
 import { malformed, overLimit } from './wire-error.ts'
 import type { WireLimits } from './wire-limits.ts'
 
-/** Messages that are rare beside steps: a MessagePack map as meta, prompt tokens as raw int32 payload. */
+/** Messages that are rare beside steps: a MessagePack map as meta, prompt tokens, pages and vectors as raw payload. */
 
 export type HotType = 'step' | 'step-done' | 'token' | 'close'
 export type ControlMessage = Exclude<Message, { readonly type: HotType }>
 
 const packr = new Packr({ useRecords: false, int64AsType: 'number' })
 const MAX_TOKEN = 0x7fffffff
-const noTokens = new Int32Array(0)
+const nothing = new Uint8Array(0)
+
+/** What travels as payload instead of in the meta. */
+function payloadOf(message: ControlMessage): Uint8Array {
+  switch (message.type) {
+    case 'open-request':
+      return bytesOf(message.tokens)
+    case 'open':
+      return message.pages.length === 0
+        ? bytesOf(message.tokens)
+        : bytesOf(Int32Array.from([...message.tokens, ...message.pages]))
+    case 'embedding':
+      return message.vector
+    default:
+      return nothing
+  }
+}
+
+const bytesOf = (values: Int32Array): Uint8Array =>
+  new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
 
 export function encodeControl(message: ControlMessage): readonly Uint8Array[] {
   const { type, ...rest } = message
   const epoch = 'epoch' in message ? message.epoch : 0
-  const tokens = 'tokens' in message ? message.tokens : noTokens
-  const payload = new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength)
+  const payload = payloadOf(message)
   const fields: Record<string, unknown> = rest
-  delete fields.epoch
-  delete fields.tokens
+  if (message.type === 'open') fields.pageCount = message.pages.length
+  for (const name of ['epoch', 'tokens', 'pages', 'vector']) delete fields[name]
   const meta = packr.pack(fields)
   const frame = new Uint8Array(HEADER_BYTES + meta.length)
   frame.set(meta, HEADER_BYTES)
@@ -82,6 +105,10 @@ export function decodeControl(
       return readStatus(fields, epoch, limits)
     case 'open':
       return readOpen(fields, payload, epoch, limits)
+    case 'prepare':
+      return readPrepare(fields, epoch, limits)
+    case 'embedding':
+      return readEmbedding(fields, payload, limits)
     case 'probe':
       return readProbe(fields, epoch, limits)
     case 'fault':
@@ -127,11 +154,27 @@ function readOpenRequest(fields: Fields, payload: Uint8Array, limits: WireLimits
     stopTokens: fields.list('stopTokens', limits.maxListItems, readToken),
     sampling: readSampling(fields.child('sampling'), limits),
     deadlineMs: fields.number('deadlineMs', 0),
+    tenant: fields.text('tenant', limits.maxIdBytes),
+    priority: fields.integer('priority', -100, 100),
+    needs: readNeeds(fields.child('needs'), limits),
+    pooling: readPooling(fields),
   }
 }
 
+function readNeeds(fields: Fields, limits: WireLimits): SessionNeeds {
+  return {
+    adapter: fields.isNull('adapter') ? null : fields.id('adapter', limits.maxIdBytes),
+    grammar: fields.isNull('grammar') ? null : fields.id('grammar', limits.maxGrammarBytes),
+  }
+}
+
+const readPooling = (fields: Fields): Pooling | null =>
+  fields.isNull('pooling') ? null : fields.oneOf<Pooling>('pooling', ['mean', 'last'])
+
 function readOpen(fields: Fields, payload: Uint8Array, epoch: number, limits: WireLimits): OpenSession {
-  const tokens = readTokens('open', payload)
+  const values = readTokens('open', payload)
+  const pageCount = fields.integer('pageCount', 0, values.length)
+  const tokens = values.subarray(0, values.length - pageCount)
   if (tokens.length === 0) throw malformed('open.tokens', 'is empty')
   return {
     type: 'open',
@@ -144,6 +187,28 @@ function readOpen(fields: Fields, payload: Uint8Array, epoch: number, limits: Wi
     maxTokens: fields.integer('maxTokens', 1, MAX_TOKEN),
     stopTokens: fields.list('stopTokens', limits.maxListItems, readToken),
     sampling: readSampling(fields.child('sampling'), limits),
+    needs: readNeeds(fields.child('needs'), limits),
+    pooling: readPooling(fields),
+    cachedTokens: fields.integer('cachedTokens', 0, tokens.length - 1),
+    pages: Array.from(values.subarray(tokens.length)),
+  }
+}
+
+function readPrepare(fields: Fields, epoch: number, limits: WireLimits): Prepare {
+  return {
+    type: 'prepare',
+    epoch,
+    request: fields.integer('request'),
+    needs: readNeeds(fields.child('needs'), limits),
+    problem: fields.isNull('problem') ? null : fields.text('problem', limits.maxTextBytes),
+  }
+}
+
+function readEmbedding(fields: Fields, payload: Uint8Array, limits: WireLimits): EmbeddingDelivery {
+  return {
+    type: 'embedding',
+    session: sessionId(fields.id('session', limits.maxIdBytes)),
+    vector: payload,
   }
 }
 
@@ -174,6 +239,22 @@ function readStatus(fields: Fields, epoch: number, limits: WireLimits): RingStat
     reports: readReports(fields, limits),
     active: fields.integer('active'),
     queued: fields.integer('queued'),
+    usage: readUsage(fields.child('usage')),
+  }
+}
+
+function readUsage(fields: Fields): RingUsage {
+  const sum = (name: keyof RingUsage) => fields.integer(name, 0, Number.MAX_SAFE_INTEGER)
+  return {
+    pages: sum('pages'),
+    pagesFree: sum('pagesFree'),
+    pagesCached: sum('pagesCached'),
+    promptTokens: sum('promptTokens'),
+    cachedTokens: sum('cachedTokens'),
+    generatedTokens: sum('generatedTokens'),
+    evictions: sum('evictions'),
+    preemptions: sum('preemptions'),
+    recomputedTokens: sum('recomputedTokens'),
   }
 }
 

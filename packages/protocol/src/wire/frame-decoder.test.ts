@@ -38,8 +38,8 @@ const step = (overrides: Partial<Step> = {}): Step => ({
   epoch: 3,
   step: 2 ** 40 + 5,
   entries: [
-    { key: 1, position: 10, count: 2, sample: false },
-    { key: 2, position: 0, count: 1, sample: true },
+    { key: 1, position: 10, count: 2, sample: false, pages: [] },
+    { key: 2, position: 0, count: 1, sample: true, pages: [] },
   ],
   engineUs: 4321,
   hidden: new Uint8Array(Float32Array.from([1, 2, 3, 4, 5, 6]).buffer),
@@ -123,7 +123,7 @@ describe('refusal', () => {
     ['step.entries.length', 'WIRE_MALFORMED', patched(step(), (view) => view.setUint32(24, 3, true))],
     ['step.metaBytes', 'WIRE_MALFORMED', patched(step(), (view) => view.setUint32(24, 1, true))],
     ['step.entries[0].count', 'WIRE_MALFORMED', patched(step(), (view) => view.setUint32(36, 0, true))],
-    ['step.entries[1].flags', 'WIRE_MALFORMED', patched(step(), (view) => view.setUint32(56, 2, true))],
+    ['step.pages', 'WIRE_MALFORMED', patched(step(), (view) => view.setUint32(56, 2, true))],
     ['step.step', 'WIRE_MALFORMED', patched(step(), (view) => view.setUint32(20, 0xffffffff, true))],
     [
       'close.payloadBytes',
@@ -134,7 +134,7 @@ describe('refusal', () => {
       'step-done.results.finish',
       'WIRE_MALFORMED',
       patched(
-        { type: 'step-done', epoch: 1, step: 1, results: [{ key: 1, token: 1, finish: null }] },
+        { type: 'step-done', epoch: 1, step: 1, results: [{ key: 1, token: 1, finish: null }], engineUs: 0 },
         (view) => view.setUint32(36, 3, true),
       ),
     ],
@@ -182,6 +182,7 @@ describe('refusal', () => {
       finish: null,
       sampled: { token: 1, logprobs: null },
       engineUs: 0,
+      cachedTokens: 0,
     }
     expect(failure(frameOf(token as Message), limits).field).toBe('token.session.length')
   })

@@ -42,6 +42,8 @@ export const messageTypes: Readonly<Record<MessageType, TypeTraits>> = {
   probe: { code: 12, payload: false, epoch: true },
   fault: { code: 13, payload: false, epoch: true },
   heartbeat: { code: 14, payload: false, epoch: false },
+  prepare: { code: 15, payload: false, epoch: true },
+  embedding: { code: 16, payload: true, epoch: false },
 }
 
 const typeByCode = new Map(

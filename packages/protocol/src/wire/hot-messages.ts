@@ -18,7 +18,9 @@ import type { WireLimits } from './wire-limits.ts'
 
 const MAX_TOKEN = 0x7fffffff
 const ENTRY_BYTES = 16
+const PAGE_BYTES = 4
 const RESULT_BYTES = 12
+const noPages: readonly number[] = []
 const finishCodes = [null, 'stop', 'length'] as const
 
 function beginFrame(type: MessageType, metaBytes: number, payloadBytes: number, epoch: number): ByteWriter {
@@ -29,16 +31,20 @@ function beginFrame(type: MessageType, metaBytes: number, payloadBytes: number, 
 
 export function encodeStep(message: Step): readonly Uint8Array[] {
   const { entries, hidden } = message
-  const writer = beginFrame('step', 16 + entries.length * ENTRY_BYTES, hidden.byteLength, message.epoch)
+  let pages = 0
+  for (const entry of entries) pages += entry.pages.length
+  const metaBytes = 16 + entries.length * ENTRY_BYTES + pages * PAGE_BYTES
+  const writer = beginFrame('step', metaBytes, hidden.byteLength, message.epoch)
   writer.u53('step', message.step)
   writer.u32('entries.length', entries.length)
   for (const entry of entries) {
     writer.u32('key', entry.key)
     writer.u32('position', entry.position)
     writer.u32('count', entry.count)
-    writer.u32('flags', entry.sample ? 1 : 0)
+    writer.u32('flags', (entry.pages.length << 1) | (entry.sample ? 1 : 0))
   }
   writer.u32('engineUs', message.engineUs)
+  for (const entry of entries) for (const page of entry.pages) writer.u32('page', page)
   return hidden.byteLength === 0 ? [writer.bytes] : [writer.bytes, hidden]
 }
 
@@ -48,6 +54,7 @@ export function decodeStep(meta: Uint8Array, payload: Uint8Array, epoch: number,
   const step = reader.u53('step')
   const length = readCount(reader, 'step.entries', ENTRY_BYTES, limits.maxEntries)
   const entries: StepEntry[] = []
+  const pageCounts: number[] = []
   let total = 0
   for (let index = 0; index < length; index++) {
     const key = reader.u32('entries.key')
@@ -56,11 +63,14 @@ export function decodeStep(meta: Uint8Array, payload: Uint8Array, epoch: number,
     const flags = reader.u32('entries.flags')
     if (count === 0) throw malformed(`step.entries[${index}].count`, 'is 0')
     if (position + count > MAX_TOKEN) throw malformed(`step.entries[${index}].position`, `is ${position}`)
-    if (flags > 1) throw malformed(`step.entries[${index}].flags`, `is ${flags}`)
     total += count
-    entries.push({ key, position, count, sample: flags === 1 })
+    pageCounts.push(flags >>> 1)
+    entries.push({ key, position, count, sample: (flags & 1) === 1, pages: noPages })
   }
   const engineUs = reader.u32('engineUs')
+  for (const [index, pageCount] of pageCounts.entries()) {
+    if (pageCount > 0) entries[index] = { ...entries[index]!, pages: readPages(reader, pageCount) }
+  }
   reader.end()
   if (total === 0) throw malformed('step.entries', 'is empty')
   if (payload.byteLength % (4 * total) !== 0) {
@@ -69,16 +79,24 @@ export function decodeStep(meta: Uint8Array, payload: Uint8Array, epoch: number,
   return { type: 'step', epoch, step, entries, engineUs, hidden: payload }
 }
 
+function readPages(reader: ByteReader, count: number): readonly number[] {
+  if (count * PAGE_BYTES > reader.left) {
+    throw malformed('step.pages', `are ${count}, more than ${reader.left} bytes hold`)
+  }
+  return Array.from({ length: count }, () => reader.u32('page'))
+}
+
 export function encodeStepDone(message: StepDone): readonly Uint8Array[] {
   const { results } = message
-  const writer = beginFrame('step-done', 12 + results.length * RESULT_BYTES, 0, message.epoch)
+  const writer = beginFrame('step-done', 16 + results.length * RESULT_BYTES, 0, message.epoch)
   writer.u53('step', message.step)
   writer.u32('results.length', results.length)
   for (const result of results) {
     writer.u32('key', result.key)
-    writer.u32('token', result.token)
+    writer.u32('token', result.token >>> 0)
     writer.u32('finish', finishCodes.indexOf(result.finish))
   }
+  writer.u32('engineUs', message.engineUs)
   return [writer.bytes]
 }
 
@@ -89,12 +107,13 @@ export function decodeStepDone(meta: Uint8Array, epoch: number, limits: WireLimi
   const results: StepResult[] = []
   for (let index = 0; index < length; index++) {
     const key = reader.u32('results.key')
-    const token = readToken(reader, 'step-done', 'results.token')
+    const token = readResultToken(reader)
     const finish = readFinish(reader.u32('results.finish'), 'step-done.results.finish')
     results.push({ key, token, finish })
   }
+  const engineUs = reader.u32('engineUs')
   reader.end()
-  return { type: 'step-done', epoch, step, results }
+  return { type: 'step-done', epoch, step, results, engineUs }
 }
 
 export function encodeClose(message: CloseSession): readonly Uint8Array[] {
@@ -114,12 +133,13 @@ export function encodeToken(message: TokenDelivery): readonly Uint8Array[] {
   const session = encodeText(message.session)
   const { token, logprobs } = message.sampled
   const logprobBytes = logprobs === null ? 0 : 12 + logprobs.top.length * 12
-  const writer = beginFrame('token', 2 + session.length + 14 + logprobBytes, 0, 0)
+  const writer = beginFrame('token', 2 + session.length + 18 + logprobBytes, 0, 0)
   writer.u16('session.length', session.length)
   writer.raw(session)
   writer.u32('index', message.index)
   writer.u32('token', token)
   writer.u32('engineUs', message.engineUs)
+  writer.u32('cachedTokens', message.cachedTokens)
   writer.u8(finishCodes.indexOf(message.finish))
   writer.u8(logprobs === null ? 0 : 1)
   if (logprobs !== null) {
@@ -142,12 +162,13 @@ export function decodeToken(meta: Uint8Array, limits: WireLimits): TokenDelivery
   const index = reader.u32('index')
   const token = readToken(reader, 'token', 'token')
   const engineUs = reader.u32('engineUs')
+  const cachedTokens = readToken(reader, 'token', 'cachedTokens')
   const finish = readFinish(reader.u8('finish'), 'token.finish')
   const flag = reader.u8('logprobs')
   if (flag > 1) throw malformed('token.logprobs', `is flagged ${flag}`)
   const sampled: SampledToken = { token, logprobs: flag === 1 ? readLogprobs(reader, limits) : null }
   reader.end()
-  return { type: 'token', session, index, sampled, finish, engineUs }
+  return { type: 'token', session, index, sampled, finish, engineUs, cachedTokens }
 }
 
 function readLogprobs(reader: ByteReader, limits: WireLimits): TokenLogprobs {
@@ -170,6 +191,14 @@ function readLogprob(reader: ByteReader, field: string): number {
 function readToken(reader: ByteReader, type: string, field: string): number {
   const token = reader.u32(field)
   if (token > MAX_TOKEN) throw malformed(`${type}.${field}`, `is ${token}, beyond any vocabulary`)
+  return token
+}
+
+/** A token, or -1 for a vector. */
+function readResultToken(reader: ByteReader): number {
+  const token = reader.u32('results.token')
+  if (token === 0xffffffff) return -1
+  if (token > MAX_TOKEN) throw malformed('step-done.results.token', `is ${token}, beyond any vocabulary`)
   return token
 }
 

@@ -12,6 +12,8 @@ export interface WireLimits {
   readonly maxIdBytes: number
   /** UTF-8 bytes of a text for people. */
   readonly maxTextBytes: number
+  /** UTF-8 bytes of a grammar. */
+  readonly maxGrammarBytes: number
 }
 
 export const defaultWireLimits: WireLimits = {
@@ -21,6 +23,7 @@ export const defaultWireLimits: WireLimits = {
   maxListItems: 4096,
   maxIdBytes: 256,
   maxTextBytes: 4096,
+  maxGrammarBytes: 512 * 1024,
 }
 
 /** Enough for a hello and nothing else: what a peer may send before it is known. */
@@ -31,4 +34,5 @@ export const helloWireLimits: WireLimits = {
   maxListItems: 0,
   maxIdBytes: 256,
   maxTextBytes: 256,
+  maxGrammarBytes: 0,
 }

@@ -51,7 +51,7 @@ const step = (payload: Uint8Array, number = 1): Message => ({
   type: 'step',
   epoch: 1,
   step: number,
-  entries: [{ key: 1, position: 0, count: 1, sample: true }],
+  entries: [{ key: 1, position: 0, count: 1, sample: true, pages: [] }],
   engineUs: 0,
   hidden: payload,
 })
