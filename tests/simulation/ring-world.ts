@@ -428,13 +428,15 @@ export class RingWorld {
 
   #brokenBounds(): readonly string[] {
     const { kvPages } = this.#capacity
-    const { microbatches, maxQueued, maxSessions } = this.#leader
+    const { maxQueued, maxSessions } = this.#leader
+    // A ring of one stage runs one step ahead.
+    const steps = this.#leader.microbatches + (this.#stages === 1 ? 1 : 0)
     const bounds: [string, number, number][] = []
     for (const [stage, { pagesHeld, pendingSteps, leader }] of this.#snapshots().entries()) {
       bounds.push([`pages at stage ${stage}`, pagesHeld, kvPages])
-      bounds.push([`steps inside stage ${stage}`, pendingSteps, microbatches])
+      bounds.push([`steps inside stage ${stage}`, pendingSteps, steps])
       if (leader === null) continue
-      bounds.push(['steps in flight', leader.stepsInFlight, microbatches])
+      bounds.push(['steps in flight', leader.stepsInFlight, steps])
       bounds.push(['sessions', leader.active + leader.queued, maxSessions + maxQueued])
       bounds.push(['active', leader.active, maxSessions])
       bounds.push(['pages held', leader.pagesHeld, kvPages])

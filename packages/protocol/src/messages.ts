@@ -153,6 +153,9 @@ export interface CloseSession {
   readonly key: SessionKey
 }
 
+/** Stands for the token that the session sampled last, where whoever asks for the step does not know it yet. */
+export const LAST_SAMPLED = -1
+
 /** Tokens of one session inside a step: positions `[position, position + count)`. */
 export interface StepEntry {
   readonly key: SessionKey

@@ -20,7 +20,10 @@ export interface EngineSession {
 
 export interface EngineStep {
   readonly entries: readonly StepEntry[]
-  /** Token ids of all entries, one after another, for a stage that embeds; else `null`. */
+  /**
+   * Token ids of all entries, one after another, for a stage that embeds; else `null`. {@link LAST_SAMPLED} comes
+   * only to an engine that holds the whole model.
+   */
   readonly tokens: Int32Array | null
   /** `[total count, hiddenSize]` little-endian float32 for a stage that does not embed; else `null`. */
   readonly hidden: Uint8Array | null

@@ -366,6 +366,37 @@ describe('order', () => {
   })
 })
 
+describe('steps ahead', () => {
+  test('the next step is there before the token of the one before, but none after the last', () => {
+    const bench = new LeaderBench({ ...capacity, kvPages: 64 }, { ahead: true })
+    const request = benchRequest('a', { maxTokens: 3 })
+    bench.ask(request)
+    expect(bench.snapshot.stepsInFlight).toBe(2)
+    bench.step()
+    expect(bench.snapshot.stepsInFlight).toBe(2)
+    bench.step()
+    expect(bench.snapshot.stepsInFlight).toBe(1)
+    bench.step()
+    expect(bench.outcome('a')).toMatchObject({ end: 'length' })
+    expect(bench.steps.map(({ decodes, promptTokens }) => [decodes, promptTokens])).toEqual([
+      [0, 3],
+      [1, 0],
+      [1, 0],
+    ])
+  })
+
+  test('a stop token costs one step more, whose token goes nowhere', () => {
+    const stop = expectedTokens(benchRequest('a'), capacity)[1]!
+    const bench = new LeaderBench({ ...capacity, kvPages: 64 }, { ahead: true })
+    bench.ask(benchRequest('a', { stopTokens: [stop] }))
+    while (bench.busy) bench.step()
+    expect(bench.outcome('a')).toMatchObject({ end: 'stop' })
+    expect(bench.outcome('a').tokens).toHaveLength(2)
+    expect(bench.steps).toHaveLength(3)
+    expect(bench.snapshot).toMatchObject({ active: 0, pagesHeld: 0, stepsInFlight: 0 })
+  })
+})
+
 describe('whatever comes', () => {
   interface Ask {
     readonly at: number
@@ -404,6 +435,7 @@ describe('whatever comes', () => {
     prefillChunkTokens: fc.oneof(fc.constant('auto' as const), fc.integer({ min: 1, max: 12 })),
     maxSessions: fc.integer({ min: 1, max: 12 }),
     prefixCache: fc.boolean(),
+    ahead: fc.boolean(),
   })
 
   const requestOf = (ask: Ask, index: number): OpenRequest => {

@@ -104,7 +104,7 @@ export class RingLeader {
     checkLeaderOptions(options)
     this.#epoch = options.firstEpoch
     this.#residents = new Residents(options.maxSessions, this.#lengths)
-    this.#composer = new StepComposer(options, this.#residents)
+    this.#composer = new StepComposer({ ...options, ahead: this.#ahead }, this.#residents)
     this.#preparations = new Preparations(options.stepTimeoutMs)
     this.#probes = new ProbeWatch(options.probeIntervalMs, options.probeTimeoutMs)
   }
@@ -405,8 +405,13 @@ export class RingLeader {
     out.push({ type: 'drained' })
   }
 
+  get #ahead(): boolean {
+    return this.options.ahead && this.options.stages === 1
+  }
+
   #launch(nowMs: number, out: LeaderEffect[]): void {
-    while (this.#flights.length < this.options.microbatches) {
+    const most = this.options.microbatches + (this.#ahead ? 1 : 0)
+    while (this.#flights.length < most) {
       const composed = this.#composer.next()
       // What a step needs opened or closed goes ahead of it.
       this.#tellChanges(out)

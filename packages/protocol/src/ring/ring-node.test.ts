@@ -33,6 +33,7 @@ const leaderOptions = (stages: number, overrides: Partial<RingLeaderOptions> = {
   vocabSize: 100,
   firstEpoch: 5,
   maxQueued: 2,
+  ahead: false,
   ...overrides,
 })
 

@@ -10,6 +10,11 @@ export interface RingLeaderOptions {
    * prompt tokens that it lasts less than twice as long as without them, and as many as fit when none does.
    */
   readonly prefillChunkTokens: number | 'auto'
+  /**
+   * In a ring of one stage, send the next step before the tokens of the one before are back: the engine knows them
+   * first and need not wait. Costs one step more for each session that ends at a stop token.
+   */
+  readonly ahead: boolean
   /** Keep the KV of ended sessions while there is room, for prompts that begin alike. */
   readonly prefixCache: boolean
   /** Sessions that hold pages at once. */
@@ -41,6 +46,7 @@ export const defaultLeaderOptions: Omit<
   maxBatchTokens: 512,
   prefillChunkTokens: 'auto',
   prefixCache: true,
+  ahead: true,
   maxSessions: 256,
   maxQueued: 256,
   probeIntervalMs: 500,

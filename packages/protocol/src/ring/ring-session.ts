@@ -14,9 +14,11 @@ export interface Stay {
   sent: number
   /** Pages that the stages know of. */
   pagesTold: number
-  /** A token of it is awaited. */
-  inFlight: boolean
-  /** It makes room as soon as its token is here. */
+  /** Tokens of it that steps under way will bring. */
+  awaited: number
+  /** It stands in line for its next token. */
+  ready: boolean
+  /** It makes room as soon as its tokens are here. */
   leaving: boolean
   over: boolean
 }

@@ -422,6 +422,8 @@ export class RingStage {
       engineUs,
       cachedTokens,
     }
+    // A step ahead may bring one more, which nobody asked for.
+    if (finish !== null) session.closed = true
     out.push({ type: 'deliver', gateway, message })
     return { key, token: sampled.token, finish }
   }

@@ -1,6 +1,6 @@
 import { defaultSampling, PagePool } from '@deos/domain'
 import { afterEach, describe, expect, test } from 'vitest'
-import { plainNeeds, type RingCapacity, type SessionKey, type StepEntry } from '../messages.ts'
+import { LAST_SAMPLED, plainNeeds, type RingCapacity, type SessionKey, type StepEntry } from '../messages.ts'
 import type { EngineSession, EngineStepResult, StageEngine } from '../stage-engine.ts'
 
 export interface StageEngineFixture {
@@ -200,6 +200,33 @@ export function describeStageEngine(name: string, fixture: StageEngineFixture): 
       expect(free, 'a shared page counts once').toBeGreaterThan(0)
       close(engines, 2)
       expect(await engines[0]!.freePages()).toBe(engines[0]!.capacity.kvPages)
+    })
+
+    test('a step may go on from tokens that are not back yet', async () => {
+      const [engine] = await create(1)
+      const lengths = [5, 3]
+      const alone: (readonly number[])[] = []
+      for (const [index, length] of lengths.entries()) {
+        alone.push(await generate(await create(1), { key: 1, tokens: prompt(index + 41, length) }, 3))
+      }
+      const tokens = lengths.map((length, index) => prompt(index + 41, length))
+      tokens.forEach((each, index) => {
+        open([engine!], index, each)
+      })
+      const step = (round: number): Promise<EngineStepResult> => {
+        const entries = lengths.map((length, key) =>
+          round === 0 ? entry(key, 0, length, true) : entry(key, length + round - 1, 1, true),
+        )
+        const ids = round === 0 ? tokens.flat() : lengths.map(() => LAST_SAMPLED)
+        return engine!.step({
+          entries: withPages([engine!], entries),
+          tokens: Int32Array.from(ids),
+          hidden: null,
+        })
+      }
+      const results = await Promise.all([step(0), step(1), step(2)])
+      const generated = lengths.map((_, key) => results.map(({ sampled }) => sampled[key]!.token))
+      expect(generated).toEqual(alone)
     })
 
     test('needs that no stage can meet are refused, and the engine goes on', async () => {

@@ -1,5 +1,11 @@
 import { DomainError, type LayerRange, type SampledToken } from '@deos/domain'
-import type { RingCapacity, SessionKey, SessionNeeds, StepEntry } from '../messages.ts'
+import {
+  LAST_SAMPLED,
+  type RingCapacity,
+  type SessionKey,
+  type SessionNeeds,
+  type StepEntry,
+} from '../messages.ts'
 import type { EngineSession, EngineStep, EngineStepResult, StageEngine } from '../stage-engine.ts'
 import {
   adapted,
@@ -160,7 +166,9 @@ export class FakeStageEngine implements StageEngine {
     const total = entries.reduce((sum, entry) => sum + entry.count, 0)
     if (total > capacity.maxBatchTokens) throw new FakeEngineError(`${total} tokens exceed the batch limit`)
     const input =
-      tokens === null ? viewRows(hidden, total, model.hiddenSize) : embedRows(tokens, total, model)
+      tokens === null
+        ? viewRows(hidden, total, model.hiddenSize)
+        : embedRows(this.#known(tokens, entries), total, model)
     const output = new Float32Array(total * model.hiddenSize)
     const sampled: SampledToken[] = []
     const pooled: Uint8Array[] = []
@@ -186,6 +194,22 @@ export class FakeStageEngine implements StageEngine {
     const head = layers.end === model.layers
     const passed = head ? new Uint8Array(0) : new Uint8Array(output.buffer)
     return { hidden: passed, sampled, pooled, computeUs: total }
+  }
+
+  /** The tokens with those filled in that only this engine knows. */
+  #known(tokens: Int32Array, entries: readonly StepEntry[]): Int32Array {
+    if (!tokens.includes(LAST_SAMPLED)) return tokens
+    const known = tokens.slice()
+    let at = 0
+    for (const { key, count } of entries) {
+      if (known[at] === LAST_SAMPLED) {
+        const last = this.#sessions.get(key)?.generated.at(-1)
+        if (last === undefined) throw new FakeEngineError(`session ${key} has sampled nothing`)
+        known[at] = last
+      }
+      at += count
+    }
+    return known
   }
 
   #extend(entry: StepEntry): FakeSession {

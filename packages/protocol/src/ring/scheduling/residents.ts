@@ -154,7 +154,8 @@ export class Residents {
       promptLength: session.tokens.length,
       sent: cachedTokens,
       pagesTold: prefix.blocks,
-      inFlight: false,
+      awaited: 0,
+      ready: false,
       leaving: false,
       over: false,
     }
@@ -194,19 +195,19 @@ export class Residents {
 
   /** The step with all positions sent so far is launched. */
   launched(stay: Stay): void {
-    this.#memory!.stored(stay.holding, stay.session.tokens, stay.sent)
+    this.#memory!.stored(stay.holding, stay.session.tokens, knownLength(stay))
   }
 
-  /** The awaited token of a session that was to make room is here. */
+  /** An awaited token is here; a session that was to make room goes with the last one. */
   returned(stay: Stay): void {
-    stay.inFlight = false
-    if (stay.leaving) this.#preempt(stay)
+    stay.awaited -= 1
+    if (stay.leaving && stay.awaited === 0) this.#preempt(stay)
   }
 
   /** The session is over. */
   close(stay: Stay): void {
     if (stay.leaving) this.#leaving -= 1
-    this.#memory!.close(stay.holding, stay.session.tokens, stay.sent)
+    this.#memory!.close(stay.holding, stay.session.tokens, knownLength(stay))
     this.#byKey.delete(stay.key)
     stay.over = true
     stay.session.stay = null
@@ -288,7 +289,7 @@ export class Residents {
   }
 
   #dismiss(stay: Stay): void {
-    if (!stay.inFlight) {
+    if (stay.awaited === 0) {
       this.#preempt(stay)
       return
     }
@@ -320,6 +321,9 @@ export class Residents {
     return key
   }
 }
+
+/** Positions sent whose tokens are known: the last may be of one that is still awaited. */
+const knownLength = ({ sent, session }: Stay): number => Math.min(sent, session.tokens.length)
 
 const noPages: readonly number[] = []
 const nothing: readonly ResidenceChange[] = []

@@ -1,4 +1,5 @@
-import type { RingCapacity, StepEntry } from '../../messages.ts'
+import { LAST_SAMPLED, type RingCapacity, type StepEntry } from '../../messages.ts'
+import { allowedTokens } from '../admission.ts'
 import type { RingSession, Stay } from '../ring-session.ts'
 import { LEAST_BUDGET, PrefillBudget } from './prefill-budget.ts'
 import { type Lane, PromptLine } from './prompt-line.ts'
@@ -11,6 +12,8 @@ export interface StepComposerOptions {
   readonly maxBatchTokens: number
   /** Most prompt tokens in a step; `auto` measures what decoding sessions hardly notice. */
   readonly prefillChunkTokens: number | 'auto'
+  /** A session may be in a second step while the token of its first is awaited: who samples also embeds. */
+  readonly ahead: boolean
 }
 
 export interface ComposedStep {
@@ -21,6 +24,8 @@ export interface ComposedStep {
   readonly promptTokens: number
   /** Mean position of the prompt tokens. */
   readonly promptPosition: number
+  /** Whose entries sample. */
+  readonly sampling: readonly Stay[]
 }
 
 /** Most that a step gives to a short prompt goes in multiples of this, so that shapes of steps repeat. */
@@ -47,6 +52,7 @@ export class StepComposer {
   /** Stays whose prompt is through. */
   #decoding = 0
   #limit = 0
+  #capacity: RingCapacity | null = null
   #scratch = new Int32Array(0)
   #pooledLast = false
   #promptLast = false
@@ -67,6 +73,7 @@ export class StepComposer {
   }
 
   start(capacity: RingCapacity): void {
+    this.#capacity = capacity
     this.#limit = Math.min(this.options.maxBatchTokens, capacity.maxBatchTokens)
     this.#scratch = new Int32Array(this.#limit)
   }
@@ -98,7 +105,15 @@ export class StepComposer {
 
   /** The stay's last sampled token came back, and it goes on. */
   advance(stay: Stay): void {
+    if (stay.ready || !this.#mayContinue(stay)) return
+    stay.ready = true
     this.#ready.push(stay)
+  }
+
+  /** Whether the stay wants another token after those awaited, and may be sent for it now. */
+  #mayContinue({ session, awaited, leaving, over }: Stay): boolean {
+    if (over || leaving || session.pooling || awaited > (this.options.ahead ? 1 : 0)) return false
+    return awaited === 0 || session.generated + awaited < allowedTokens(session.request, this.#capacity!)
   }
 
   /** A step is through. */
@@ -117,6 +132,7 @@ export class StepComposer {
       if (step === null) continue
       this.#pooledLast = pooling
       this.#promptLast = step.promptTokens > 0
+      if (this.options.ahead) for (const stay of step.sampling) this.advance(stay)
       return step
     }
     return null
@@ -154,11 +170,15 @@ export class StepComposer {
     let index = 0
     for (; index < stays.length && writer.total < share; index++) {
       const stay = stays[index]!
-      if (stay.over) continue
+      stay.ready = false
+      if (stay.over || stay.leaving) continue
       if (this.residents.grow(stay)) {
         writer.add(stay, 1)
-        stay.inFlight = true
-      } else if (!stay.over) waiting.push(stay)
+        stay.awaited += 1
+      } else if (!stay.over) {
+        stay.ready = true
+        waiting.push(stay)
+      }
     }
     for (; index < stays.length; index++) waiting.push(stays[index]!)
     this.#ready = waiting
@@ -242,7 +262,7 @@ export class StepComposer {
     session.tenant.service += PROMPT_TOKEN_SERVICE * Math.max(0, sent - session.paid)
     session.paid = Math.max(session.paid, sent)
     if (sent < promptLength) return
-    stay.inFlight = true
+    stay.awaited += 1
     this.#decoding += 1
     this.#line.remove(session)
   }
@@ -288,6 +308,7 @@ export class StepComposer {
 class StepWriter {
   readonly #entries: StepEntry[] = []
   readonly #stays: Stay[] = []
+  readonly #sampling: Stay[] = []
   #positions = 0
   #prompts = 0
   total = 0
@@ -307,11 +328,14 @@ class StepWriter {
       this.#prompts += count
       this.#positions += count * (position + count / 2)
     }
-    if (count === 1) this.scratch[this.total] = session.tokens.at(position)
-    else this.scratch.set(session.tokens.view(position, end), this.total)
+    if (count === 1) {
+      const known = position < session.tokens.length
+      this.scratch[this.total] = known ? session.tokens.at(position) : LAST_SAMPLED
+    } else this.scratch.set(session.tokens.view(position, end), this.total)
     const pages = this.residents.pagesUpTo(stay, end)
     this.#entries.push({ key, position, count, sample, pages })
     this.#stays.push(stay)
+    if (sample) this.#sampling.push(stay)
     stay.sent = end
     this.total += count
   }
@@ -325,6 +349,7 @@ class StepWriter {
       decodes,
       promptTokens: this.#prompts,
       promptPosition: this.#prompts === 0 ? 0 : this.#positions / this.#prompts,
+      sampling: this.#sampling,
     }
   }
 }

@@ -2,6 +2,7 @@ import { defaultSampling, modelId, sessionId, workerId } from '@deos/domain'
 import {
   type FailCode,
   type FinishReason,
+  LAST_SAMPLED,
   type OpenRequest,
   type OpenSession,
   type Prepare,
@@ -43,6 +44,8 @@ interface ModelSession {
   readonly pages: number[]
   length: number
   generated: number
+  /** The token it sampled last; -1 before there is one. */
+  last: number
 }
 
 export const benchRequest = (id: string, overrides: Partial<OpenRequest> = {}): OpenRequest => ({
@@ -111,6 +114,7 @@ export class LeaderBench {
       ...defaultLeaderOptions,
       stages: 1,
       microbatches: 1,
+      ahead: false,
       vocabSize: VOCAB,
       firstEpoch: 1,
       ...options,
@@ -251,7 +255,7 @@ export class LeaderBench {
     if (pages.length * this.capacity.pageTokens !== cachedTokens) throw new Error('cached pages are not full')
     this.opens.push(open)
     const history = [...tokens]
-    const session = { open, history, pages: [...pages], length: cachedTokens, generated: resumed }
+    const session = { open, history, pages: [...pages], length: cachedTokens, generated: resumed, last: -1 }
     this.#sessions.set(key, session)
     this.#checkReads(session)
   }
@@ -267,6 +271,7 @@ export class LeaderBench {
       if (position !== session.length) throw new Error(`${position} does not continue ${session.length}`)
       this.#takePages(session, pages)
       if (position >= session.open.tokens.length) {
+        if (tokens[at] === LAST_SAMPLED) tokens[at] = session.last
         session.history.push(tokens[at]!)
         decodes += 1
       }
@@ -331,6 +336,7 @@ export class LeaderBench {
     const token = tokenAfter(session.history)
     if (live && session.generated !== outcome.tokens.length) throw new Error(`${id} repeats or skips a token`)
     session.generated += 1
+    session.last = token
     const finish = stopTokens.includes(token) ? 'stop' : session.generated >= maxTokens ? 'length' : null
     if (live) {
       outcome.tokens.push(token)
