@@ -6,6 +6,8 @@ const processes = {
   deos: 'apps/cli/src/main.ts',
   worker: 'apps/worker/src/main.ts',
   'worker-engine': 'apps/worker/src/engine-process/main.ts',
+  'worker-grammar': 'apps/worker/src/grammar-thread.ts',
+  'worker-vocabulary': 'apps/worker/src/vocabulary-thread.ts',
   gateway: 'apps/gateway/src/main.ts',
   'bench-figures': 'bench/src/figures-page.main.ts',
   'tokenizer-thread': 'packages/engine/src/tokenizer/thread.ts',

@@ -33,9 +33,16 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
   ],
 }
 
-/** Entry points to which an arrow is narrowed. The gateway turns text into tokens and computes nothing. */
+/** Entry points to which an arrow is narrowed. The gateway turns text into tokens, checks grammars, and computes nothing. */
 export const narrowed: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
-  gateway: { engine: ['@deos/engine/tokenizer', '@deos/engine/weights', '@deos/engine/weights/open-model'] },
+  gateway: {
+    engine: [
+      '@deos/engine/grammar-spec',
+      '@deos/engine/tokenizer',
+      '@deos/engine/weights',
+      '@deos/engine/weights/open-model',
+    ],
+  },
 }
 
 /** No clock, network, disk, environment or chance: those are handed in. */
