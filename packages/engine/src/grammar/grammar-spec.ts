@@ -1,0 +1,6 @@
+/**
+ * What a grammar specification is and whether it can be kept, known without a vocabulary: all that a gateway needs.
+ */
+export { GrammarError } from './errors.ts'
+export { checkGrammarSpec } from './grammar-expression.ts'
+export type { GrammarSpec } from './spec.ts'
