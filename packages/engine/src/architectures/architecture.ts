@@ -1,6 +1,13 @@
 import type { ModelConfig } from '@deos/domain'
 import type { GraphBuilder, RopeLayout, Tensor } from '../ggml/graph-builder.ts'
 
+/** Matrices whose rows follow one another, so that one product gives the results of all. */
+export interface MatrixBundle {
+  readonly weight: Tensor
+  /** In order of their rows, `width` of which are the matrix's own; named as in `blk.<layer>.<matrix>.weight`. */
+  readonly parts: readonly { readonly matrix: string; readonly width: number }[]
+}
+
 /** What a layer's graph may use. Tensors are `[features, tokens]` float32 unless said otherwise. */
 export interface LayerContext {
   readonly builder: GraphBuilder
@@ -8,18 +15,30 @@ export interface LayerContext {
   readonly layer: number
   /** Tokens in this batch. */
   readonly tokenCount: number
-  /** Weight `blk.<layer>.<name>`; missing is a bug, because the loader checked {@link Architecture.tensors}. */
+  /** Tokens after {@link LayerContext.attend} and {@link LayerContext.keepOutputs}. */
+  readonly keptCount: number
+  /** Of the batch's tokens in their sequences, I32 `[tokens]`. */
+  readonly positions: Tensor
+  /** Weight `blk.<layer>.<name>`; missing is a bug, because the loader checked the family's tensors. */
   weight(name: string): Tensor
   /** The same for weights that only some models of the family have. */
   optionalWeight(name: string): Tensor | null
+  /**
+   * The matrix and those it can be multiplied together with; null if it is on its own, or adapters change one of them.
+   */
+  bundle(matrix: string): MatrixBundle | null
+  /** Adds to `product`, that of the matrix `name` and `x`, what adapters change about it. */
+  adapt(name: string, x: Tensor, product: Tensor): Tensor
   /** Rotates `[headDim, heads, tokens]` by the tokens' positions. */
   rope(x: Tensor): Tensor
   /**
-   * Stores `k`, `v` (`[headDim, kvHeads, tokens]`) in the KV cache and attends to every visible position.
+   * Stores `k` (`[headDim, kvHeads, tokens]`) and `v` (rows, `[headDim * kvHeads, tokens]`) in the KV cache and attends to every visible position.
    *
-   * @returns `[headDim * heads, outputs]`: only the rows that something later needs
+   * @param v - null for latent attention: `k` is `[kvRank + ropeDim, 1, tokens]`, and the first `kvRank` of it are the values
+   * @param sinks - `[heads]`: scores that take their share of each head's softmax and give nothing for it
+   * @returns `[width of a value * heads, outputs]`: only the rows that something later needs
    */
-  attend(q: Tensor, k: Tensor, v: Tensor): Tensor
+  attend(q: Tensor, k: Tensor, v: Tensor | null, sinks?: Tensor | null): Tensor
   /** Drops the rows of the residual stream that {@link LayerContext.attend} dropped from its result. */
   keepOutputs(x: Tensor): Tensor
 }
@@ -29,8 +48,6 @@ export interface Architecture {
   /** As GGUF's `general.architecture` spells it. */
   readonly name: string
   readonly ropeLayout: RopeLayout
-  /** Per-layer weights that must exist, without the `blk.<n>.` prefix. */
-  readonly tensors: readonly string[]
   /** One transformer layer, residual connections included. */
   layer(context: LayerContext, x: Tensor): Tensor
 }

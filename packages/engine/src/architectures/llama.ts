@@ -1,10 +1,13 @@
 import type { Architecture } from './architecture.ts'
-import { denseTensors, preNormLayer } from './blocks.ts'
+import { preNormLayer } from './blocks.ts'
+import { anyFeedForward } from './experts.ts'
 
-/** Llama 2 and 3 (rope scaling included) and Mistral, whose sliding window comes from the model's config. */
+/**
+ * Llama 2 and 3 (rope scaling included); Mistral, whose sliding window comes from the model's config, and Mixtral, which
+ * is a Mistral with experts.
+ */
 export const llama: Architecture = {
   name: 'llama',
   ropeLayout: 'interleaved',
-  tensors: denseTensors,
-  layer: (context, x) => preNormLayer(context, x, { normaliseHeads: false }),
+  layer: (context, x) => preNormLayer(context, x, { normaliseHeads: false, feedForward: anyFeedForward }),
 }

@@ -1,10 +1,9 @@
 import type { Architecture } from './architecture.ts'
-import { denseTensors, preNormLayer } from './blocks.ts'
+import { preNormLayer } from './blocks.ts'
 
 /** Qwen 2 and 2.5: biases on the query, key and value projections. */
 export const qwen2: Architecture = {
   name: 'qwen2',
   ropeLayout: 'halves',
-  tensors: [...denseTensors, 'attn_q.bias', 'attn_k.bias', 'attn_v.bias'],
   layer: (context, x) => preNormLayer(context, x, { normaliseHeads: false }),
 }

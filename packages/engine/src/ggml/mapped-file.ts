@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import koffi from 'koffi'
+import { preferHugePages } from './huge-pages.ts'
 import { NativeLibraryError, type Pointer } from './library.ts'
 
 interface Libc {
@@ -65,6 +66,7 @@ export class MappedFile {
         'Raise the address space limit (ulimit -v) or move the file to a local disk.',
       )
     }
+    preferHugePages(base as Pointer, sizeBytes)
     return new MappedFile(path, sizeBytes, fd, base)
   }
 

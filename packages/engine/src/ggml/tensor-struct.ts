@@ -1,13 +1,21 @@
 import koffi from 'koffi'
 import type { Pointer } from './library.ts'
+import { rowBytes, type TensorType, tensorTypes } from './tensor-type.ts'
 
 /**
- * Where `struct ggml_tensor` of the pinned release keeps two of its fields; the size of the whole struct is checked
+ * Where `struct ggml_tensor` of the pinned release keeps some of its fields; the size of the whole struct is checked
  * when the library is loaded.
  */
+const TYPE_OFFSET = 0
+const EXTENTS_OFFSET = 16
+const STRIDES_OFFSET = 48
 const VIEW_SOURCE_OFFSET = 232
 const VIEW_OFFSET_OFFSET = 240
-const STRUCT_BYTES = 336
+
+// Fields are written one by one: a view of the struct would be an object with a finaliser, and a process that computes
+// without pause never comes to run those.
+const write = (tensor: Pointer, offset: number, type: 'int32_t' | 'int64_t', value: bigint | number): void =>
+  koffi.encode(tensor, offset, type, value)
 
 /**
  * Makes the result of an operation a view into `source`, so that the operation writes there: what ggml's `_inplace`
@@ -16,7 +24,28 @@ const STRUCT_BYTES = 336
  * @param tensor - not allocated yet; contiguous, and lying inside `source` from `offsetBytes` on
  */
 export function makeView(tensor: Pointer, source: Pointer, offsetBytes: number): void {
-  const fields = new DataView(koffi.view(tensor, STRUCT_BYTES))
-  fields.setBigUint64(VIEW_SOURCE_OFFSET, source, true)
-  fields.setBigUint64(VIEW_OFFSET_OFFSET, BigInt(offsetBytes), true)
+  write(tensor, VIEW_SOURCE_OFFSET, 'int64_t', source)
+  write(tensor, VIEW_OFFSET_OFFSET, 'int64_t', offsetBytes)
+}
+
+/**
+ * Makes a view of whole rows one of the same bytes in another type.
+ *
+ * @param tensor - a view with one row after another, not allocated yet
+ */
+export function reinterpretRows(tensor: Pointer, type: TensorType, columns: number, rows: number): void {
+  const stride = rowBytes(type, columns)
+  const { id, blockBytes } = tensorTypes[type]
+  write(tensor, TYPE_OFFSET, 'int32_t', id)
+  const extents = [columns, rows, 1, 1]
+  const strides = [blockBytes, stride, stride * rows, stride * rows]
+  for (let dim = 0; dim < extents.length; dim += 1) {
+    write(tensor, EXTENTS_OFFSET + dim * 8, 'int64_t', extents[dim]!)
+    write(tensor, STRIDES_OFFSET + dim * 8, 'int64_t', strides[dim]!)
+  }
+}
+
+/** Bytes from one row to the next. */
+export function rowStride(tensor: Pointer): number {
+  return Number(koffi.decode(tensor, STRIDES_OFFSET + BigUint64Array.BYTES_PER_ELEMENT, 'int64_t'))
 }

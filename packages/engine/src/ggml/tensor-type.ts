@@ -12,6 +12,7 @@ export const tensorTypes = {
   Q4_K: { id: 12, blockSize: 256, blockBytes: 144 },
   Q5_K: { id: 13, blockSize: 256, blockBytes: 176 },
   Q6_K: { id: 14, blockSize: 256, blockBytes: 210 },
+  I8: { id: 24, blockSize: 1, blockBytes: 1 },
   I32: { id: 26, blockSize: 1, blockBytes: 4 },
   I64: { id: 27, blockSize: 1, blockBytes: 8 },
   BF16: { id: 30, blockSize: 1, blockBytes: 2 },

@@ -17,3 +17,15 @@ export class InvalidLogitsError extends DomainError {
     )
   }
 }
+
+/** What constrains the output leaves no token to go on with. */
+export class EmptyMaskError extends DomainError {
+  readonly code = 'EMPTY_MASK'
+  readonly retriable = false
+  constructor(readonly position: number) {
+    super(
+      `The constraint of the output allows no token at position ${position}.`,
+      'Check that the grammar can end there.',
+    )
+  }
+}

@@ -5,3 +5,4 @@
 export * from './errors.ts'
 export { gumbelNoise, NOISE_BLOCK } from './noise.ts'
 export { GREEDY_BELOW, Sampler } from './sampler.ts'
+export { maskWords } from './token-mask.ts'

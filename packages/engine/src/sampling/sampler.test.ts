@@ -1,9 +1,10 @@
 import { defaultSampling, type SamplingParams, seededRandom } from '@deos/domain'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { InvalidLogitsError } from './errors.ts'
+import { EmptyMaskError, InvalidLogitsError } from './errors.ts'
 import { gumbelNoise } from './noise.ts'
 import { Sampler } from './sampler.ts'
+import { maskWords } from './token-mask.ts'
 
 const none = new Int32Array(0)
 
@@ -12,8 +13,15 @@ function sampler(changes: Partial<SamplingParams>, history: Int32Array = none, r
 }
 
 /** Every step written out, over sorted arrays: the specification. */
-function naiveSample(logits: Float32Array, position: number, params: SamplingParams): number {
-  const byLogit = Array.from(logits, (logit, token) => ({ logit, token }))
+function naiveSample(
+  logits: Float32Array,
+  position: number,
+  params: SamplingParams,
+  isAllowed = (_: number) => true,
+): number {
+  const byLogit = Array.from(logits, (logit, token) => ({ logit, token })).filter(({ token }) =>
+    isAllowed(token),
+  )
   byLogit.sort((a, b) => b.logit - a.logit || a.token - b.token)
   if (params.temperature === 0) return byLogit[0]!.token
   const scaled = byLogit.map(({ logit, token }) => ({ token, value: logit / params.temperature, logit }))
@@ -307,5 +315,71 @@ describe('bad input', () => {
   test('more generated tokens than history, or a position that is none, are refused', () => {
     expect(() => sampler({}, Int32Array.of(1), 2)).toThrow(RangeError)
     expect(() => sampler({}).sample(Float32Array.of(1), -1)).toThrow(RangeError)
+  })
+})
+
+const maskOf = (size: number, allowed: Iterable<number>): Uint32Array => {
+  const mask = new Uint32Array(maskWords(size))
+  for (const token of allowed) mask[token >> 5]! |= 1 << (token & 31)
+  return mask
+}
+
+describe('a mask', () => {
+  test('chooses what is chosen from a vocabulary without the masked tokens', () => {
+    const cases = fc.record({
+      logitSeed: fc.integer(),
+      size: fc.integer({ min: 1, max: 700 }),
+      density: fc.constantFrom(0.01, 0.3, 0.97, 1),
+      temperature: fc.constantFrom(0, 0.1, 1, 2.3),
+      topK: fc.constantFrom(0, 1, 7, 300),
+      topP: fc.constantFrom(1, 0.997, 0.51, 0.0001),
+      minP: fc.constantFrom(0, 0.013, 0.77),
+      seed: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map(String),
+      position: fc.nat(2 ** 32 - 1),
+    })
+    fc.assert(
+      fc.property(cases, (drawn) => {
+        const { size, position } = drawn
+        const logits = randomLogits(drawn.logitSeed, size, 3)
+        const random = seededRandom(drawn.logitSeed)
+        const allowed = new Set([Math.floor(random.next() * size)])
+        for (let token = 0; token < size; token += 1) if (random.next() < drawn.density) allowed.add(token)
+        const { token } = sampler(drawn).sample(logits, position, maskOf(size, allowed))
+        const expected = naiveSample(logits, position, { ...defaultSampling, ...drawn }, (each) =>
+          allowed.has(each),
+        )
+        expect(token).toBe(expected)
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  test('that allows everything changes nothing, bits beyond the vocabulary included', () => {
+    const logits = randomLogits(3, 100, 3)
+    const before = logits.slice()
+    const all = new Uint32Array(4).fill(0xffff_ffff)
+    for (let position = 0; position < 20; position += 1) {
+      expect(sampler({}).sample(logits, position, all)).toEqual(sampler({}).sample(logits, position))
+    }
+    expect(logits).toEqual(before)
+  })
+
+  test('binds biases and penalties too, and leaves the reported log-probabilities alone', () => {
+    const logits = randomLogits(5, 64, 3)
+    const changes = { temperature: 0, logprobs: 3, logitBias: [[9, 100]] as const, repetitionPenalty: 1.3 }
+    const { token, logprobs } = sampler(changes).sample(logits, 7, maskOf(64, [20, 21]))
+    expect([20, 21]).toContain(token)
+    const free = sampler({ ...changes, logitBias: [] }).sample(logits, 7)
+    expect(logprobs!.top).toEqual(free.logprobs!.top)
+    const total = logits.reduce((sum, logit) => sum + Math.exp(logit), 0)
+    expect(logprobs!.logprob).toBeCloseTo(logits[token]! - Math.log(total), 6)
+  })
+
+  test('that allows nothing, or is made for another vocabulary, is refused', () => {
+    const logits = randomLogits(6, 40, 1)
+    const nothing = Uint32Array.of(0, 0xffff_ff00)
+    expect(() => sampler({}).sample(logits, 3, nothing)).toThrow(EmptyMaskError)
+    expect(() => sampler({ temperature: 0 }).sample(logits, 3, nothing)).toThrow(/no token at position 3/)
+    expect(() => sampler({}).sample(logits, 3, new Uint32Array(1))).toThrow(/1 words .* 40 tokens; it has 2/)
   })
 })

@@ -1,11 +1,12 @@
 import type { SampledToken, SamplingParams } from '@deos/domain'
-import { InvalidLogitsError } from './errors.ts'
+import { EmptyMaskError, InvalidLogitsError } from './errors.ts'
 import { applyFilters, Cut } from './filters.ts'
 import { tokenLogprobs } from './logprobs.ts'
 import { NoiseSource } from './noise.ts'
 import { Penalties } from './penalties.ts'
 import { raceTokens } from './race.ts'
 import { argmax, type Scratch, scanBlocks, scratchFor } from './scan.ts'
+import { applyMask } from './token-mask.ts'
 
 /** Temperatures below this are greedy; dividing by them would only overflow. */
 export const GREEDY_BELOW = 1e-5
@@ -16,13 +17,14 @@ export const GREEDY_BELOW = 1e-5
  * 1. log-probabilities to report: softmax of the logits as the model gave them
  * 2. logit bias (added)
  * 3. repetition penalty over prompt and output; presence and frequency penalties over the output alone
- * 4. temperature; 0 takes the largest logit (lowest id on a tie) and ends here
- * 5. top-k: exactly k tokens, lower ids first on a tie
- * 6. top-p: the shortest prefix, likeliest first, whose share of what top-k left reaches p; at least one token
- * 7. min-p: tokens at least `minP` times as likely as the likeliest
- * 8. the largest `logit / temperature + noise`, noise being a pure function of (seed, position, token)
+ * 4. the mask, where there is one: what it does not allow counts as minus infinity from here on
+ * 5. temperature; 0 takes the largest logit (lowest id on a tie) and ends here
+ * 6. top-k: exactly k tokens, lower ids first on a tie
+ * 7. top-p: the shortest prefix, likeliest first, whose share of what top-k left reaches p; at least one token
+ * 8. min-p: tokens at least `minP` times as likely as the likeliest
+ * 9. the largest `logit / temperature + noise`, noise being a pure function of (seed, position, token)
  *
- * Steps 2–3 follow vLLM, 4–7 Hugging Face transformers. Since the noise depends on nothing else, a session that is
+ * Steps 2–3 follow vLLM, 5–8 Hugging Face transformers. Since the noise depends on nothing else, a session that is
  * opened again with its delivered tokens continues identically, and a draft model with the same seed tends to pick
  * the same tokens. Biases of tokens the model does not have are without effect.
  */
@@ -52,14 +54,16 @@ export class Sampler {
    *
    * @param logits - one for each token of the vocabulary; left as they are
    * @param position - absolute position of the token being chosen: the length of everything before it
-   * @throws InvalidLogitsError if a logit is NaN or infinite
+   * @param mask - which tokens may be chosen: bit `i & 31` of word `i >> 5` for token `i`; `null` is all
+   * @throws InvalidLogitsError if a logit is NaN or infinite; EmptyMaskError if the mask allows no token; RangeError if
+   *   it is not one for this vocabulary
    */
-  sample(logits: Float32Array, position: number): SampledToken {
+  sample(logits: Float32Array, position: number, mask: Uint32Array | null = null): SampledToken {
     if (!Number.isInteger(position) || position < 0 || position > 0xffffffff) {
       throw new RangeError(`Position ${position} is not an unsigned 32-bit integer.`)
     }
     const scratch = scratchFor(logits.length)
-    const token = this.#choose(logits, position, scratch)
+    const token = this.#choose(logits, position, mask, scratch)
     this.#penalties.recordGenerated(token)
     if (this.#params.logprobs === null) return { token, logprobs: null }
     const likeliest = scanBlocks(logits, scratch.blockMaxima)
@@ -69,13 +73,14 @@ export class Sampler {
     }
   }
 
-  #choose(raw: Float32Array, position: number, scratch: Scratch): number {
+  #choose(raw: Float32Array, position: number, mask: Uint32Array | null, scratch: Scratch): number {
     const { temperature, topK, topP, minP } = this.#params
     let logits = raw
-    if (this.#penalties.active) {
+    if (this.#penalties.active || mask) {
       logits = scratch.adjusted
       logits.set(raw)
-      this.#penalties.apply(logits)
+      if (this.#penalties.active) this.#penalties.apply(logits)
+      if (mask && !applyMask(logits, mask)) throw new EmptyMaskError(position)
     }
     if (temperature < GREEDY_BELOW) {
       const token = argmax(logits)

@@ -1,5 +1,6 @@
 export type { BatchEntry, Outputs } from './attention-plan.ts'
 export { type KvBlock, KvCache, type KvCacheOptions, kvPageBytes } from './kv-cache.ts'
-export { chooseKvType, type KvType } from './kv-type.ts'
+export { chooseKvType, type KvType, KvTypeError, kvTypes } from './kv-type.ts'
 export { OutOfPagesError, PageTable } from './page-table.ts'
+export { PooledSequences } from './pooled-sequences.ts'
 export { Stage, type StageBatch, StageConfigError, type StageOptions, type StageOutput } from './stage.ts'

@@ -1,19 +1,48 @@
 import type { LayerRange, ModelConfig } from '@deos/domain'
 import { layerCount } from '@deos/domain'
-import type { Architecture, LayerContext } from '../architectures/index.ts'
+import {
+  type Architecture,
+  expertNodes,
+  type LayerContext,
+  latentAttentionNodes,
+  type MatrixBundle,
+} from '../architectures/index.ts'
 import type { Backend } from '../ggml/backend.ts'
 import { GraphBuilder, type RopeSettings, type Tensor } from '../ggml/graph-builder.ts'
 import type { Pointer } from '../ggml/library.ts'
-import { tensorTypes } from '../ggml/tensor-type.ts'
-import { type EntryPlan, maskLength } from './attention-plan.ts'
+import type { AdapterStacks } from '../lora/adapter-stacks.ts'
+import { type EntryPlan, gatheredLength, type LayerReaches, maskLength, type Span } from './attention-plan.ts'
+import { type AttentionShape, attentionShape, foldsHeads } from './attention-shape.ts'
 import type { KvCache } from './kv-cache.ts'
+import { rotationNodes } from './kv-rotation.ts'
 import type { WeightStore } from './weight-store.ts'
 
 const F16_BYTES = 2
 const F32_BYTES = 4
-const NODES_PER_LAYER = 40
+const I32_BYTES = 4
+const NODES_PER_LAYER = 48
 const NODES_PER_ENTRY = 6
+const NODES_PER_GATHERED_ENTRY = 8
+/** Views and copies of the mask, for the last layer's rows and for the others'. */
+const MASK_NODES_PER_ENTRY = 8
 const NODES_AROUND = 32
+const NODES_PER_ADAPTED_MODULE = 5
+
+const nodesPerLayer = ({ experts, latentAttention }: ModelConfig): number =>
+  NODES_PER_LAYER +
+  rotationNodes +
+  (experts === null ? 0 : expertNodes(experts)) +
+  (latentAttention === null ? 0 : latentAttentionNodes)
+
+/** What a stage with the head makes of the wanted rows: logits, or what goes into the head's matrix. */
+export type HeadResult = 'logits' | 'normed'
+
+/** What distinguishes graphs of equal plans. */
+export interface GraphVariant {
+  readonly result: HeadResult
+  /** Whether tokens run with adapters. */
+  readonly adapted: boolean
+}
 
 /** What all graphs of a stage share. */
 export interface StageParts {
@@ -25,7 +54,9 @@ export interface StageParts {
   readonly head: boolean
   readonly weights: WeightStore
   readonly kv: KvCache
-  readonly rope: RopeSettings
+  readonly adapters: AdapterStacks
+  readonly reaches: LayerReaches
+  rope(layer: number): RopeSettings
 }
 
 /** The tensors to write before a run and to read after it. */
@@ -35,11 +66,20 @@ export interface GraphTensors {
   readonly positions: Tensor
   /** KV cells of the tokens, I64. */
   readonly cells: Tensor
+  /** Cells that are copied side by side before attention reads them, I32; null where it reads the cache itself. */
+  readonly gathered: Tensor | null
   /** Null where nothing attends: the last layer of a prompt chunk without a wanted row, alone in its stage. */
   readonly mask: Tensor | null
   /** Rows that need logits, I32; null where the graph keeps every row or none. */
   readonly outputRows: Tensor | null
-  /** Hidden states `[hiddenSize, tokens]`, logits `[vocabSize, outputs]`, or null when nothing is wanted. */
+  /** Slot of each token's adapter, I32 `[1, tokens]`; null where nothing is adapted. */
+  readonly adapterSlots: Tensor | null
+  /** The same for the rows that need logits, where others are dropped. */
+  readonly keptAdapterSlots: Tensor | null
+  /**
+   * Hidden states `[hiddenSize, tokens]`, logits `[vocabSize, outputs]`, normed hidden states `[hiddenSize, outputs]`, or
+   * null when nothing is wanted.
+   */
   readonly output: Tensor | null
 }
 
@@ -54,17 +94,22 @@ export class StageGraph {
   constructor(
     private readonly parts: StageParts,
     plans: readonly EntryPlan[],
+    variant: GraphVariant,
   ) {
     const { ggml } = parts.backend
+    const nodesPerEntry = NODES_PER_ENTRY + (gatheredLength(plans) > 0 ? NODES_PER_GATHERED_ENTRY : 0)
     const maxNodes =
-      NODES_AROUND + layerCount(parts.layers) * (NODES_PER_LAYER + NODES_PER_ENTRY * plans.length)
+      NODES_AROUND +
+      MASK_NODES_PER_ENTRY * plans.length +
+      NODES_PER_ADAPTED_MODULE * (variant.adapted ? parts.adapters.moduleCount : 0) +
+      layerCount(parts.layers) * (nodesPerLayer(parts.config) + nodesPerEntry * plans.length)
     this.context = ggml.init({
       mem_size: maxNodes * ggml.tensorOverhead() + ggml.graphOverheadCustom(maxNodes, false),
       mem_buffer: null,
       no_alloc: true,
     })
     const builder = new GraphBuilder(ggml, this.context, maxNodes)
-    this.tensors = new StageGraphBuilder(parts, builder, plans).build()
+    this.tensors = new StageGraphBuilder(parts, builder, plans, variant).build()
     this.graph = builder.graph
     this.allocator = ggml.gallocrNew(parts.backend.bufferType)
     if (!ggml.gallocrAllocGraph(this.allocator, this.graph)) {
@@ -99,21 +144,29 @@ class StageGraphBuilder {
   private readonly cells: Tensor
   private readonly mask: Tensor
   private readonly outputRows: Tensor | null
+  private readonly gathered: Tensor | null
   /** Attention results of all entries meet here; one for the whole graph, layers run one after another. */
   private attended: Tensor | null = null
   private readonly masks = new Map<string, Tensor>()
+  private adapterSlots: Tensor | null = null
+  private keptAdapterSlots: Tensor | null = null
+  private readonly shape: AttentionShape
 
   constructor(
     private readonly parts: StageParts,
     private readonly builder: GraphBuilder,
     private readonly plans: readonly EntryPlan[],
+    private readonly variant: GraphVariant,
   ) {
     this.tokenCount = plans.reduce((sum, plan) => sum + plan.count, 0)
     this.outputCount = plans.reduce((sum, plan) => sum + plan.outputCount, 0)
+    this.shape = attentionShape(parts.config)
     this.positions = builder.input('I32', this.tokenCount)
     this.cells = builder.input('I64', this.tokenCount)
     this.mask = builder.input('F16', maskLength(plans))
     this.outputRows = this.dropsRows ? builder.input('I32', this.outputCount) : null
+    const gathered = gatheredLength(plans)
+    this.gathered = gathered > 0 ? builder.input('I32', gathered) : null
   }
 
   build(): GraphTensors {
@@ -121,22 +174,31 @@ class StageGraphBuilder {
     const input = parts.embedding
       ? builder.input('I32', this.tokenCount)
       : builder.input('F32', parts.config.hiddenSize, this.tokenCount)
-    let x = parts.embedding ? builder.rows(this.stageWeight('token_embd.weight'), input) : input
+    let x = parts.embedding ? this.embed(input) : input
     let output: Tensor | null = null
     for (let layer = parts.layers.first; layer < parts.layers.end; layer += 1) {
       x = parts.architecture.layer(this.layerContext(layer), x)
       if (this.stopsAfterKv(layer)) break
-      if (layer === parts.layers.end - 1) output = parts.head ? this.logits(x) : x
+      if (layer === parts.layers.end - 1) output = parts.head ? this.headResult(x) : x
     }
     if (output) builder.output(output)
     return {
       input,
       positions: this.positions,
       cells: this.cells,
+      gathered: this.attended ? this.gathered : null,
       mask: this.attended ? this.mask : null,
       outputRows: this.outputRows,
+      adapterSlots: this.adapterSlots,
+      keptAdapterSlots: this.keptAdapterSlots,
       output,
     }
+  }
+
+  private embed(tokens: Tensor): Tensor {
+    const { embeddingScale } = this.parts.config
+    const embedded = this.builder.rows(this.stageWeight('token_embd.weight'), tokens)
+    return embeddingScale === 1 ? embedded : this.builder.scale(embedded, embeddingScale)
   }
 
   /** Prompt chunks without a wanted row need the last layer only for its K and V. */
@@ -152,10 +214,13 @@ class StageGraphBuilder {
     return this.parts.head && this.outputCount > 0 && this.outputCount < this.tokenCount
   }
 
-  private logits(x: Tensor): Tensor {
+  private headResult(x: Tensor): Tensor {
     const { builder, parts } = this
+    const { logitSoftcap } = parts.config
     const normed = builder.rmsNorm(x, this.stageWeight('output_norm.weight'), parts.config.normEpsilon)
-    return builder.matmul(this.stageWeight('output.weight'), normed)
+    if (this.variant.result === 'normed') return normed
+    const logits = builder.matmul(this.stageWeight('output.weight'), normed)
+    return logitSoftcap === 0 ? logits : builder.softcap(logits, logitSoftcap)
   }
 
   private stageWeight(name: string): Tensor {
@@ -167,93 +232,171 @@ class StageGraphBuilder {
   private layerContext(layer: number): LayerContext {
     const { parts, builder } = this
     const find = (name: string) => parts.weights.get(`blk.${layer}.${name}`)
+    let isAttended = false
     return {
       builder,
       config: parts.config,
       layer,
       tokenCount: this.tokenCount,
+      keptCount: this.isLast(layer) && this.outputRows ? this.outputCount : this.tokenCount,
+      positions: this.positions,
       weight: (name) => this.stageWeight(`blk.${layer}.${name}`),
       optionalWeight: find,
-      rope: (x) => builder.rope(x, this.positions, parts.rope),
-      attend: (q, k, v) => this.attend(layer, q, k, v),
+      bundle: (matrix) => this.bundle(`blk.${layer}`, matrix),
+      adapt: (name, x, product) =>
+        this.adapt(`blk.${layer}.${name}`, x, product, isAttended && this.isLast(layer)),
+      rope: (x) => builder.rope(x, this.positions, parts.rope(layer)),
+      attend: (q, k, v, sinks = null) => {
+        isAttended = true
+        return this.attend(layer, q, k, v, sinks)
+      },
       keepOutputs: (x) => (this.isLast(layer) && this.outputRows ? builder.rows(x, this.outputRows) : x),
     }
   }
 
-  private attend(layer: number, q: Tensor, k: Tensor, v: Tensor): Tensor {
+  private bundle(layer: string, matrix: string): MatrixBundle | null {
+    const bundle = this.parts.weights.bundle(layer, matrix)
+    const { adapters } = this.parts
+    const isAdapted = bundle?.parts.some((part) => adapters.module(`${layer}.${part.matrix}`) !== null)
+    return this.variant.adapted && isAdapted ? null : bundle
+  }
+
+  /** @param isKept - whether `x` has only the rows that need logits */
+  private adapt(name: string, x: Tensor, product: Tensor, isKept: boolean): Tensor {
+    const stack = this.variant.adapted ? this.parts.adapters.module(name) : null
+    if (!stack) return product
+    const { builder } = this
+    const dropped = isKept && this.outputRows !== null
+    const rows = dropped ? this.outputCount : this.tokenCount
+    if (dropped) this.keptAdapterSlots ??= this.slotsInput(rows)
+    else this.adapterSlots ??= this.slotsInput(rows)
+    const slots = (dropped ? this.keptAdapterSlots : this.adapterSlots)!
+    const narrow = builder.expertMatmul(stack.a, builder.reshape3d(x, stack.columns, 1, rows), slots)
+    const wide = builder.expertMatmul(stack.b, narrow, slots)
+    return builder.add(product, builder.reshape2d(wide, stack.rows, rows))
+  }
+
+  /** Part of the graph at once: what reads it may turn out not to be. */
+  private slotsInput(rows: number): Tensor {
+    const slots = this.builder.input('I32', 1, rows)
+    this.builder.expand(slots)
+    return slots
+  }
+
+  private attend(layer: number, q: Tensor, k: Tensor, v: Tensor | null, sinks: Tensor | null): Tensor {
+    const { heads, keyDim, valueDim } = this.shape
+    const { rotation } = this.parts.kv
     this.store(layer, k, v)
-    const { heads, headDim } = this.parts.config
-    const width = heads * headDim
+    const width = heads * valueDim
     const rowsOf = (plan: EntryPlan) => (this.isLast(layer) ? plan.outputCount : plan.count)
     const rows = this.plans.reduce((sum, plan) => sum + rowsOf(plan), 0)
     // Nothing later is computed then; the shape is all that counts.
-    if (rows === 0) return this.builder.reshape2d(q, width, this.tokenCount)
+    if (rows === 0) return this.builder.f32Rows(q, width, 0, this.tokenCount)
     this.attended ??= this.builder.empty('F32', width, this.tokenCount)
+    const queries = rotation.turnKeys(this.builder, q, heads * keyDim, this.tokenCount)
     let row = 0
     for (const plan of this.plans) {
-      if (rowsOf(plan) > 0) this.attendEntry(layer, q, plan, rowsOf(plan), row)
+      if (rowsOf(plan) > 0) this.attendEntry(layer, queries, sinks, plan, rowsOf(plan), row)
       row += rowsOf(plan)
     }
-    return this.builder.f32Rows(this.attended, width, 0, rows)
+    const attended = this.builder.f32Rows(this.attended, width, 0, rows)
+    return rotation.turnValues(this.builder, attended, width, rows)
   }
 
   /** Writes K and V of the batch into their cells; expanded at once so that attention comes after it. */
-  private store(layer: number, k: Tensor, v: Tensor): void {
-    const { kvHeads, headDim } = this.parts.config
+  private store(layer: number, k: Tensor, v: Tensor | null): void {
+    const { kvHeads, keyDim, valueDim } = this.shape
     const cache = this.parts.kv.layer(layer - this.parts.layers.first)
-    for (const [matrix, values] of [
-      [cache.k, k],
-      [cache.v, v],
-    ] as const) {
-      const rows = this.builder.reshape2d(values, kvHeads * headDim, this.tokenCount)
-      this.builder.expand(this.builder.scatterRows(matrix, rows, this.cells))
-    }
+    const { builder, tokenCount } = this
+    const write = (matrix: Tensor, rows: Tensor) =>
+      builder.expand(builder.scatterRows(matrix, rows, this.cells))
+    const { rotation } = this.parts.kv
+    const keys = rotation.turnKeys(builder, k, kvHeads * keyDim, tokenCount)
+    write(cache.k, builder.reshape2d(builder.contiguous(keys), kvHeads * keyDim, tokenCount))
+    if (!cache.v || !v) return
+    write(cache.v, rotation.turnValues(builder, v, kvHeads * valueDim, tokenCount))
   }
 
   /** Attention of the entry's last `rows` queries, into the gathered result from `into` on. */
-  private attendEntry(layer: number, q: Tensor, plan: EntryPlan, rows: number, into: number): void {
-    const { heads, kvHeads, headDim } = this.parts.config
-    const headBytes = headDim * F32_BYTES
-    const skipped = plan.count - rows
-    const queries = this.builder.view3d(
-      q,
-      [headDim, rows, heads],
-      [heads * headBytes, headBytes],
-      (plan.firstRow + skipped) * heads * headBytes,
-    )
-    const { type } = this.parts.kv.options
-    const cellBytes = this.parts.kv.rowBytes
-    const keyBytes = (headDim / tensorTypes[type].blockSize) * tensorTypes[type].blockBytes
-    const cells = (matrix: Tensor) =>
-      this.builder.view3d(
-        matrix,
-        [headDim, plan.cellCount, kvHeads],
-        [cellBytes, keyBytes],
-        plan.cellStart * cellBytes,
-      )
+  private attendEntry(
+    layer: number,
+    q: Tensor,
+    sinks: Tensor | null,
+    plan: EntryPlan,
+    rows: number,
+    into: number,
+  ): void {
+    const { heads, kvHeads, keyDim, valueDim } = this.shape
+    const headBytes = keyDim * F32_BYTES
+    const tokenBytes = heads * headBytes
+    const from = (plan.firstRow + plan.count - rows) * tokenBytes
+    const span = plan.spans[this.parts.reaches.indexOf(layer)]!
+    // A head has its own sink.
+    const folded = sinks === null && foldsHeads(this.shape, rows, span.cellCount, this.parts.kv.options.type)
+    const queries = folded
+      ? this.builder.view3d(q, [keyDim, rows * heads, 1], [headBytes, rows * tokenBytes], from)
+      : this.builder.view3d(q, [keyDim, rows, heads], [tokenBytes, headBytes], from)
     const { k, v } = this.parts.kv.layer(layer - this.parts.layers.first)
+    const { cellBytes } = this.parts.kv
+    const keys = this.rowsOf(k, span, kvHeads * keyDim)
+    const values = v ? this.rowsOf(v, span, kvHeads * valueDim) : keys
     this.builder.attentionInto(this.attended!, into, {
       q: queries,
-      k: cells(k),
-      v: cells(v),
-      mask: this.maskOf(plan, rows),
-      scale: 1 / Math.sqrt(headDim),
-      width: heads * headDim,
+      k: this.cellsOf(keys, span, keyDim, cellBytes.k),
+      v: this.cellsOf(values, span, valueDim, v ? cellBytes.v : cellBytes.k),
+      mask: folded ? this.maskOfHeads(span, plan.count, rows) : this.maskOf(span, plan.count, rows),
+      sinks,
+      scale: this.parts.config.attentionScale,
+      softcap: this.parts.config.attentionSoftcap,
+      width: heads * valueDim,
     })
   }
 
-  /** The mask of the entry's last `rows` queries; layers share it. */
-  private maskOf(plan: EntryPlan, rows: number): Tensor {
-    const key = `${plan.firstRow}/${rows}`
+  /** The cells themselves, or a copy of those of a scattered sequence. */
+  private rowsOf(matrix: Tensor, { gathered, cellCount }: Span, columns: number): Tensor {
+    if (!gathered) return matrix
+    const { options, pages } = this.parts.kv
+    const bytes = gathered.listOffset * I32_BYTES
+    const list = this.builder.view2d(this.gathered!, cellCount, 1, cellCount * I32_BYTES, bytes)
+    return this.builder.storedRows(matrix, options.type, columns, pages.cells, list, cellCount)
+  }
+
+  /** What queries look at: the first `dim` columns of each KV head, `[dim, cells, kvHeads]`. */
+  private cellsOf(rows: Tensor, span: Span, dim: number, cellBytes: number): Tensor {
+    return this.builder.view3d(
+      rows,
+      [dim, span.cellCount, this.shape.kvHeads],
+      [cellBytes, cellBytes / this.shape.kvHeads],
+      span.cellStart * cellBytes,
+    )
+  }
+
+  /** {@link maskOf} with each row once for every head. */
+  private maskOfHeads(span: Span, count: number, rows: number): Tensor {
+    const key = `${span.maskOffset}/${rows}/heads`
     const known = this.masks.get(key)
     if (known) return known
-    const skipped = plan.count - rows
+    const { heads } = this.shape
+    const { cellCount } = span
+    const apart = this.builder.reshape3d(this.maskOf(span, count, rows), cellCount, 1, rows)
+    const repeated = this.builder.repeat3d(apart, cellCount, heads, rows)
+    const mask = this.builder.reshape2d(repeated, cellCount, heads * rows)
+    this.masks.set(key, mask)
+    return mask
+  }
+
+  /** The mask of the last `rows` of `count` queries; layers share it. */
+  private maskOf(span: Span, count: number, rows: number): Tensor {
+    const { cellCount, maskOffset } = span
+    const key = `${maskOffset}/${rows}`
+    const known = this.masks.get(key)
+    if (known) return known
     const mask = this.builder.view2d(
       this.mask,
-      plan.cellCount,
+      cellCount,
       rows,
-      plan.cellCount * F16_BYTES,
-      (plan.maskOffset + skipped * plan.cellCount) * F16_BYTES,
+      cellCount * F16_BYTES,
+      (maskOffset + (count - rows) * cellCount) * F16_BYTES,
     )
     this.masks.set(key, mask)
     return mask

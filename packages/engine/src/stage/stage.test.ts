@@ -7,7 +7,8 @@ import { Backend } from '../ggml/backend.ts'
 import { type ModelSource, openModel, resolveStageWeights } from '../weights/index.ts'
 import type { KvType } from './kv-type.ts'
 import { OutOfPagesError } from './page-table.ts'
-import { Stage, StageConfigError, type StageOutput } from './stage.ts'
+import { PooledSequences } from './pooled-sequences.ts'
+import { Stage, type StageBatch, StageConfigError, type StageOutput } from './stage.ts'
 
 interface ReferenceCase {
   readonly ids: readonly number[]
@@ -23,6 +24,7 @@ const cacheDir = mkdtempSync(join(tmpdir(), 'deos-stage-'))
 let source: ModelSource
 let backend: Backend
 const open: Stage[] = []
+const sequences = new Map<Stage, PooledSequences>()
 
 beforeAll(async () => {
   source = await openModel(modelPath)
@@ -45,7 +47,16 @@ async function load(layers: LayerRange, kvType: KvType = 'F16', pageCount = 64):
     maxBatchTokens: 128,
   })
   open.push(stage)
+  sequences.set(stage, new PooledSequences([stage.kv.pages]))
   return stage
+}
+
+const begin = (stage: Stage, sequence: number) => sequences.get(stage)!.open(sequence)
+
+/** One batch, with pages for it. */
+async function forward(stage: Stage, batch: StageBatch): Promise<StageOutput> {
+  for (const { sequence, count } of batch.entries) sequences.get(stage)!.extend(sequence, count)
+  return stage.forward(batch)
 }
 
 const whole = () => load({ first: 0, end: source.config.layers })
@@ -60,8 +71,8 @@ const continued = (index: number, length: number) => {
 }
 
 function prefill(stage: Stage, sequence: number, tokens: Int32Array): Promise<StageOutput> {
-  stage.kv.pages.allocate(sequence)
-  return keep(stage.forward({ entries: [{ sequence, count: tokens.length, outputs: 'last' }], tokens }))
+  begin(stage, sequence)
+  return keep(forward(stage, { entries: [{ sequence, count: tokens.length, outputs: 'last' }], tokens }))
 }
 
 /** A copy that the stage's next batch does not overwrite. */
@@ -83,10 +94,10 @@ test('logits and greedy tokens match the independent float32 reference', async (
         entries: [{ sequence, count: 1, outputs: 'last' as const }],
         tokens: Int32Array.of(token),
       }
-      ;({ logits } = await stage.forward(step))
+      ;({ logits } = await forward(stage, step))
     }
     expect(produced).toEqual(greedy64)
-    stage.kv.pages.release(sequence)
+    sequences.get(stage)!.release(sequence)
   }
   expect(stage.kv.pages.freePages).toBe(64)
 })
@@ -100,8 +111,8 @@ test.each([[[1]], [[3, 4]], [[1, 2, 3, 4, 5, 6, 7]]])('cut at %j, logits are the
     let hidden: Float32Array | undefined
     let logits: Float32Array = new Float32Array()
     for (const stage of stages) {
-      if (fresh) stage.kv.pages.allocate(3)
-      const output = await stage.forward(hidden ? { entries, hidden } : { entries, tokens })
+      if (fresh) begin(stage, 3)
+      const output = await forward(stage, hidden ? { entries, hidden } : { entries, tokens })
       ;({ hidden } = output)
       logits = output.logits
     }
@@ -111,7 +122,7 @@ test.each([[[1]], [[3, 4]], [[1, 2, 3, 4, 5, 6, 7]]])('cut at %j, logits are the
   expect(await run(ids(2), true)).toEqual(first.logits)
   const entries = [{ sequence: 3, count: 1, outputs: 'last' as const }]
   for (const token of [5, 900, 17]) {
-    const expected = await uncut.forward({ entries, tokens: Int32Array.of(token) })
+    const expected = await forward(uncut, { entries, tokens: Int32Array.of(token) })
     expect(await run(Int32Array.of(token), false)).toEqual(expected.logits)
   }
 })
@@ -120,7 +131,7 @@ test('a prompt in chunks ends where it ends at once', async () => {
   const stage = await whole()
   const tokens = continued(1, 60)
   const { logits } = await prefill(stage, 0, tokens)
-  stage.kv.pages.allocate(1)
+  begin(stage, 1)
   let chunked: Float32Array = new Float32Array()
   for (const [first, end] of [
     [0, 7],
@@ -130,7 +141,7 @@ test('a prompt in chunks ends where it ends at once', async () => {
     const entries = [
       { sequence: 1, count: end - first, outputs: end === 60 ? ('last' as const) : ('none' as const) },
     ]
-    const output = await stage.forward({ entries, tokens: tokens.slice(first, end) })
+    const output = await forward(stage, { entries, tokens: tokens.slice(first, end) })
     expect(output.logits).toHaveLength(end === 60 ? source.config.vocabSize : 0)
     chunked = output.logits
   }
@@ -143,11 +154,11 @@ test('sequences of different lengths in one batch do not disturb each other', as
   const alone: Float32Array[] = []
   for (const index of [0, 1, 2]) {
     alone.push((await prefill(stage, index, ids(index))).logits)
-    stage.kv.pages.release(index)
-    stage.kv.pages.allocate(index)
+    sequences.get(stage)!.release(index)
+    begin(stage, index)
   }
   const parts = [0, 1, 2].map(ids)
-  const { logits } = await stage.forward({
+  const { logits } = await forward(stage, {
     entries: parts.map((part, sequence) => ({ sequence, count: part.length, outputs: 'last' })),
     tokens: Int32Array.from(parts.flatMap((part) => [...part])),
   })
@@ -163,8 +174,8 @@ test('all rows can be asked for, and the last is the one given alone', async () 
   const stage = await whole()
   const tokens = ids(3)
   const last = (await prefill(stage, 0, tokens)).logits
-  stage.kv.pages.allocate(1)
-  const { logits } = await stage.forward({
+  begin(stage, 1)
+  const { logits } = await forward(stage, {
     entries: [{ sequence: 1, count: tokens.length, outputs: 'all' }],
     tokens,
   })
@@ -172,16 +183,33 @@ test('all rows can be asked for, and the last is the one given alone', async () 
   expect(argmax(logits.subarray(-source.config.vocabSize))).toBe(argmax(last))
 })
 
+test('a sequence goes on from pages that another filled as from its own', async () => {
+  const stage = await whole()
+  const tokens = continued(2, 50)
+  const alone = (await prefill(stage, 0, tokens)).logits
+  sequences.get(stage)!.fork(1, 0, 32)
+  const rest = { entries: [{ sequence: 1, count: 18, outputs: 'last' as const }], tokens: tokens.slice(32) }
+  const { logits } = await forward(stage, rest)
+  expect(stage.kv.pages.pages(1).slice(0, 2)).toEqual(stage.kv.pages.pages(0).slice(0, 2))
+  expect(stage.kv.pages.freePages).toBe(64 - 6)
+  expect(argmax(logits)).toBe(argmax(alone))
+  for (const [i, logit] of alone.entries()) expect(Math.abs(logits[i]! - logit)).toBeLessThan(2e-2)
+  sequences.get(stage)!.release(0)
+  const next = { entries: [{ sequence: 1, count: 1, outputs: 'last' as const }], tokens: Int32Array.of(7) }
+  expect((await forward(stage, next)).logits).toHaveLength(source.config.vocabSize)
+  stage.kv.pages.verify()
+})
+
 test('rolling back and going another way leaves no trace', async () => {
   const stage = await whole()
   const straight = (await prefill(stage, 0, ids(4))).logits
-  stage.kv.pages.allocate(1)
+  begin(stage, 1)
   const tokens = ids(4)
   const entry = (count: number) => [{ sequence: 1, count, outputs: 'last' as const }]
-  await stage.forward({ entries: entry(2), tokens: tokens.slice(0, 2) })
-  await stage.forward({ entries: entry(20), tokens: new Int32Array(20).fill(99) })
-  stage.kv.pages.truncate(1, 2)
-  const { logits } = await stage.forward({ entries: entry(tokens.length - 2), tokens: tokens.slice(2) })
+  await forward(stage, { entries: entry(2), tokens: tokens.slice(0, 2) })
+  await forward(stage, { entries: entry(20), tokens: new Int32Array(20).fill(99) })
+  sequences.get(stage)!.truncate(1, 2)
+  const { logits } = await forward(stage, { entries: entry(tokens.length - 2), tokens: tokens.slice(2) })
   expect(argmax(logits)).toBe(argmax(straight))
 })
 
@@ -190,34 +218,39 @@ test('exported K and V continue a sequence in another stage', async () => {
   const to = await whole()
   const tokens = continued(5, 20)
   const { logits } = await prefill(from, 0, tokens)
-  to.kv.pages.allocate(8)
+  begin(to, 8)
+  sequences.get(to)!.extend(8, tokens.length)
   to.kv.pages.append(8, tokens.length)
   for (let layer = 0; layer < source.config.layers; layer += 1) {
     to.kv.import(8, layer, 0, from.kv.export(0, layer, 0, tokens.length))
     expect(to.kv.export(8, layer, 2, 4)).toEqual(from.kv.export(0, layer, 2, 4))
   }
   const next = Int32Array.of(argmax(logits))
-  const a = await from.forward({ entries: [{ sequence: 0, count: 1, outputs: 'last' }], tokens: next })
-  const b = await to.forward({ entries: [{ sequence: 8, count: 1, outputs: 'last' }], tokens: next })
+  const a = await forward(from, { entries: [{ sequence: 0, count: 1, outputs: 'last' }], tokens: next })
+  const b = await forward(to, { entries: [{ sequence: 8, count: 1, outputs: 'last' }], tokens: next })
   expect(b.logits).toEqual(a.logits)
-  expect(() => to.kv.import(8, 0, 0, { k: new Uint8Array(3), v: new Uint8Array(3) })).toThrow(/whole rows/)
+  expect(() => to.kv.import(8, 0, 0, { k: new Uint8Array(3), v: new Uint8Array(3) })).toThrow(
+    /whole positions/,
+  )
   expect(() => to.kv.export(8, 99, 0, 1)).toThrow(/not layer 99/)
 })
 
 test('a full cache refuses the whole batch and keeps what it had', async () => {
   const stage = await load({ first: 0, end: source.config.layers }, 'F16', 16)
-  stage.kv.pages.allocate(0)
-  stage.kv.pages.allocate(1)
+  begin(stage, 0)
+  begin(stage, 1)
   const tokens = new Int32Array(128)
   const fill = { entries: [{ sequence: 0, count: 128, outputs: 'none' as const }], tokens }
-  await stage.forward(fill)
+  await forward(stage, fill)
   const entries = [
     { sequence: 0, count: 64, outputs: 'none' as const },
     { sequence: 1, count: 64, outputs: 'none' as const },
   ]
-  await stage.forward({ entries, tokens })
+  await forward(stage, { entries, tokens })
+  await expect(forward(stage, { entries, tokens })).rejects.toThrow(OutOfPagesError)
+  stage.kv.pages.truncate(0, 128)
   await expect(stage.forward({ entries, tokens })).rejects.toThrow(OutOfPagesError)
-  expect([stage.kv.pages.length(0), stage.kv.pages.length(1)]).toEqual([192, 64])
+  expect([stage.kv.pages.length(0), stage.kv.pages.length(1)]).toEqual([128, 64])
   stage.kv.pages.verify()
 })
 
@@ -238,8 +271,8 @@ test.each<[string, Parameters<Stage['forward']>[0], RegExp]>([
   ],
 ])('%s is refused', async (_, batch, message) => {
   const stage = await whole()
-  stage.kv.pages.allocate(0)
-  await expect(stage.forward(batch)).rejects.toThrow(message)
+  begin(stage, 0)
+  await expect(forward(stage, batch)).rejects.toThrow(message)
   expect(stage.kv.pages.length(0)).toBe(0)
 })
 

@@ -1,10 +1,24 @@
 import { DomainError, formatLayers, type LayerRange, layerCount, type ModelConfig } from '@deos/domain'
 import { architectures } from '../architectures/index.ts'
 import type { Backend } from '../ggml/backend.ts'
+import { AdapterStacks } from '../lora/adapter-stacks.ts'
+import type { AdapterWeights } from '../lora/adapter-weights.ts'
+import { requiredLayerTensors } from '../weights/families/index.ts'
 import type { TensorInfo } from '../weights/model-source.ts'
-import { type BatchEntry, fillMask, maskLength, planAttention, planShape } from './attention-plan.ts'
+import {
+  type BatchEntry,
+  fillGathered,
+  fillMask,
+  gatheredLength,
+  layerReaches,
+  maskLength,
+  planAttention,
+  planShape,
+} from './attention-plan.ts'
+import { attentionShape } from './attention-shape.ts'
 import { KvCache, type KvCacheOptions } from './kv-cache.ts'
-import { ropeSettings } from './rope.ts'
+import { checkKvType } from './kv-type.ts'
+import { layerRope } from './rope.ts'
 import { StageGraph, type StageParts } from './stage-graph.ts'
 import { WeightStore } from './weight-store.ts'
 
@@ -25,6 +39,11 @@ export interface StageOptions {
   readonly kv: KvCacheOptions
   /** Largest batch, in tokens. */
   readonly maxBatchTokens: number
+  /**
+   * Positions a sequence may come to hold, the same in every stage of a model: some models rotate differently in long
+   * texts. Default: all the model was made for.
+   */
+  readonly contextLength?: number
 }
 
 export interface StageBatch {
@@ -33,17 +52,22 @@ export interface StageBatch {
   readonly tokens?: Int32Array
   /** `[tokens, hiddenSize]`, for every other stage. */
   readonly hidden?: Float32Array
+  /** A stage with the head gives the normed hidden states of the wanted rows instead of their logits. */
+  readonly normed?: boolean
 }
 
 /** Views of memory that the next `forward` of the stage writes again: copy what is to be kept. */
 export interface StageOutput {
-  /** `[tokens, hiddenSize]`; empty for a stage with the head. */
+  /** `[tokens, hiddenSize]`; of a stage with the head `[outputs, hiddenSize]` if normed ones were asked for, or empty. */
   readonly hidden: Float32Array
   /** `[outputs, vocabSize]` in order of entries and rows; empty for a stage without the head. */
   readonly logits: Float32Array
 }
 
 const nothing = new Float32Array(0)
+
+/** What the shapes of graphs with adapters begin with. */
+const ADAPTED = 'adapted '
 
 /** Graphs of recent batch shapes are kept up to these limits. */
 const MAX_GRAPHS = 8
@@ -55,6 +79,7 @@ const MAX_GRAPH_BYTES = 96 * 1024 * 1024
  */
 export class Stage {
   readonly kv: KvCache
+  private readonly adapters: AdapterStacks
   private readonly parts: StageParts
   private readonly graphs = new Map<string, StageGraph>()
   private mask = new Uint16Array(0)
@@ -69,13 +94,17 @@ export class Stage {
     const { config, layers, embedding, head } = options
     const architecture = architectures.get(config.architecture)!
     this.kv = new KvCache(backend, config, layerCount(layers), options.kv)
+    this.adapters = new AdapterStacks(backend, () => this.dropAdaptedGraphs())
     this.parts = {
       ...{ backend, architecture, config, layers, embedding, head, weights, kv: this.kv },
-      rope: ropeSettings(config, architecture.ropeLayout, weights.get('rope_freqs.weight')),
+      adapters: this.adapters,
+      reaches: layerReaches(config, layers),
+      rope: layerRope(options, architecture.ropeLayout, (name) => weights.get(name)),
     }
   }
 
-  /** @throws StageConfigError if the model's family is unknown, a weight is missing or the options do not fit */
+  /** @throws StageConfigError if the model's family is unknown, a weight is missing or the options do not fit;
+   *   KvTypeError if its heads cannot be stored as asked */
   static async load(backend: Backend, options: StageOptions): Promise<Stage> {
     checkOptions(options)
     const weights = await WeightStore.load(backend, options.weights, {
@@ -104,25 +133,58 @@ export class Stage {
     }
   }
 
+  get layers(): LayerRange {
+    return this.options.layers
+  }
+
+  hasAdapter(name: string): boolean {
+    return this.adapters.has(name)
+  }
+
+  /**
+   * Loads an adapter between two batches; of those that no one retains, the least recently used make room for it.
+   *
+   * @throws AdapterError if it does not fit on the device
+   */
+  addAdapter(name: string, weights: AdapterWeights): void {
+    if (this.busy) throw new Error('An adapter cannot be loaded while a batch is computed.')
+    this.adapters.add(name, weights)
+  }
+
+  /** Keeps a loaded adapter until it is released as often. */
+  retainAdapter(name: string): void {
+    this.adapters.retain(name)
+  }
+
+  releaseAdapter(name: string): void {
+    this.adapters.release(name)
+  }
+
   close(): void {
     for (const graph of this.graphs.values()) graph.close()
     this.graphs.clear()
+    this.adapters.close()
     this.kv.close()
     this.parts.weights.close()
   }
 
   private async compute(batch: StageBatch): Promise<StageOutput> {
     const tokenCount = this.checkBatch(batch)
+    const slots = this.adapterSlots(batch.entries, tokenCount)
     this.append(batch.entries)
     const { pages } = this.kv
-    const window = this.options.config.slidingWindow
-    const plans = planAttention(pages, batch.entries, window)
-    const graph = this.graph(planShape(plans), () => new StageGraph(this.parts, plans))
+    const { reaches } = this.parts.reaches
+    const plans = planAttention(pages, batch.entries, reaches, this.kv.rowsAreWords)
+    const { head } = this.options
+    const result = head && batch.normed ? 'normed' : 'logits'
+    const shape = `${slots ? ADAPTED : ''}${result} ${planShape(plans)}`
+    const variant = { result, adapted: slots !== null } as const
+    const graph = this.graph(shape, () => new StageGraph(this.parts, plans, variant))
 
     const length = maskLength(plans)
     if (this.mask.length < length) this.mask = new Uint16Array(length)
     const mask = this.mask.subarray(0, length)
-    fillMask(mask, plans, window)
+    fillMask(mask, plans, reaches)
 
     const positions = new Int32Array(tokenCount)
     const cells = new Int32Array(2 * tokenCount) // 64-bit little-endian, high halves zero
@@ -140,18 +202,52 @@ export class Stage {
     graph.write(tensors.positions, positions)
     graph.write(tensors.cells, cells)
     if (tensors.mask) graph.write(tensors.mask, mask)
+    if (tensors.gathered) {
+      const list = new Int32Array(gatheredLength(plans))
+      fillGathered(list, plans)
+      graph.write(tensors.gathered, list)
+    }
     if (tensors.outputRows) graph.write(tensors.outputRows, Int32Array.from(outputRows))
+    if (tensors.adapterSlots) graph.write(tensors.adapterSlots, slots!)
+    if (tensors.keptAdapterSlots) {
+      graph.write(
+        tensors.keptAdapterSlots,
+        Int32Array.from(outputRows, (row) => slots![row]!),
+      )
+    }
     await graph.run()
-    return this.readOutput(graph, tokenCount, outputRows.length)
+    const hasLogits = head && result === 'logits'
+    const values = this.readOutput(graph, head ? outputRows.length : tokenCount, hasLogits)
+    return hasLogits ? { hidden: nothing, logits: values } : { hidden: values, logits: nothing }
   }
 
-  private readOutput(graph: StageGraph, tokenCount: number, outputs: number): StageOutput {
-    const { config, head } = this.options
-    const length = head ? outputs * config.vocabSize : tokenCount * config.hiddenSize
+  private readOutput(graph: StageGraph, rows: number, hasLogits: boolean): Float32Array {
+    const { vocabSize, hiddenSize } = this.options.config
+    const length = rows * (hasLogits ? vocabSize : hiddenSize)
     if (this.output.length < length) this.output = new Float32Array(length)
     const values = this.output.subarray(0, length)
     if (graph.tensors.output) graph.read(graph.tensors.output, values)
-    return head ? { hidden: nothing, logits: values } : { hidden: values, logits: nothing }
+    return values
+  }
+
+  /** Slot of each token's adapter; null where no token of the batch is changed by one in these layers. */
+  private adapterSlots(entries: readonly BatchEntry[], tokenCount: number): Int32Array | null {
+    if (!entries.some(({ adapter }) => adapter)) return null
+    const slots = new Int32Array(tokenCount)
+    let row = 0
+    for (const { count, adapter } of entries) {
+      if (adapter) slots.fill(this.adapters.slot(adapter), row, row + count)
+      row += count
+    }
+    return this.adapters.moduleCount > 0 ? slots : null
+  }
+
+  private dropAdaptedGraphs(): void {
+    for (const [shape, graph] of this.graphs) {
+      if (!shape.startsWith(ADAPTED)) continue
+      this.graphs.delete(shape)
+      graph.close()
+    }
   }
 
   /** All or nothing: a batch that does not fit leaves every sequence as it was. */
@@ -233,9 +329,8 @@ export class Stage {
   }
 }
 
-function checkOptions({ config, layers, weights, maxBatchTokens, embedding, head }: StageOptions): void {
-  const architecture = architectures.get(config.architecture)
-  if (!architecture) {
+function checkOptions({ config, layers, weights, kv, maxBatchTokens, embedding, head }: StageOptions): void {
+  if (!architectures.has(config.architecture)) {
     throw new StageConfigError(
       `There is no graph for models of the family ${config.architecture}.`,
       `Supported: ${[...architectures.keys()].join(', ')}.`,
@@ -247,6 +342,8 @@ function checkOptions({ config, layers, weights, maxBatchTokens, embedding, head
       'Give a non-empty half-open range inside the model.',
     )
   }
+  const { keyDim, valueDim } = attentionShape(config)
+  for (const dim of [keyDim, valueDim]) checkKvType(kv.type, dim)
   if (!Number.isInteger(maxBatchTokens) || maxBatchTokens < 1) {
     throw new StageConfigError(
       `A largest batch of ${maxBatchTokens} tokens is not possible.`,
@@ -257,9 +354,7 @@ function checkOptions({ config, layers, weights, maxBatchTokens, embedding, head
   const required = [
     ...(embedding ? ['token_embd.weight'] : []),
     ...(head ? ['output_norm.weight'] : []),
-    ...Array.from({ length: layerCount(layers) }, (_, index) => index + layers.first).flatMap((layer) =>
-      architecture.tensors.map((name) => `blk.${layer}.${name}`),
-    ),
+    ...requiredLayerTensors(config, layers),
   ]
   const missing = required.find((name) => !present.has(name))
   if (missing ?? (head && !present.has('output.weight') && !present.has('token_embd.weight'))) {

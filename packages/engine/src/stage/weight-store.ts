@@ -1,16 +1,33 @@
+import type { MatrixBundle } from '../architectures/architecture.ts'
 import type { Backend } from '../ggml/backend.ts'
 import type { Tensor } from '../ggml/graph-builder.ts'
+import { preferHugePages } from '../ggml/huge-pages.ts'
 import type { Ggml, Pointer } from '../ggml/library.ts'
 import { MappedFile } from '../ggml/mapped-file.ts'
 import { tensorTypes } from '../ggml/tensor-type.ts'
 import type { TensorInfo } from '../weights/model-source.ts'
+import { companionRuns, companionsTogether, type PlacedWeight } from './weight-bundles.ts'
 
 const ALIGNMENT = 32
+/** Of tensors copied into one buffer, as ggml aligns them itself. */
+const COPY_ALIGNMENT = 64
 const USAGE_WEIGHTS = 1
+
+/** ggml's own rearranging buffer type: some rows at a time, each such group in the place it had before. */
+const ROWWISE_REPACKING = 'CPU_REPACK'
+/** More rows than that buffer type ever takes at a time. */
+const REPACKED_ROWS = 64
 
 /** Whether a weight is only ever the left side of a matrix product, so that kernels may rearrange it. */
 function isMatrixOperand({ name, shape }: TensorInfo): boolean {
   return shape.length >= 2 && name !== 'token_embd.weight' && name.endsWith('.weight')
+}
+
+/** Of such a stack each token is multiplied with some matrices; of others, such as each head's, with all. */
+const isExpertStack = (name: string): boolean => name.endsWith('_exps.weight')
+
+interface Placed extends PlacedWeight {
+  readonly tensor: Tensor
 }
 
 /**
@@ -18,7 +35,8 @@ function isMatrixOperand({ name, shape }: TensorInfo): boolean {
  * process that maps it; types for which ggml has faster rearranged kernels are copied into that arrangement.
  */
 export class WeightStore {
-  private readonly tensors = new Map<string, Tensor>()
+  private readonly placed = new Map<string, Placed>()
+  private readonly bundles = new Map<string, MatrixBundle>()
   private readonly buffers: Pointer[] = []
   private readonly files = new Map<string, { file: MappedFile; buffer: Pointer | null }>()
   private readonly context: Pointer
@@ -47,8 +65,7 @@ export class WeightStore {
   ): Promise<WeightStore> {
     const store = new WeightStore(backend, infos.length)
     try {
-      for (const info of infos) await store.add(info, headFromEmbedding)
-      store.closeUnmapped()
+      await store.add(headFromEmbedding ? infos.flatMap(withTiedHead) : infos)
       return store
     } catch (error) {
       store.close()
@@ -57,7 +74,12 @@ export class WeightStore {
   }
 
   get(name: string): Tensor | null {
-    return this.tensors.get(name) ?? null
+    return this.placed.get(name)?.tensor ?? null
+  }
+
+  /** What the matrix `<layer>.<matrix>.weight` can be multiplied together with; null if it is on its own. */
+  bundle(layer: string, matrix: string): MatrixBundle | null {
+    return this.bundles.get(`${layer}.${matrix}`) ?? null
   }
 
   close(): void {
@@ -65,77 +87,143 @@ export class WeightStore {
     for (const { file } of this.files.values()) file.close()
     this.buffers.length = 0
     this.files.clear()
-    this.tensors.clear()
+    this.placed.clear()
+    this.bundles.clear()
     this.ggml.free(this.context)
   }
 
-  private async add(info: TensorInfo, headFromEmbedding: boolean): Promise<void> {
-    if (info.name === 'token_embd.weight' && headFromEmbedding) {
-      await this.add({ ...info, name: 'output.weight' }, false)
+  private async add(infos: readonly TensorInfo[]): Promise<void> {
+    const copied = new Map<Pointer, TensorInfo[]>()
+    for (const info of infos) {
+      const bufferType = (isMatrixOperand(info) ? this.repackingFor(info) : null) ?? this.plainCopyFor(info)
+      if (bufferType === null) await this.place(info)
+      else copied.set(bufferType, [...(copied.get(bufferType) ?? []), info])
     }
-    const tensor = isMatrixOperand(info)
-      ? ((await this.repack(info)) ?? (await this.place(info)))
-      : await this.place(info)
-    this.tensors.set(info.name, { pointer: tensor })
+    for (const [bufferType, own] of copied) await this.copy(bufferType, own)
+    this.bundleCompanions()
+    this.closeUnmapped()
   }
 
-  private newTensor({ type, shape }: TensorInfo): Pointer {
+  private newTensor({ type, shape }: Pick<TensorInfo, 'type' | 'shape'>, context = this.context): Pointer {
     const [ne0 = 1, ne1 = 1, ne2 = 1, ne3 = 1] = shape
     const id = tensorTypes[type].id
     return shape.length <= 1
-      ? this.ggml.newTensor1d(this.context, id, ne0)
-      : this.ggml.newTensor4d(this.context, id, ne0, ne1, ne2, ne3)
+      ? this.ggml.newTensor1d(context, id, ne0)
+      : this.ggml.newTensor4d(context, id, ne0, ne1, ne2, ne3)
   }
 
-  /** The weight in a rearranging buffer, or null where no kernel wants that. */
-  private async repack(info: TensorInfo): Promise<Pointer | null> {
-    for (const bufferType of this.backend.repackingBufferTypes) {
-      const tensor = this.newTensor(info)
+  /** The buffer type in which the weight's product has a faster kernel, or null where none has. */
+  private repackingFor(info: TensorInfo): Pointer | null {
+    const context = this.ggml.init({
+      mem_size: this.ggml.tensorOverhead() * 8,
+      mem_buffer: null,
+      no_alloc: true,
+    })
+    const found = this.backend.repackingBufferTypes.find((bufferType) => {
+      const tensor = this.newTensor(info, context)
       const buffer = this.ggml.bufferTypeAlloc(bufferType, this.ggml.bufferTypeAllocSize(bufferType, tensor))
-      if (!buffer) continue
+      if (!buffer) return false
       this.ggml.tensorAlloc(buffer, tensor, this.ggml.bufferBase(buffer))
-      if (this.multiplies(tensor, info.shape[0] ?? 1)) {
-        this.ggml.bufferSetUsage(buffer, USAGE_WEIGHTS)
-        this.buffers.push(buffer)
-        await this.fill(tensor, info)
-        return tensor
-      }
+      const supported = this.multiplies(tensor, info)
       this.ggml.bufferFree(buffer)
-    }
-    return null
+      return supported
+    })
+    this.ggml.free(context)
+    return found ?? null
   }
 
-  private multiplies(weight: Pointer, columns: number): boolean {
+  /** Whether the backend has the product that the weight is used in, with the weight lying where it lies. */
+  private multiplies(weight: Pointer, { name, shape }: TensorInfo): boolean {
+    const [columns = 1, , count = 1] = shape
     const context = this.ggml.init({
       mem_size: this.ggml.tensorOverhead() * 4,
       mem_buffer: null,
       no_alloc: true,
     })
-    const x = this.ggml.newTensor2d(context, tensorTypes.F32.id, columns, 1)
-    const supported = this.backend.supports(this.ggml.mulMat(context, weight, x))
+    const vectors = (many: number) => this.ggml.newTensor4d(context, tensorTypes.F32.id, columns, 1, many, 1)
+    const product = isExpertStack(name)
+      ? this.ggml.mulMatId(context, weight, vectors(1), this.ggml.newTensor1d(context, tensorTypes.I32.id, 1))
+      : this.ggml.mulMat(context, weight, vectors(count))
+    const supported = this.backend.supports(product)
     this.ggml.free(context)
     return supported
   }
 
-  private async place(info: TensorInfo): Promise<Pointer> {
-    const tensor = this.newTensor(info)
-    const entry = this.open(info.file)
-    const address = entry.file.address(info.offset, info.sizeBytes)
-    if (this.backend.isHost && address !== null && info.offset % ALIGNMENT === 0) {
-      entry.buffer ??= this.wrap(entry.file)
-      this.ggml.tensorAlloc(entry.buffer, tensor, address)
-      return tensor
+  /** Ordinary memory, for a weight that is needed there and cannot be used where it lies in its file. */
+  private plainCopyFor({ file, offset, sizeBytes }: TensorInfo): Pointer | null {
+    if (!this.backend.isHost) return null
+    const address = this.open(file).file.address(offset, sizeBytes)
+    return address === null || offset % ALIGNMENT !== 0 ? this.backend.bufferType : null
+  }
+
+  /** Copies weights into one buffer in ordinary memory, companions side by side. */
+  private async copy(bufferType: Pointer, infos: readonly TensorInfo[]): Promise<void> {
+    let sizeBytes = 0
+    const spots = companionsTogether(infos).map((info) => {
+      const pointer = this.newTensor(info)
+      const offset = sizeBytes
+      sizeBytes = align(offset + this.ggml.bufferTypeAllocSize(bufferType, pointer), COPY_ALIGNMENT)
+      return { info, pointer, offset }
+    })
+    const buffer = this.ggml.bufferTypeAlloc(bufferType, sizeBytes)
+    if (!buffer) throw new RangeError(`${sizeBytes} bytes of weights do not fit into memory.`)
+    this.ggml.bufferSetUsage(buffer, USAGE_WEIGHTS)
+    this.buffers.push(buffer)
+    const base = this.ggml.bufferBase(buffer)
+    preferHugePages(base, sizeBytes)
+    for (const { info, pointer, offset } of spots) {
+      const keepsRows = this.keepsRows(bufferType, info)
+      this.settle(info, pointer, buffer, (base + BigInt(offset)) as Pointer, keepsRows)
+      await this.fill(pointer, info)
     }
-    const buffer = this.ggml.bufferTypeAlloc(
-      this.backend.bufferType,
-      this.ggml.bufferTypeAllocSize(this.backend.bufferType, tensor),
-    )
+  }
+
+  private keepsRows(bufferType: Pointer, { shape }: TensorInfo): boolean {
+    if (shape.length !== 2) return false
+    if (bufferType === this.backend.bufferType) return true
+    return this.ggml.bufferTypeName(bufferType) === ROWWISE_REPACKING && shape[1]! % REPACKED_ROWS === 0
+  }
+
+  /** In place where the backend reads the mapped file, else in a buffer of its own on the device. */
+  private async place(info: TensorInfo): Promise<void> {
+    const tensor = this.newTensor(info)
+    if (this.backend.isHost) {
+      const entry = this.open(info.file)
+      entry.buffer ??= this.wrap(entry.file)
+      const address = entry.file.address(info.offset, info.sizeBytes)!
+      this.settle(info, tensor, entry.buffer, address, info.shape.length === 2)
+      return
+    }
+    const { bufferType } = this.backend
+    const buffer = this.ggml.bufferTypeAlloc(bufferType, this.ggml.bufferTypeAllocSize(bufferType, tensor))
     if (!buffer) throw new RangeError(`${info.name} (${info.sizeBytes} bytes) does not fit on the device.`)
     this.ggml.bufferSetUsage(buffer, USAGE_WEIGHTS)
     this.buffers.push(buffer)
-    this.ggml.tensorAlloc(buffer, tensor, this.ggml.bufferBase(buffer))
+    this.settle(info, tensor, buffer, this.ggml.bufferBase(buffer), false)
     await this.fill(tensor, info)
-    return tensor
+  }
+
+  private settle(
+    info: TensorInfo,
+    pointer: Pointer,
+    buffer: Pointer,
+    address: Pointer,
+    keepsRows: boolean,
+  ): void {
+    this.ggml.tensorAlloc(buffer, pointer, address)
+    this.placed.set(info.name, { info, tensor: { pointer }, buffer, address, keepsRows })
+  }
+
+  /** Lays one more tensor over each run of companions: no weight is stored twice. */
+  private bundleCompanions(): void {
+    for (const { layer, members } of companionRuns(this.placed)) {
+      const parts = members.map(({ matrix, placed: { info } }) => ({ matrix, width: info.shape[1]! }))
+      const rows = parts.reduce((sum, { width }) => sum + width, 0)
+      const { info, buffer, address } = members[0]!.placed
+      const pointer = this.newTensor({ type: info.type, shape: [info.shape[0]!, rows] })
+      this.ggml.tensorAlloc(buffer as Pointer, pointer, address as Pointer)
+      for (const { matrix } of parts) this.bundles.set(`${layer}.${matrix}`, { weight: { pointer }, parts })
+    }
   }
 
   private wrap(file: MappedFile): Pointer {
@@ -174,3 +262,8 @@ export class WeightStore {
     }
   }
 }
+
+const withTiedHead = (info: TensorInfo): readonly TensorInfo[] =>
+  info.name === 'token_embd.weight' ? [info, { ...info, name: 'output.weight' }] : [info]
+
+const align = (offset: number, alignment: number): number => Math.ceil(offset / alignment) * alignment

@@ -11,6 +11,7 @@ export {
   writeSafetensors,
 } from './safetensors-writer.ts'
 export { type SyntheticModelOptions, syntheticShapes, writeSyntheticModel } from './synthetic-model.ts'
+export { type TinyAdapterOptions, writeTinyAdapter } from './tiny-adapter.ts'
 export { type TinyFamily, type TinyModelOptions, tinyConfig, writeTinyModel } from './tiny-models.ts'
 export {
   type PreTokenizer,

@@ -5,7 +5,8 @@ export type SafetensorsDtype = 'F32' | 'F16' | 'BF16'
 /** A tensor as Hugging Face files hold it. */
 export interface WritableTensor {
   readonly name: string
-  readonly dtype: SafetensorsDtype
+  /** U8 for packed bytes. */
+  readonly dtype: SafetensorsDtype | 'U8' | 'F8_E4M3'
   /** Slowest dim first, as in `config.json`'s world. */
   readonly shape: readonly number[]
   readonly data: Uint8Array

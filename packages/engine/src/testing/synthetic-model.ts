@@ -1,4 +1,4 @@
-import { type ModelConfig, type Random, seededRandom } from '@deos/domain'
+import { type ModelConfig, plainTraits, type Random, seededRandom } from '@deos/domain'
 import { quantizeRows } from '../ggml/quantize.ts'
 import { type TensorType, tensorBytes, tensorTypes } from '../ggml/tensor-type.ts'
 import { familyOf, familyTensors, mayBeAbsent } from '../weights/families/index.ts'
@@ -16,7 +16,8 @@ type ShapeName = '15m' | '135m' | '350m' | '1b'
 type Shape = Pick<
   ModelConfig,
   'layers' | 'hiddenSize' | 'feedForwardSize' | 'heads' | 'kvHeads' | 'headDim' | 'vocabSize'
->
+> &
+  Partial<Pick<ModelConfig, 'experts'>>
 
 /** Llama shapes for benches; all but `135m` (SmolLM's) have rows that fill blocks of 256. */
 export const syntheticShapes: Readonly<Record<ShapeName, Shape>> = {
@@ -81,6 +82,7 @@ export async function writeSyntheticModel(options: SyntheticModelOptions): Promi
   const { path, type, architecture = 'llama', seed = 1, signal } = options
   const shape = typeof options.shape === 'string' ? syntheticShapes[options.shape] : options.shape
   const config: ModelConfig = {
+    ...plainTraits(shape.headDim),
     ...shape,
     architecture,
     name: `synthetic-${architecture}`,
@@ -89,7 +91,6 @@ export async function writeSyntheticModel(options: SyntheticModelOptions): Promi
     ropeTheta: 10_000,
     ropeDim: shape.headDim,
     ropeScaling: { type: 'none' },
-    slidingWindow: null,
     tiedEmbeddings: options.tiedEmbeddings ?? false,
     bosToken: null,
     eosTokens: [],

@@ -1,11 +1,19 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type ModelConfig, type Random, type RopeScaling, seededRandom } from '@deos/domain'
-import { familyOf, familyTensors, huggingFaceLayerPrefix, mayBeAbsent } from '../weights/families/index.ts'
+import { type ModelConfig, plainTraits, type Random, type RopeScaling, seededRandom } from '@deos/domain'
+import {
+  familyOf,
+  familyTensors,
+  huggingFaceName,
+  mayBeAbsent,
+  type StoredTensor,
+  type TensorRule,
+} from '../weights/families/index.ts'
 import { type SafetensorsDtype, type WritableTensor, writeSafetensors } from './safetensors-writer.ts'
-import { type PreTokenizer, tinyTokenizer, tinyTokenizerConfig } from './tiny-tokenizer.ts'
+import { type TinyClass, type TinyFamily, tinyClasses } from './tiny-families.ts'
+import { tinyTokenizer, tinyTokenizerConfig } from './tiny-tokenizer.ts'
 
-export type TinyFamily = 'llama' | 'mistral' | 'qwen2' | 'qwen3'
+export { type TinyFamily, tinyFamilies } from './tiny-families.ts'
 
 export interface TinyModelOptions {
   /** Folder to write; made if missing. */
@@ -15,43 +23,42 @@ export interface TinyModelOptions {
   readonly dtype?: SafetensorsDtype
   /** More than one writes an index and that many files. */
   readonly shards?: number
+  /** Whether experts are stored in MXFP4 where the family has that (gpt-oss). Default: true. */
+  readonly packed?: boolean
   /** Whether to write `tokenizer.json` and `tokenizer_config.json`. Default: true. */
   readonly tokenizer?: boolean
   /** Anything of the shape that should differ from {@link tinyConfig}. */
-  readonly config?: Partial<Omit<ModelConfig, 'architecture' | 'ropeDim'>>
+  readonly config?: Partial<Omit<ModelConfig, 'architecture'>>
 }
-
-const classes = {
-  llama: { architecture: 'llama', className: 'LlamaForCausalLM', pre: 'llama-bpe' },
-  mistral: { architecture: 'llama', className: 'MistralForCausalLM', pre: 'gpt-2' },
-  qwen2: { architecture: 'qwen2', className: 'Qwen2ForCausalLM', pre: 'qwen2' },
-  qwen3: { architecture: 'qwen3', className: 'Qwen3ForCausalLM', pre: 'qwen2' },
-} as const satisfies Record<TinyFamily, { architecture: string; className: string; pre: PreTokenizer }>
 
 /** The shape of a tiny model: 4 layers, hidden size 64, 4 heads and 2 KV heads of 16, vocabulary 320. */
 export function tinyConfig(family: TinyFamily, overrides: TinyModelOptions['config'] = {}): ModelConfig {
+  const layers = overrides.layers ?? 4
+  const { architecture, shape }: TinyClass = tinyClasses[family]
+  const own = shape?.(layers) ?? {}
+  const headDim = overrides.headDim ?? own.headDim ?? 16
   const config = {
-    architecture: classes[family].architecture,
+    ...plainTraits(headDim),
+    architecture,
     name: `tiny-${family}`,
-    layers: 4,
+    layers,
     hiddenSize: 64,
     feedForwardSize: 128,
     heads: 4,
     kvHeads: 2,
-    // Qwen 3's heads are wider than hidden size over heads.
-    headDim: family === 'qwen3' ? 32 : 16,
+    headDim,
     vocabSize: 320,
     contextLength: 512,
     normEpsilon: 1e-5,
     ropeTheta: 10_000,
     ropeScaling: { type: 'none' as const },
-    slidingWindow: family === 'mistral' ? 16 : null,
-    tiedEmbeddings: family === 'qwen2',
+    tiedEmbeddings: false,
     bosToken: 0,
     eosTokens: [1],
+    ...own,
     ...overrides,
   }
-  return { ...config, ropeDim: config.headDim }
+  return { ...config, ropeDim: overrides.ropeDim ?? own.ropeDim ?? config.headDim }
 }
 
 /**
@@ -68,10 +75,10 @@ export async function writeTinyModel(options: TinyModelOptions): Promise<ModelCo
     writeFile(join(directory, name), `${JSON.stringify(value, null, 2)}\n`)
   await json('config.json', huggingFaceConfig(config, family, dtype))
   if (tokenizer) {
-    await json('tokenizer.json', tinyTokenizer(classes[family].pre))
+    await json('tokenizer.json', tinyTokenizer(tinyClasses[family].pre))
     await json('tokenizer_config.json', tinyTokenizerConfig)
   }
-  const tensors = randomTensors(config, dtype, seededRandom(seed))
+  const tensors = randomTensors(config, dtype, seededRandom(seed), options.packed ?? true)
   if (shards === 1) {
     await writeSafetensors(join(directory, 'model.safetensors'), tensors)
     return config
@@ -91,8 +98,9 @@ export async function writeTinyModel(options: TinyModelOptions): Promise<ModelCo
 
 function huggingFaceConfig(config: ModelConfig, family: TinyFamily, dtype: SafetensorsDtype): unknown {
   const scaling = ropeScalingJson(config.ropeScaling)
+  const { className, json }: TinyClass = tinyClasses[family]
   return {
-    architectures: [classes[family].className],
+    architectures: [className],
     model_type: family,
     hidden_act: 'silu',
     hidden_size: config.hiddenSize,
@@ -106,14 +114,12 @@ function huggingFaceConfig(config: ModelConfig, family: TinyFamily, dtype: Safet
     rms_norm_eps: config.normEpsilon,
     rope_theta: config.ropeTheta,
     rope_scaling: scaling,
-    sliding_window: config.slidingWindow,
-    ...(family.startsWith('qwen')
-      ? { use_sliding_window: config.slidingWindow !== null, max_window_layers: 0 }
-      : {}),
+    sliding_window: config.slidingWindow?.size ?? null,
     tie_word_embeddings: config.tiedEmbeddings,
     bos_token_id: config.bosToken,
     eos_token_id: config.eosTokens.length === 1 ? config.eosTokens[0] : config.eosTokens,
     torch_dtype: { F32: 'float32', F16: 'float16', BF16: 'bfloat16' }[dtype],
+    ...json?.(config),
   }
 }
 
@@ -140,32 +146,86 @@ function ropeScalingJson(scaling: RopeScaling): unknown {
         beta_fast: scaling.betaFast,
         beta_slow: scaling.betaSlow,
       }
+    case 'dynamic':
+      return {
+        rope_type: 'dynamic',
+        factor: scaling.factor,
+        original_max_position_embeddings: scaling.originalContext,
+      }
+    case 'longrope':
+      return {
+        type: 'longrope',
+        short_factor: scaling.factors?.short,
+        long_factor: scaling.factors?.long,
+        attention_factor: scaling.attentionFactor,
+      }
   }
 }
 
-function randomTensors(config: ModelConfig, dtype: SafetensorsDtype, random: Random): WritableTensor[] {
+function randomTensors(
+  config: ModelConfig,
+  dtype: SafetensorsDtype,
+  random: Random,
+  packed: boolean,
+): WritableTensor[] {
   const family = familyOf(config.architecture, config.name)
-  const tensors: WritableTensor[] = []
+  const tensors = new Map<string, WritableTensor>()
   for (const [gguf, rule] of familyTensors(family, config)) {
-    if (rule.huggingFace === null || mayBeAbsent(rule, config)) continue
-    const layer = /^blk\.(\d+)\./.exec(gguf)?.[1]
-    const name =
-      layer === undefined ? rule.huggingFace : huggingFaceLayerPrefix(Number(layer)) + rule.huggingFace
-    const shape = rule.shape(config).toReversed()
-    tensors.push({ name, dtype, shape, data: encode(randomValues(name, shape, random), dtype) })
+    if (mayBeAbsent(rule, config)) continue
+    for (const stored of storedTensors(rule, config, packed)) {
+      const name = huggingFaceName(gguf, stored.name)
+      if (tensors.has(name)) continue
+      const shape = stored.shape.toReversed()
+      const tensor: WritableTensor = stored.packed
+        ? { name, dtype: 'U8', shape, data: randomMxfp4(name, config, shape, random) }
+        : { name, dtype, shape, data: encode(randomValues(name, shape, random, rule.addend), dtype) }
+      tensors.set(name, tensor)
+    }
   }
-  return tensors
+  return [...tensors.values()]
 }
 
-/** Matrices keep the size of what passes through them, norms scale by about 1, biases are small. */
-function randomValues(name: string, shape: readonly number[], random: Random): Float32Array {
+function storedTensors(rule: TensorRule, config: ModelConfig, packed: boolean): readonly StoredTensor[] {
+  if (rule.huggingFace !== null) return [{ name: rule.huggingFace, shape: rule.shape(config) }]
+  const ways = (rule.assemblies ?? []).map((assembly) => assembly.stored(config))
+  const wanted = ways.find((way) => way.some((stored) => (stored.packed ?? false) === packed))
+  return wanted ?? ways[0] ?? []
+}
+
+/** Scales (powers of two, biased by 127) that keep the size of what passes through, or pairs of four-bit numbers. */
+function randomMxfp4(
+  name: string,
+  { hiddenSize }: ModelConfig,
+  shape: readonly number[],
+  random: Random,
+): Uint8Array {
+  const count = shape.reduce((product, extent) => product * extent, 1)
+  // Numbers of MXFP4 have a standard deviation of about 3.
+  const scale = 127 + Math.round(Math.log2(1 / (3 * Math.sqrt(hiddenSize))))
+  const value = () =>
+    name.endsWith('_scales') ? scale - Math.floor(2 * random.next()) : Math.floor(256 * random.next())
+  return Uint8Array.from({ length: count }, value)
+}
+
+/**
+ * Matrices keep the size of what passes through them, norms scale by about 1, biases are small.
+ *
+ * @param addend - what a reader adds to every value
+ */
+function randomValues(name: string, shape: readonly number[], random: Random, addend = 0): Float32Array {
   const count = shape.reduce((product, extent) => product * extent, 1)
   const [mean, deviation] = name.endsWith('norm.weight')
-    ? [1, 0.1]
-    : [0, shape.length === 1 ? 0.1 : 1 / Math.sqrt(shape.at(-1)!)]
+    ? [1 - addend, 0.1]
+    : [0, isVector(name, shape) ? 0.1 : routerScale(name) / Math.sqrt(shape.at(-1)!)]
   // Uniform on ±√3 has a standard deviation of 1.
   return Float32Array.from({ length: count }, () => mean + deviation * Math.sqrt(3) * (2 * random.next() - 1))
 }
+
+const isVector = (name: string, shape: readonly number[]): boolean =>
+  shape.length === 1 || name.endsWith('bias')
+
+/** Routers choose clearly, so that rounding changes no choice. */
+const routerScale = (name: string): number => (/(router|_moe\.gate|mlp\.gate)\.weight$/.test(name) ? 3 : 1)
 
 function encode(values: Float32Array, dtype: SafetensorsDtype): Uint8Array {
   if (dtype === 'F32') return new Uint8Array(values.buffer)

@@ -1,3 +1,5 @@
+import { deepseekV2Splits, deepseekV3Splits } from '../tokenizer/deepseek-splits.ts'
+
 /** Pairs of byte-level pieces in the order in which they are merged: frequent English letters. */
 const merges = (
   't h|Ġ t|Ġ a|h e|i n|r e|o n|Ġt he|e r|Ġ s|a t|Ġ w|o u|Ġ c|n d|e n|Ġ b|e s|o r|Ġ f|i s|i t|a n|Ġ p|Ġ o|Ġo f|in g|' +
@@ -11,14 +13,18 @@ export const specialTokens = ['<|begin|>', '<|end|>', '<|turn|>'] as const
 export const tinyTokenizerSize = specialTokens.length + 256 + merges.length
 
 /** How text is split before merging; each is one that llama.cpp knows under the name in `tokenizer.ggml.pre`. */
-export type PreTokenizer = 'gpt-2' | 'llama-bpe' | 'qwen2'
+export type PreTokenizer = 'gpt-2' | 'llama-bpe' | 'qwen2' | 'deepseek-llm' | 'deepseek-v3'
 
-const patterns = {
-  'llama-bpe':
+const patterns: Readonly<Record<Exclude<PreTokenizer, 'gpt-2'>, readonly string[]>> = {
+  'llama-bpe': [
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-  qwen2:
+  ],
+  qwen2: [
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-} as const
+  ],
+  'deepseek-llm': deepseekV2Splits,
+  'deepseek-v3': deepseekV3Splits,
+}
 
 /** A small but real byte-level BPE `tokenizer.json`: three special tokens, 256 bytes, some merges. */
 export function tinyTokenizer(preTokenizer: PreTokenizer): Record<string, unknown> {
@@ -46,12 +52,13 @@ export function tinyTokenizer(preTokenizer: PreTokenizer): Record<string, unknow
         : {
             type: 'Sequence',
             pretokenizers: [
-              {
+              ...patterns[preTokenizer].map((Regex) => ({
                 type: 'Split',
-                pattern: { Regex: patterns[preTokenizer] },
+                pattern: { Regex },
                 behavior: 'Isolated',
                 invert: false,
-              },
+              })),
+              ...(preTokenizer === 'deepseek-llm' ? [{ type: 'Digits', individual_digits: true }] : []),
               { ...byteLevel, use_regex: false },
             ],
           },

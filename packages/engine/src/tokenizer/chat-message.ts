@@ -15,16 +15,20 @@ export interface ContentPart {
 }
 
 /**
- * What templates expect: content as one text, and arguments of tool calls as values rather than JSON in a text.
+ * What templates expect: content as one text, and arguments of tool calls mostly as values rather than JSON in a text.
  *
  * @throws ChatTemplateError if a part of the content is not text
  */
-export function templateMessage(message: ChatMessage, index: number): Readonly<Record<string, unknown>> {
+export function templateMessage(
+  message: ChatMessage,
+  index: number,
+  argumentsAs: 'values' | 'text',
+): Readonly<Record<string, unknown>> {
   const { content, tool_calls: calls } = message
   return {
     ...message,
     ...(content === undefined ? {} : { content: flatContent(content, index) }),
-    ...(Array.isArray(calls) ? { tool_calls: calls.map(parsedCall) } : {}),
+    ...(Array.isArray(calls) && argumentsAs === 'values' ? { tool_calls: calls.map(parsedCall) } : {}),
   }
 }
 

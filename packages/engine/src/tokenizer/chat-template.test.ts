@@ -70,6 +70,9 @@ describe('rendering', () => {
       { role: 'assistant', content: '', tool_calls: [call('{"city":"Oslo"}')] },
     ]
     expect(render(template, { messages })).toBe('ab;Oslo;')
+    const text = '{{ messages[2].tool_calls[0].function.arguments }}'
+    const asText = render(text, { messages: [...messages.slice(0, 1), ...messages], argumentsAs: 'text' })
+    expect(asText).toBe('{"city":"Oslo"}')
     const raw = '{{ messages[0].tool_calls[0].function.arguments }}'
     expect(render(raw, { messages: [{ role: 'assistant', tool_calls: [call('not json')] }] })).toBe(
       'not json',

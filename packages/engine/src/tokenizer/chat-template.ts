@@ -18,6 +18,8 @@ export interface Conversation {
   readonly messages: readonly ChatMessage[]
   /** Functions the model may call, as OpenAI writes them. */
   readonly tools?: readonly object[]
+  /** How templates get the arguments of calls that messages hold as JSON text: as values, or as they are. */
+  readonly argumentsAs?: 'values' | 'text'
   /** Whether the text ends where the assistant is to speak. Default true. */
   readonly addGenerationPrompt?: boolean
   /** Further variables a template knows, such as `enable_thinking`; they do not replace the ones above. */
@@ -70,11 +72,11 @@ export class ChatTemplate {
 
   /** @throws ChatTemplateError with what the template says against the conversation */
   render(conversation: Conversation): string {
-    const { messages, tools, addGenerationPrompt = true, variables } = conversation
+    const { messages, tools, argumentsAs = 'values', addGenerationPrompt = true, variables } = conversation
     const offersTools = tools !== undefined && tools.length > 0
     const environment = this.#environment({
       ...variables,
-      messages: messages.map(templateMessage),
+      messages: messages.map((message, index) => templateMessage(message, index, argumentsAs)),
       tools: offersTools ? tools : null,
       documents: null,
       add_generation_prompt: addGenerationPrompt,

@@ -1,4 +1,5 @@
 import { UnsupportedModelError } from '../weights/errors.ts'
+import { deepseekV2Splits, deepseekV3Splits } from './deepseek-splits.ts'
 
 /** Steps of `tokenizer.json` that a GGUF file states by one name, `tokenizer.ggml.pre`. */
 export interface PreTokenizer {
@@ -12,6 +13,15 @@ export interface PreTokenizer {
 const words = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+"
 const rest = ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+'
 const gpt2 = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+
+const upper = '[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]'
+const lower = '[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]'
+/** Words cut where a capital follows small letters. @param suffix - what else belongs to a word */
+const cased = (suffix: string) =>
+  `[^\\r\\n\\p{L}\\p{N}]?${upper}*${lower}+${suffix}|[^\\r\\n\\p{L}\\p{N}]?${upper}+${lower}*${suffix}`
+const casedRest = ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+'
+
+const gpt4o = splits(`${cased("(?i:'s|'t|'re|'ve|'m|'ll|'d)?")}|\\p{N}{1,3}|${casedRest}`)
 
 const llama3: PreTokenizer = {
   normalizer: null,
@@ -39,6 +49,19 @@ const known = new Map<string, PreTokenizer>([
   ['llama-v3', llama3],
   ['qwen2', qwen2],
   ['deepseek-r1-qwen', qwen2],
+  ['gpt-4o', plain(gpt4o)],
+  ['llama4', plain(gpt4o)],
+  [
+    'tekken',
+    {
+      normalizer: null,
+      preTokenizer: splits(`${cased('')}|\\p{N}|${casedRest}`),
+      ignoreMerges: true,
+      addBos: true,
+    },
+  ],
+  ['deepseek-llm', plain(splits(...deepseekV2Splits, '\\p{N}'))],
+  ['deepseek-v3', plain(splits(...deepseekV3Splits))],
 ])
 
 /** @throws UnsupportedModelError that names a way of splitting there is no entry for */

@@ -150,6 +150,16 @@ describe('a GGUF file with a byte-level vocabulary', () => {
     expect(await encode('ab1234')).toEqual(['ab', '1', '2', '3', '4'])
     expect(await encode('ab1234', [['tokenizer.ggml.pre', 'llama-bpe']])).toEqual(['ab', '123', '4'])
     expect(await encode('ab1234', [['tokenizer.ggml.pre', 'gpt-2']])).toEqual(['ab', '1234'])
+    expect(await encode('ab1234', [['tokenizer.ggml.pre', 'gpt-4o']])).toEqual(['ab', '123', '4'])
+    expect(await encode('ab1234', [['tokenizer.ggml.pre', 'tekken']])).toEqual(['ab', '1', '2', '3', '4'])
+    expect(await encode('ab1234', [['tokenizer.ggml.pre', 'deepseek-v3']])).toEqual(['ab', '123', '4'])
+    expect(await encode('ab1234', [['tokenizer.ggml.pre', 'deepseek-llm']])).toEqual([
+      'ab',
+      '1',
+      '2',
+      '3',
+      '4',
+    ])
     // The fourth expression of llama.cpp's default cuts numbers into threes.
     expect(await encode('ab1234', [['tokenizer.ggml.pre', 'default']])).toEqual(['ab', '123', '4'])
   })

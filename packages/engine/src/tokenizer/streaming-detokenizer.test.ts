@@ -58,6 +58,14 @@ test('control tokens are left out unless asked for, even amid a character', asyn
   expect([ids[0]!, 0, ids[1]!, ids[2]!].map((id) => detokenizer.push(id)).join('')).toBe('€')
 })
 
+test('control tokens that are named are shown', async () => {
+  const tokenizer = await embeddedTokenizer()
+  const end = tokenizer.tokenText(0)!
+  const shown = (visible: readonly string[]) => new StreamingDetokenizer(tokenizer, { visible }).push(0)
+  expect(tokenizer.isSpecial(0)).toBe(true)
+  expect([shown([end]), shown(['other']), shown([])]).toEqual([end, '', ''])
+})
+
 test('the space SentencePiece puts before a text is dropped at its start only', async () => {
   const tokenizer = await loadTokenizer(ggufSource(sentencePieceMetadata(pieces)))
   const spaceA = FIRST_PIECE + 3

@@ -1,7 +1,10 @@
 import type { ModelConfig } from '@deos/domain'
+import type { TensorType } from '../ggml/tensor-type.ts'
 import { ModelFileError, UnsupportedModelError } from './errors.ts'
-import { type Family, familyTensors, mayBeAbsent } from './families/index.ts'
+import { type Family, familyTensors, isLeftOut, mayBeAbsent } from './families/index.ts'
 import type { TensorInfo } from './model-source.ts'
+
+const integers: ReadonlySet<TensorType> = new Set(['I8', 'I32', 'I64'])
 
 interface TensorCheck {
   /** File or folder, for messages. */
@@ -23,11 +26,13 @@ interface TensorCheck {
 export function checkTensors(check: TensorCheck): ReadonlyMap<string, TensorInfo> {
   const { file, family, config, tensors, nameInFile } = check
   const rules = familyTensors(family, config)
-  const unknown = [...tensors.values()].find(({ name }) => !rules.has(name))
+  const unknown = [...tensors.values()].find(
+    ({ name }) => !rules.has(name) && !isLeftOut(family, config, name),
+  )
   if (unknown) {
     throw new ModelFileError(unknown.file, `is not part of the ${family.title} models this engine knows`, {
       tensor: unknown.name,
-      hint: 'Use a plain dense model of this family.',
+      hint: 'Use a plain model of this family.',
     })
   }
   const ordered = new Map<string, TensorInfo>()
@@ -47,7 +52,7 @@ export function checkTensors(check: TensorCheck): ReadonlyMap<string, TensorInfo
         { tensor: shown },
       )
     }
-    if (tensor.type === 'I32' || tensor.type === 'I64') {
+    if (integers.has(tensor.type)) {
       throw new UnsupportedModelError(
         tensor.file,
         `tensor ${shown} holds integers`,

@@ -2,12 +2,14 @@ import type { ModelConfig } from '@deos/domain'
 import { quantizeRows } from '../ggml/quantize.ts'
 import { type TensorType, tensorBytes } from '../ggml/tensor-type.ts'
 import { UnsupportedModelError } from './errors.ts'
+import { familyOf } from './families/index.ts'
 import { configMetadata } from './gguf-config.ts'
+import { splitKeys } from './gguf-parts.ts'
 import { readGgufHeader } from './gguf-reader.ts'
 import { type GgufValue, uint32 } from './gguf-values.ts'
 import { type PlannedTensor, writeGguf } from './gguf-writer.ts'
 import type { ModelSource, TensorInfo } from './model-source.ts'
-import { ropeFactors } from './rope-factors.ts'
+import { ropeFactorNames, ropeFactors } from './rope-factors.ts'
 import { tensorData } from './tensor-data.ts'
 import { tokenizerMetadata } from './tokenizer-metadata.ts'
 import {
@@ -104,18 +106,29 @@ export async function convertModel(options: ConvertModelOptions): Promise<Conver
   return { output, sizeBytes, tensors: tensors.length, fallbacks, notes }
 }
 
-/** Written anew for every file. */
-const typeKeys = ['general.file_type', 'general.quantization_version']
+/** Of one file only: written anew for every other. */
+const ownKeys = ['general.file_type', 'general.quantization_version', ...splitKeys]
 
 async function sourceMetadata(
   source: ModelSource,
 ): Promise<{ entries: [string, GgufValue][]; notes: readonly string[] }> {
   if (source.format === 'gguf') {
     const { metadata } = await readGgufHeader(source.path)
-    return { entries: [...metadata].filter(([key]) => !typeKeys.includes(key)), notes: [] }
+    const entries = [...metadata].filter(([key]) => !ownKeys.includes(key))
+    return { entries: [...new Map([...entries, ...newerMetadata(source)])], notes: [] }
   }
-  const tokenizer = await tokenizerMetadata(source.path, source.config)
-  return { entries: [...configMetadata(source.config), ...tokenizer.entries], notes: tokenizer.notes }
+  const { config } = source
+  const tokenizer = await tokenizerMetadata(source.path, config)
+  const own = familyOf(config.architecture, config.name).conversionNotes?.(config) ?? []
+  return { entries: [...configMetadata(config), ...tokenizer.entries], notes: [...tokenizer.notes, ...own] }
+}
+
+/** What the metadata of an older file must say instead beside the tensors as they are written now. */
+function newerMetadata({ config, tensors }: ModelSource): [string, GgufValue][] {
+  const { architecture, name } = config
+  const isOlder = [...tensors.values()].some(({ parts }) => parts)
+  const entries = isOlder ? familyOf(architecture, name).older?.metadata(config) : []
+  return (entries ?? []).map(([key, value]) => [`${architecture}.${key}`, value])
 }
 
 function typeMetadata(source: ModelSource, type: WeightType | 'native'): [string, GgufValue][] {
@@ -148,14 +161,14 @@ function planTensors(
   signal?: AbortSignal,
 ): PlannedTensor[] {
   const planned = [...source.tensors.values()].map((tensor) => planTensor(tensor, type, signal))
-  const factors = source.tensors.has('rope_freqs.weight') ? null : ropeFactorTensor(source.config)
-  return factors ? [factors, ...planned] : planned
+  const stored = ropeFactorNames.some((name) => source.tensors.has(name))
+  return stored ? planned : [...ropeFactorTensors(source.config), ...planned]
 }
 
-/** Llama 3's scaling as the tensor that GGUF keeps it in; `null` for models without. */
-export function ropeFactorTensor(config: ModelConfig): PlannedTensor | null {
-  const factors = ropeFactors(config)
-  if (!factors) return null
-  const data = quantizeRows('F32', factors, factors.length)
-  return { name: 'rope_freqs.weight', type: 'F32', shape: [factors.length], data: () => [data] }
+/** Llama 3's scaling and LongRoPE as the tensors that GGUF keeps them in; none for other models. */
+export function ropeFactorTensors(config: ModelConfig): readonly PlannedTensor[] {
+  return [...ropeFactors(config)].map(([name, factors]) => {
+    const data = quantizeRows('F32', factors, factors.length)
+    return { name, type: 'F32', shape: [factors.length], data: () => [data] }
+  })
 }

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { ModelConfig } from '@deos/domain'
+import { type ModelConfig, plainTraits, windowEverywhere } from '@deos/domain'
 import { expect, test } from 'vitest'
 import { writeTinyModel } from '../testing/tiny-models.ts'
 import { decodeFlops, describeModel, describeShape, prefillFlops } from './describe-model.ts'
@@ -22,7 +22,7 @@ const llama3: ModelConfig = {
   ropeTheta: 500_000,
   ropeDim: 128,
   ropeScaling: { type: 'none' },
-  slidingWindow: null,
+  ...plainTraits(128),
   tiedEmbeddings: false,
   bosToken: 128000,
   eosTokens: [128001],
@@ -62,12 +62,27 @@ test('FLOPs per token: 2 per parameter of every matrix, 4 per head dimension and
 })
 
 test('a sliding window bounds attention', () => {
-  const mistral = { ...llama3, slidingWindow: 4 }
+  const mistral = { ...llama3, slidingWindow: windowEverywhere(4, 32) }
   expect(decodeFlops(mistral, 1000)).toBe(decodeFlops(llama3, 4))
   // Six tokens look back at 1, 2, 3, 4, 4, 4.
   const attention = (config: ModelConfig) =>
     prefillFlops(config, 6) - 6 * 2 * 32 * layerMatrices - 2 * 128_256 * 4096
   expect(attention(mistral)).toBe(32 * 4 * 4096 * 18)
+})
+
+test('a window in some layers, and one that begins anew, bound what those layers look at', () => {
+  const layers = Array.from({ length: 32 }, (_, layer) => layer % 2 === 0)
+  const half = { ...llama3, slidingWindow: { ...windowEverywhere(4, 32), layers } }
+  const linear = decodeFlops(llama3, 0)
+  // 16 layers look back at 4 positions, 16 at 10.
+  expect(decodeFlops(half, 10) - linear).toBe(4 * 4096 * 16 * (4 + 10))
+  const chunked = { ...half, slidingWindow: { ...half.slidingWindow, kind: 'chunked' as const } }
+  // Position 9, the tenth, is the second of the third chunk.
+  expect(decodeFlops(chunked, 10) - linear).toBe(4 * 4096 * 16 * (2 + 10))
+  const attention = (config: ModelConfig) =>
+    prefillFlops(config, 6) - 6 * 2 * 32 * layerMatrices - 2 * 128_256 * 4096
+  // In chunks: 1, 2, 3, 4, 1, 2; elsewhere 1 to 6.
+  expect(attention(chunked)).toBe(4 * 4096 * 16 * (13 + 21))
 })
 
 test('an opened model also has the bytes it takes now; a tied head counts once', async () => {

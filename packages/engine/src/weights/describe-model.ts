@@ -2,7 +2,7 @@ import {
   headParameters,
   kvBytesPerTokenPerLayer,
   type ModelConfig,
-  matrixParametersPerLayer,
+  matrixParametersOfLayers,
 } from '@deos/domain'
 import { type TensorType, tensorBytes } from '../ggml/tensor-type.ts'
 import { familyOf, familyTensors, layerPrefix, mayBeAbsent, type TensorRule } from './families/index.ts'
@@ -15,7 +15,7 @@ type BytesByType = Readonly<Record<WeightType, number>>
 /** Figures of one part of a model: the embedding, one layer, or the head. */
 export interface PartDescription {
   readonly parameters: number
-  /** As stored in the files that were opened; `null` where only the shape is known. */
+  /** As stored in the files that were opened, FP8 as the BF16 it is read as; `null` where only the shape is known. */
   readonly storedBytes: number | null
   /** If converted to each type, vectors kept in F32. */
   readonly bytes: BytesByType
@@ -37,8 +37,8 @@ export interface ModelDescription {
 }
 
 export interface FlopsDescription {
-  /** Matrix products of one layer for one token, attention scores left out. */
-  readonly linearPerLayer: number
+  /** Matrix products of each layer for one token, attention scores left out. */
+  readonly linearOfLayers: readonly number[]
   /** Hidden state to logits for one token. */
   readonly head: number
   /** Attention scores and values of one layer, for one token and each position it looks back at. */
@@ -111,7 +111,7 @@ function describeFlops(config: ModelConfig): FlopsDescription {
     (tokens) => tokens <= config.contextLength,
   )
   return {
-    linearPerLayer: linearFlopsPerLayer(config),
+    linearOfLayers: linearFlopsOfLayers(config),
     head: headFlops(config),
     attentionPerLayerPerPosition: attentionFlopsPerPosition(config),
     decode: contexts.map((context) => ({ context, flops: decodeFlops(config, context) })),
@@ -124,28 +124,54 @@ function describeFlops(config: ModelConfig): FlopsDescription {
  *
  * @see Kaplan et al. 2020, section 2.1 and table 1 (arXiv:2001.08361)
  */
-export const linearFlopsPerLayer = (config: ModelConfig): number => 2 * matrixParametersPerLayer(config)
+export const linearFlopsOfLayers = (config: ModelConfig): readonly number[] =>
+  matrixParametersOfLayers(config).map((parameters) => 2 * parameters)
 
 export const headFlops = (config: ModelConfig): number => 2 * headParameters(config)
 
 /**
- * A query's product with one key and the weight of one value, all heads: twice 2 · heads · headDim.
+ * A query's product with one key and the weight of one value, all heads: twice 2 · heads · headDim. Latent attention
+ * works on the compressed vectors that are cached, which are wider than its heads.
  *
  * @see Chowdhery et al. 2022, appendix B: 12LHQT for forward and backward, a third of it forward (arXiv:2204.02311)
  */
-export const attentionFlopsPerPosition = (config: ModelConfig): number => 4 * config.heads * config.headDim
+export function attentionFlopsPerPosition(config: ModelConfig): number {
+  const { heads, headDim, ropeDim, latentAttention } = config
+  if (latentAttention === null) return 4 * heads * headDim
+  return 2 * heads * (2 * latentAttention.kvRank + ropeDim)
+}
+
+const linearFlops = (config: ModelConfig): number =>
+  linearFlopsOfLayers(config).reduce((sum, flops) => sum + flops, 0)
+
+/** Pairs of a query and a position it looks back at, in all layers, for the tokens `[first, end)` of a sequence. */
+function attendedPositions({ layers, slidingWindow }: ModelConfig, first: number, end: number): number {
+  const windowed = slidingWindow?.layers.filter(Boolean).length ?? 0
+  const all = (layers - windowed) * (triangle(end) - triangle(first))
+  if (slidingWindow === null) return all
+  const inWindow = slidingWindow.kind === 'sliding' ? slidingPositions : chunkedPositions
+  return all + windowed * (inWindow(end, slidingWindow.size) - inWindow(first, slidingWindow.size))
+}
+
+/** 1 + 2 + … + n. */
+const triangle = (n: number): number => (n * (n + 1)) / 2
+
+function slidingPositions(tokens: number, size: number): number {
+  const growing = Math.min(tokens, size)
+  return triangle(growing) + (tokens - growing) * size
+}
+
+const chunkedPositions = (tokens: number, size: number): number =>
+  Math.floor(tokens / size) * triangle(size) + triangle(tokens % size)
 
 /** FLOPs to decode one token that looks back at `context` positions, itself included. */
 export function decodeFlops(config: ModelConfig, context: number): number {
-  const seen = Math.min(context, config.slidingWindow ?? context)
-  const layer = linearFlopsPerLayer(config) + attentionFlopsPerPosition(config) * seen
-  return config.layers * layer + headFlops(config)
+  const positions = context === 0 ? 0 : attendedPositions(config, context - 1, context)
+  return linearFlops(config) + attentionFlopsPerPosition(config) * positions + headFlops(config)
 }
 
 /** FLOPs of a prompt from an empty cache; causal, so token n looks back at n positions; logits of the last only. */
 export function prefillFlops(config: ModelConfig, promptTokens: number): number {
-  const window = Math.min(promptTokens, config.slidingWindow ?? promptTokens)
-  const positions = (window * (window + 1)) / 2 + (promptTokens - window) * window
-  const layer = linearFlopsPerLayer(config) * promptTokens + attentionFlopsPerPosition(config) * positions
-  return config.layers * layer + headFlops(config)
+  const attention = attentionFlopsPerPosition(config) * attendedPositions(config, 0, promptTokens)
+  return linearFlops(config) * promptTokens + attention + headFlops(config)
 }

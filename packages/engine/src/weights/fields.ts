@@ -93,4 +93,5 @@ export const ranges = {
   theta: { min: 1, max: 1e12 },
   factor: { min: 1e-3, max: 1e4 },
   positive: { min: 1e-6, max: 1e6 },
+  mscale: { min: 0, max: 1e3 },
 } as const

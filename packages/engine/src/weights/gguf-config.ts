@@ -1,12 +1,19 @@
-import { basename } from 'node:path'
-import type { ModelConfig, RopeScaling } from '@deos/domain'
+import {
+  type ModelConfig,
+  plainTraits,
+  type RopeScaling,
+  type SlidingWindow,
+  windowEverywhere,
+} from '@deos/domain'
 import { ModelFileError, UnsupportedModelError } from './errors.ts'
 import { type Family, familyOf } from './families/index.ts'
+import { periodicWindows } from './families/sliding-window.ts'
 import { Fields, ranges } from './fields.ts'
-import { float32, type GgufValue, string, uint32 } from './gguf-values.ts'
+import { ggufModelName } from './gguf-parts.ts'
+import { array, float32, type GgufValue, string, uint32 } from './gguf-values.ts'
 import { checkConfig, impliedHeadDim } from './model-config.ts'
 import type { TensorInfo } from './model-source.ts'
-import { yarnAttentionFactor } from './rope-factors.ts'
+import { scaledRopeTheta, yarnAttentionFactor } from './rope-factors.ts'
 
 /** Where we keep all tokens that end a generation; llama.cpp's own keys hold one each. */
 export const eosTokensKey = 'deos.eos_token_ids'
@@ -19,8 +26,16 @@ const endOfGenerationTexts = new Set([
   '<|im_end|>',
   '<|endoftext|>',
   '</s>',
+  '<end_of_turn>',
+  '<|end|>',
+  '<|return|>',
+  '<|call|>',
 ])
+/** Where these are, `<|end|>` only ends one of several messages (gpt-oss). */
+const endOfTurnTexts = ['<|return|>', '<|call|>']
 const controlToken = 3
+const windowPattern = 'attention.sliding_window_pattern'
+const windowTheta = 'rope.freq_base_swa'
 
 /**
  * Reads the shape of a model from GGUF metadata, with llama.cpp's defaults for absent keys.
@@ -42,26 +57,19 @@ export function parseGgufConfig(
     (key) => metadata.get(`${architecture}.${key}`),
     (key) => `${architecture}.${key}`,
   )
-  refuseUnsupported(general, fields)
   const hiddenSize = fields.integer('embedding_length', ranges.width)
   const heads = fields.integer('attention.head_count', ranges.heads)
   const headDim = fields.has('attention.key_length')
     ? fields.integer('attention.key_length', ranges.width)
     : impliedHeadDim(file, hiddenSize, heads)
-  const valueDim = fields.integer('attention.value_length', ranges.width, headDim)
-  if (valueDim !== headDim) {
-    throw new UnsupportedModelError(
-      file,
-      `has keys of ${headDim} and values of ${valueDim}`,
-      'They must be equal.',
-    )
-  }
   const vocabSize = vocabularySize(general, fields)
   const contextLength = fields.integer('context_length', ranges.context)
-  const config: ModelConfig = {
+  const layers = fields.integer('block_count', ranges.layers)
+  const plain: ModelConfig = {
+    ...plainTraits(headDim),
     architecture,
-    name: general.string('general.name', basename(file, '.gguf')),
-    layers: fields.integer('block_count', ranges.layers),
+    name: general.string('general.name', ggufModelName(file)),
+    layers,
     hiddenSize,
     feedForwardSize: fields.integer('feed_forward_length', ranges.width),
     heads,
@@ -72,28 +80,32 @@ export function parseGgufConfig(
     normEpsilon: fields.number('attention.layer_norm_rms_epsilon', ranges.epsilon),
     ropeTheta: fields.number('rope.freq_base', ranges.theta, 10_000),
     ropeDim: fields.integer('rope.dimension_count', ranges.width, headDim),
-    ropeScaling: ropeScaling(fields, contextLength),
-    slidingWindow: slidingWindow(fields),
+    ropeScaling: ropeScaling(fields, contextLength, tensors),
+    slidingWindow: slidingWindow(fields, layers, family),
     tiedEmbeddings: !tensors.has('output.weight'),
     bosToken: specialToken(general, 'bos', vocabSize),
     eosTokens: eosTokens(general, metadata, vocabSize),
   }
+  const config = { ...plain, ...family.ggufTraits?.(fields, plain) }
+  if (config.experts === null && fields.integer('expert_count', { min: 0, max: 1 << 16 }, 0) > 0) {
+    throw new UnsupportedModelError(
+      file,
+      `is a mixture of experts, which this engine does not run as ${family.title}`,
+      'Use a model without experts.',
+    )
+  }
+  refuseOtherValueWidth(fields, config)
   return { config: checkConfig(config, family, file), family }
 }
 
-function refuseUnsupported(general: Fields, fields: Fields): void {
-  const { file } = fields
-  const shards = general.integer('split.count', { min: 0, max: 1 << 16 }, 0)
-  if (shards > 1) {
-    throw new UnsupportedModelError(
-      file,
-      `is one of ${shards} parts of a model`,
-      'Merge the parts with llama.cpp\'s "llama-gguf-split --merge".',
-    )
-  }
-  if (fields.integer('expert_count', { min: 0, max: 1 << 16 }, 0) > 0) {
-    throw new UnsupportedModelError(file, 'is a mixture of experts', 'Use a dense model.')
-  }
+function refuseOtherValueWidth(fields: Fields, { headDim, latentAttention }: ModelConfig): void {
+  const valueDim = fields.integer('attention.value_length', ranges.width, headDim)
+  if (latentAttention !== null || valueDim === headDim) return
+  throw new UnsupportedModelError(
+    fields.file,
+    `has keys of ${headDim} and values of ${valueDim}`,
+    'They must be equal.',
+  )
 }
 
 function vocabularySize(general: Fields, fields: Fields): number {
@@ -103,12 +115,47 @@ function vocabularySize(general: Fields, fields: Fields): number {
   throw new ModelFileError(general.file, '"tokenizer.ggml.tokens" is not a list of tokens')
 }
 
-/** 0 means none, as in llama.cpp. */
-function slidingWindow(fields: Fields): number | null {
-  return fields.integer('attention.sliding_window', { min: 0, max: ranges.context.max }, 0) || null
+/** A size of 0 means none, as in llama.cpp. */
+function slidingWindow(fields: Fields, layers: number, family: Family): SlidingWindow | null {
+  const size = fields.integer('attention.sliding_window', { min: 0, max: ranges.context.max }, 0)
+  if (size === 0) return null
+  const windowed = windowedLayers(fields, layers, family)
+  if (!windowed.includes(true)) return null
+  const ropeTheta = fields.has(windowTheta) ? fields.number(windowTheta, ranges.theta) : null
+  return { ...windowEverywhere(size, layers), layers: windowed, ropeTheta }
 }
 
-function ropeScaling(fields: Fields, contextLength: number): RopeScaling {
+/** A pattern says for each layer whether it has the window, or how many layers after another one has not. */
+function windowedLayers(fields: Fields, layers: number, { windowPeriod = 0 }: Family): readonly boolean[] {
+  const pattern = fields.raw(windowPattern)
+  if (!Array.isArray(pattern)) {
+    return periodicWindows(layers, fields.integer(windowPattern, { min: 0, max: layers }, windowPeriod))
+  }
+  if (pattern.length !== layers || !pattern.every((each) => typeof each === 'boolean')) {
+    throw fields.error(windowPattern, pattern, `true or false for each of ${layers} layers`)
+  }
+  return pattern
+}
+
+function ropeScaling(
+  fields: Fields,
+  contextLength: number,
+  tensors: ReadonlyMap<string, TensorInfo>,
+): RopeScaling {
+  const original = () => fields.integer('rope.scaling.original_context_length', ranges.context, contextLength)
+  const longRope = ['rope_factors_long.weight', 'rope_factors_short.weight'].filter((name) =>
+    tensors.has(name),
+  )
+  // llama.cpp's converter writes no type for LongRoPE: its tensors tell.
+  if (longRope.length === 2) {
+    const attentionFactor = fields.number('rope.scaling.attn_factor', ranges.positive, 1)
+    return { type: 'longrope', factors: null, originalContext: original(), attentionFactor }
+  }
+  if (longRope[0] !== undefined) {
+    throw new ModelFileError(fields.file, 'is there, but not its pair for texts of the other length', {
+      tensor: longRope[0],
+    })
+  }
   const type = fields.string('rope.scaling.type', 'linear')
   const given = fields.number('rope.scaling.factor', { min: 0, max: ranges.factor.max }, 0)
   const factor = given || fields.number('rope.scale_linear', { min: 0, max: ranges.factor.max }, 0) || 1
@@ -121,11 +168,7 @@ function ropeScaling(fields: Fields, contextLength: number): RopeScaling {
       return {
         type,
         factor,
-        originalContext: fields.integer(
-          'rope.scaling.original_context_length',
-          ranges.context,
-          contextLength,
-        ),
+        originalContext: original(),
         attentionFactor:
           fields.number('rope.scaling.attn_factor', ranges.positive, 1) * yarnAttentionFactor(factor),
         betaFast: fields.number('rope.scaling.yarn_beta_fast', ranges.positive, 32),
@@ -135,7 +178,7 @@ function ropeScaling(fields: Fields, contextLength: number): RopeScaling {
       throw new UnsupportedModelError(
         fields.file,
         `scales positions by "${type}"`,
-        'This engine knows linear and yarn, and the factors in rope_freqs.weight.',
+        'This engine knows linear and yarn, and the factors in rope_freqs, rope_factors_long and _short.',
       )
   }
 }
@@ -168,7 +211,9 @@ function eosTokens(
   const texts = metadata.get('tokenizer.ggml.tokens')
   const types = metadata.get('tokenizer.ggml.token_type')
   if (Array.isArray(texts) && Array.isArray(types)) {
+    const manyMessages = endOfTurnTexts.every((text) => texts.includes(text))
     for (const [token, text] of texts.entries()) {
+      if (text === '<|end|>' && manyMessages) continue
       if (types[token] === controlToken && endOfGenerationTexts.has(text)) found.add(token)
     }
   }
@@ -193,17 +238,30 @@ export function configMetadata(config: ModelConfig): [string, GgufValue][] {
     [key('attention.value_length'), uint32(config.headDim)],
     [key('attention.layer_norm_rms_epsilon'), float32(config.normEpsilon)],
     [key('rope.dimension_count'), uint32(config.ropeDim)],
-    [key('rope.freq_base'), float32(config.ropeTheta)],
+    [key('rope.freq_base'), float32(scaledRopeTheta(config))],
   ]
   if (config.slidingWindow !== null) {
-    entries.push([key('attention.sliding_window'), uint32(config.slidingWindow)])
+    const { size, layers, ropeTheta } = config.slidingWindow
+    entries.push([key('attention.sliding_window'), uint32(size)])
+    if (layers.includes(false)) entries.push([key(windowPattern), windowPatternOf(layers)])
+    if (ropeTheta !== null) entries.push([key(windowTheta), float32(ropeTheta)])
   }
   for (const [name, value] of scalingMetadata(config.ropeScaling))
     entries.push([key(`rope.scaling.${name}`), value])
-  return entries
+  const own = familyOf(config.architecture, config.name).ggufMetadata?.(config) ?? []
+  return [...new Map([...entries, ...own.map(([name, value]): [string, GgufValue] => [key(name), value])])]
 }
 
-/** Llama 3's scaling has no metadata: its factors are the tensor `rope_freqs.weight`. */
+/** llama.cpp reads a number where a family has its windows at regular distances, and else a list. */
+function windowPatternOf(layers: readonly boolean[]): GgufValue {
+  const period = layers.indexOf(false) + 1
+  const periodic = periodicWindows(layers.length, period)
+  return layers.every((has, layer) => has === periodic[layer]) ? uint32(period) : array('bool', layers)
+}
+
+/**
+ * Factors of Llama 3's scaling and of LongRoPE are tensors, not metadata; what dynamic NTK scaling does is in the base.
+ */
 function scalingMetadata(scaling: RopeScaling): [string, GgufValue][] {
   switch (scaling.type) {
     case 'linear':
@@ -220,6 +278,11 @@ function scalingMetadata(scaling: RopeScaling): [string, GgufValue][] {
         ['attn_factor', float32(scaling.attentionFactor / yarnAttentionFactor(scaling.factor))],
         ['yarn_beta_fast', float32(scaling.betaFast)],
         ['yarn_beta_slow', float32(scaling.betaSlow)],
+      ]
+    case 'longrope':
+      return [
+        ['original_context_length', uint32(scaling.originalContext)],
+        ['attn_factor', float32(scaling.attentionFactor)],
       ]
     default:
       return []

@@ -1,3 +1,4 @@
+import { plainTraits, windowEverywhere } from '@deos/domain'
 import { describe, expect, test } from 'vitest'
 import { parseHuggingFaceConfig } from './huggingface-config.ts'
 
@@ -74,7 +75,7 @@ describe('shapes as they are published', () => {
       ropeTheta: 500000,
       ropeDim: 128,
       ropeScaling: { type: 'llama3', factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalContext: 8192 },
-      slidingWindow: null,
+      ...plainTraits(128),
       tiedEmbeddings: false,
       bosToken: 128000,
       eosTokens: [128001, 128008, 128009],
@@ -102,7 +103,7 @@ describe('shapes as they are published', () => {
     })
     expect(config).toMatchObject({
       architecture: 'llama',
-      slidingWindow: 4096,
+      slidingWindow: windowEverywhere(4096, 32),
       headDim: 128,
       ropeScaling: { type: 'none' },
       eosTokens: [2],
@@ -182,13 +183,29 @@ describe('shapes as they are published', () => {
   })
 })
 
+test('dynamic NTK scaling: the file tells the positions of the training, of which there are `factor` times more', () => {
+  const config = parse({
+    ...llama31,
+    ...{ max_position_embeddings: 4096, rope_scaling: { type: 'dynamic', factor: 2.0 } },
+  })
+  expect(config.ropeScaling).toEqual({ type: 'dynamic', factor: 2, originalContext: 4096 })
+  expect(config.contextLength).toBe(8192)
+  const rope_scaling = { rope_type: 'dynamic', factor: 4.0, original_max_position_embeddings: 2048 }
+  expect(parse({ ...llama31, max_position_embeddings: 8192, rope_scaling }).contextLength).toBe(8192)
+})
+
 test('generation_config.json adds tokens that end a generation', () => {
   expect(parse(qwen25, { eos_token_id: [151645, 151643] }).eosTokens).toEqual([151645, 151643])
 })
 
 test('layer_types decides over use_sliding_window', () => {
   const layer_types = Array.from({ length: 24 }, () => 'sliding_attention')
-  expect(parse({ ...qwen25, layer_types }).slidingWindow).toBe(32768)
+  expect(parse({ ...qwen25, layer_types }).slidingWindow).toEqual(windowEverywhere(32768, 24))
+})
+
+test('a window for the last layers only', () => {
+  const { slidingWindow } = parse({ ...qwen25, use_sliding_window: true })
+  expect(slidingWindow?.layers.map((has) => (has ? 1 : 0)).join('')).toBe(`${'0'.repeat(21)}111`)
 })
 
 describe('refuses', () => {
@@ -225,15 +242,15 @@ describe('refuses', () => {
     ['partial rotation', { partial_rotary_factor: 0.5 }, /rotates only part/],
     [
       'unknown scaling',
-      { rope_scaling: { rope_type: 'longrope', factor: 4 } },
-      /scales positions by "longrope"/,
+      { rope_scaling: { rope_type: 'proportional', factor: 4 } },
+      /scales positions by "proportional"/,
     ],
     ['scaling without factor', { rope_scaling: { type: 'linear' } }, /"rope_scaling.factor" is missing/],
     ['scaling that is a list', { rope_scaling: [8] }, /"rope_scaling" is \[8\]; it must be an object/],
     [
       'frequencies the wrong way round',
-      { rope_scaling: { ...llama31.rope_scaling, high_freq_factor: 1 } },
-      /high_freq_factor" is 1; it must be above/,
+      { rope_scaling: { ...llama31.rope_scaling, high_freq_factor: 0.5 } },
+      /high_freq_factor" is 0.5; it must be at least/,
     ],
   ])('%s', (_, change, message) => {
     expect(() => parse({ ...llama31, ...change })).toThrow(message)
@@ -256,9 +273,7 @@ describe('refuses', () => {
     )
   })
 
-  test('a window for some layers only', () => {
-    const attempt = () => parse({ ...qwen25, use_sliding_window: true })
-    expect(attempt).toThrow(/sliding window to 3 of 24 layers/)
+  test('kinds of layers that are not as many as layers', () => {
     expect(() => parse({ ...qwen25, layer_types: ['full_attention'] })).toThrow(/"layer_types"/)
   })
 })

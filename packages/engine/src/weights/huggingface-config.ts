@@ -1,16 +1,18 @@
 import { basename, dirname } from 'node:path'
-import type { ModelConfig, RopeScaling } from '@deos/domain'
+import { type ModelConfig, plainTraits, type RopeScaling } from '@deos/domain'
 import { UnsupportedModelError } from './errors.ts'
 import { type Family, familyOfClass, type HuggingFaceClass } from './families/index.ts'
 import { Fields, isRecord, ranges } from './fields.ts'
+import { type Float8Block, float8Block, float8Method } from './float8.ts'
 import { checkConfig, impliedHeadDim } from './model-config.ts'
-import { yarnAttentionFactor } from './rope-factors.ts'
+import { longRopeAttentionFactor, yarnAttentionFactor } from './rope-factors.ts'
 
 /**
  * Reads the shape of a model from a Hugging Face `config.json`.
  *
  * @param file - path of the `config.json`, for messages and the model's name
  * @param generation - `generation_config.json`, which may name more tokens that end a generation
+ * @returns besides, the blocks in which FP8 weights are scaled; `null` for other weights
  * @throws ModelFileError if a field is missing, of the wrong type or out of range
  * @throws UnsupportedModelError for another architecture or a feature this engine has no code for
  */
@@ -18,10 +20,12 @@ export function parseHuggingFaceConfig(
   file: string,
   config: Record<string, unknown>,
   generation: Record<string, unknown> = {},
-): { config: ModelConfig; family: Family } {
-  const fields = new Fields(file, (key) => (Object.hasOwn(config, key) ? config[key] : null))
-  const { family, modelClass } = familyOfClass(className(fields), file)
-  refuseUnsupported(fields)
+): { config: ModelConfig; family: Family; modelClass: HuggingFaceClass; float8: Float8Block | null } {
+  const { family, modelClass } = familyOfClass(className(fieldsOf(file, config)), file)
+  const fields = classFields(file, config, modelClass)
+  refuseUnsupported(fields, modelClass)
+  const quantization = fields.nested('quantization_config')
+  const isFloat8 = quantization?.raw('quant_method') === float8Method
   const hiddenSize = fields.integer('hidden_size', ranges.width)
   const heads = fields.integer('num_attention_heads', ranges.heads)
   const headDim = fields.has('head_dim')
@@ -29,7 +33,9 @@ export function parseHuggingFaceConfig(
     : impliedHeadDim(file, hiddenSize, heads)
   const vocabSize = fields.integer('vocab_size', ranges.vocab)
   const contextLength = fields.integer('max_position_embeddings', ranges.context)
-  const parsed: ModelConfig = {
+  const position = rope(fields, family, modelClass, contextLength)
+  const plain: ModelConfig = {
+    ...plainTraits(headDim),
     architecture: family.architecture,
     name: modelName(fields),
     layers: fields.integer('num_hidden_layers', ranges.layers),
@@ -39,16 +45,29 @@ export function parseHuggingFaceConfig(
     kvHeads: fields.integer('num_key_value_heads', ranges.heads, heads),
     headDim,
     vocabSize,
-    contextLength,
+    contextLength: extendedContext(position.ropeScaling, contextLength),
     normEpsilon: fields.number('rms_norm_eps', ranges.epsilon, 1e-6),
-    ...rope(fields, family, modelClass, contextLength),
-    ropeDim: headDim,
+    ...position,
+    ropeDim: rotatedDims(fields, family, headDim),
     slidingWindow: modelClass.slidingWindow(fields),
     tiedEmbeddings: fields.boolean('tie_word_embeddings', false),
     bosToken: tokenIds(fields, 'bos_token_id', vocabSize)[0] ?? null,
     eosTokens: eosTokens(fields, generation, vocabSize),
   }
-  return { config: checkConfig(parsed, family, file), family }
+  const parsed = { ...plain, ...modelClass.traits?.(fields, plain) }
+  const float8 = isFloat8 ? float8Block(quantization) : null
+  return { config: checkConfig(parsed, family, file), family, modelClass, float8 }
+}
+
+const fieldsOf = (file: string, config: Record<string, unknown>): Fields =>
+  new Fields(file, (key) => (Object.hasOwn(config, key) ? config[key] : null))
+
+/** Settings of the model of text first, then those of the whole, then the class's defaults. */
+function classFields(file: string, config: Record<string, unknown>, modelClass: HuggingFaceClass): Fields {
+  const { text, defaults } = modelClass
+  const inner = text === undefined ? {} : config[text.key]
+  if (!isRecord(inner)) throw fieldsOf(file, config).error(text!.key, inner, 'an object')
+  return fieldsOf(file, { ...defaults, ...config, ...inner })
 }
 
 function className(fields: Fields): string {
@@ -63,21 +82,24 @@ function modelName(fields: Fields): string {
   return given || basename(dirname(fields.file))
 }
 
-function refuseUnsupported(fields: Fields): void {
+function refuseUnsupported(fields: Fields, modelClass: HuggingFaceClass): void {
+  const { activations = ['silu'], biases = [], quantizations = [] } = modelClass
   const refuse = (reason: string, hint: string) => {
     throw new UnsupportedModelError(fields.file, reason, hint)
   }
-  const activation = fields.string('hidden_act', 'silu')
-  if (activation !== 'silu') refuse(`uses the activation "${activation}"`, 'This engine runs "silu" here.')
-  const quantization = fields.nested('quantization_config')
-  if (quantization) {
-    refuse(
-      `holds weights quantised by "${quantization.string('quant_method', 'an unnamed method')}"`,
-      'Use the unquantised model or a GGUF file.',
-    )
+  const key = fields.has('hidden_activation') ? 'hidden_activation' : 'hidden_act'
+  const activation = fields.string(key, activations[0])
+  if (!activations.includes(activation)) {
+    refuse(`uses the activation "${activation}"`, `This engine runs ${activations.join(', ')} here.`)
   }
-  for (const key of ['attention_bias', 'mlp_bias']) {
-    if (fields.boolean(key, false)) refuse(`sets ${key}`, 'This engine has no code for such biases.')
+  const quantization = fields.nested('quantization_config')
+  const method = quantization?.string('quant_method', 'an unnamed method')
+  if (method !== undefined && method !== float8Method && !quantizations.includes(method)) {
+    refuse(`holds weights quantised by "${method}"`, 'Use the unquantised model or a GGUF file.')
+  }
+  for (const key of ['attention_bias', 'mlp_bias', 'lm_head_bias']) {
+    if (!biases.includes(key) && fields.boolean(key, false))
+      refuse(`sets ${key}`, 'This engine has no code for such biases.')
   }
 }
 
@@ -87,22 +109,20 @@ function rope(
   modelClass: HuggingFaceClass,
   contextLength: number,
 ): Pick<ModelConfig, 'ropeTheta' | 'ropeScaling'> {
-  const parameters = fields.nested('rope_parameters') ?? fields.nested('rope_scaling')
-  const ropeTheta =
-    parameters?.has('rope_theta') && !fields.has('rope_theta')
-      ? parameters.number('rope_theta', ranges.theta)
-      : fields.number('rope_theta', ranges.theta, 10_000)
-  for (const from of parameters ? [fields, parameters] : [fields]) {
-    if (from.number('partial_rotary_factor', ranges.positive, 1) !== 1) {
-      throw new UnsupportedModelError(
-        fields.file,
-        'rotates only part of each head',
-        'This engine rotates all of it.',
-      )
-    }
+  const parameters = ropeParameters(fields)
+  const ropeTheta = parameters?.has('rope_theta')
+    ? parameters.number('rope_theta', ranges.theta)
+    : fields.number('rope_theta', ranges.theta, 10_000)
+  const ropeScaling = parameters ? scaling(fields, parameters, contextLength) : { type: 'none' as const }
+  if (!modelClass.truncatesYarn && parameters?.boolean('truncate', true) === false) {
+    throw new UnsupportedModelError(
+      fields.file,
+      'uses YaRN without truncation',
+      'This engine truncates its ramp.',
+    )
   }
-  const ropeScaling = parameters ? scaling(parameters, contextLength) : { type: 'none' as const }
-  if (ropeScaling.type !== 'none' && !family.ropeScalings.includes(ropeScaling.type)) {
+  const free = ropeScaling.type === 'none' || ropeScaling.type === 'dynamic'
+  if (!free && !family.ropeScalings.includes(ropeScaling.type)) {
     throw new UnsupportedModelError(
       fields.file,
       `scales positions by "${ropeScaling.type}", which ${modelClass.name} does not`,
@@ -112,41 +132,68 @@ function rope(
   return { ropeTheta, ropeScaling }
 }
 
-function scaling(fields: Fields, contextLength: number): RopeScaling {
+/** Newer files give each kind of layers its own; what windowed layers have besides their base is not scaled. */
+function ropeParameters(fields: Fields): Fields | null {
+  const given = fields.nested('rope_parameters')
+  return given?.nested('full_attention') ?? given ?? fields.nested('rope_scaling')
+}
+
+function rotatedDims(fields: Fields, family: Family, headDim: number): number {
+  const parameters = ropeParameters(fields)
+  const from = parameters?.has('partial_rotary_factor') ? parameters : fields
+  const part = from.number('partial_rotary_factor', ranges.positive, 1)
+  if (part !== 1 && family.fullRope) {
+    throw new UnsupportedModelError(
+      fields.file,
+      'rotates only part of each head',
+      `This engine rotates all of it in ${family.title}.`,
+    )
+  }
+  return Math.floor(headDim * part)
+}
+
+/** For dynamic NTK scaling, models tell the positions of their training; vLLM runs `factor` times as many. */
+const extendedContext = (scaling: RopeScaling, contextLength: number): number =>
+  scaling.type === 'dynamic'
+    ? Math.max(contextLength, Math.floor(scaling.originalContext * scaling.factor))
+    : contextLength
+
+function scaling(model: Fields, fields: Fields, contextLength: number): RopeScaling {
   const type = fields.string(fields.has('rope_type') ? 'rope_type' : 'type', 'default')
   if (type === 'default') return { type: 'none' }
-  const original = () => fields.integer('original_max_position_embeddings', ranges.context, contextLength)
+  const original = () => {
+    const key = 'original_max_position_embeddings'
+    return (fields.has(key) ? fields : model).integer(key, ranges.context, contextLength)
+  }
   switch (type) {
     case 'linear':
       return { type, factor: fields.number('factor', ranges.factor) }
     case 'llama3': {
       const lowFreqFactor = fields.number('low_freq_factor', ranges.positive)
       const highFreqFactor = fields.number('high_freq_factor', ranges.positive)
-      if (highFreqFactor <= lowFreqFactor) {
-        throw fields.error('high_freq_factor', highFreqFactor, `above low_freq_factor, ${lowFreqFactor}`)
+      if (highFreqFactor < lowFreqFactor) {
+        throw fields.error('high_freq_factor', highFreqFactor, `at least low_freq_factor, ${lowFreqFactor}`)
       }
       const factor = fields.number('factor', ranges.factor)
       return { type, factor, lowFreqFactor, highFreqFactor, originalContext: original() }
     }
     case 'yarn':
       return yarn(fields, original())
+    case 'dynamic':
+      return { type, factor: fields.number('factor', ranges.factor), originalContext: original() }
+    case 'su':
+    case 'longrope':
+      return longRope(fields, contextLength, original())
     default:
       throw new UnsupportedModelError(
         fields.file,
         `scales positions by "${type}"`,
-        'This engine knows linear, llama3 and yarn.',
+        'This engine knows linear, dynamic, llama3, longrope and yarn.',
       )
   }
 }
 
 function yarn(fields: Fields, originalContext: number): RopeScaling {
-  if (!fields.boolean('truncate', true)) {
-    throw new UnsupportedModelError(
-      fields.file,
-      'uses YaRN without truncation',
-      'This engine truncates its ramp.',
-    )
-  }
   const factor = fields.number('factor', ranges.factor)
   return {
     type: 'yarn',
@@ -162,10 +209,32 @@ function yarn(fields: Fields, originalContext: number): RopeScaling {
   }
 }
 
+function longRope(fields: Fields, contextLength: number, originalContext: number): RopeScaling {
+  const factor = contextLength / originalContext
+  return {
+    type: 'longrope',
+    factors: { short: divisors(fields, 'short_factor'), long: divisors(fields, 'long_factor') },
+    originalContext,
+    attentionFactor: fields.number(
+      'attention_factor',
+      ranges.positive,
+      longRopeAttentionFactor(factor, originalContext),
+    ),
+  }
+}
+
+function divisors(fields: Fields, key: string): readonly number[] {
+  const value = fields.raw(key)
+  const positive = (each: unknown) => typeof each === 'number' && each > 0 && Number.isFinite(each)
+  if (Array.isArray(value) && value.length > 0 && value.every(positive)) return value
+  throw fields.error(key, value ?? undefined, 'a list of positive numbers')
+}
+
 function impliedAttentionFactor(fields: Fields, factor: number): number {
-  if (!fields.has('mscale') || !fields.has('mscale_all_dim')) return yarnAttentionFactor(factor)
-  const scaled = (key: string) => 1 + fields.number(key, ranges.positive) * (yarnAttentionFactor(factor) - 1)
-  return scaled('mscale') / scaled('mscale_all_dim')
+  const mscale = fields.number('mscale', ranges.mscale, 0)
+  const allDim = fields.number('mscale_all_dim', ranges.mscale, 0)
+  const growth = yarnAttentionFactor(factor)
+  return mscale === 0 || allDim === 0 ? growth : (1 + mscale * (growth - 1)) / (1 + allDim * (growth - 1))
 }
 
 /** One id or a list of them. */

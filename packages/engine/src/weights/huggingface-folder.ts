@@ -1,24 +1,16 @@
 import { readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import type { ModelConfig } from '@deos/domain'
-import { checkTensors } from './check-tensors.ts'
 import { ModelFileError, ModelNotFoundError } from './errors.ts'
-import {
-  type Family,
-  familyTensors,
-  huggingFaceLayerPrefix,
-  layerPrefix,
-  type TensorRule,
-} from './families/index.ts'
+import type { HuggingFaceClass } from './families/index.ts'
 import { isRecord } from './fields.ts'
 import { fingerprint } from './fingerprint.ts'
+import { withFloat8Scales } from './float8.ts'
 import { parseHuggingFaceConfig } from './huggingface-config.ts'
+import { huggingFaceTensors } from './huggingface-tensors.ts'
 import { readJsonFile } from './json-file.ts'
-import type { ModelSource, TensorInfo } from './model-source.ts'
-import { readSafetensors, type SafetensorsFile } from './safetensors.ts'
+import type { ModelSource } from './model-source.ts'
+import { readSafetensors, type SafetensorsFile, type SafetensorsTensor } from './safetensors.ts'
 
-/** Buffers that old checkpoints carry along; they are computed, not learnt. */
-const computed = /(\.rotary_emb\.inv_freq|\.attention\.(masked_)?bias)$/
 const indexName = 'model.safetensors.index.json'
 
 /**
@@ -32,9 +24,10 @@ export async function openHuggingFaceFolder(path: string): Promise<ModelSource> 
   const raw = await readJsonFile(configFile)
   if (!raw) throw new ModelNotFoundError(path, 'has no config.json', 'Give a complete Hugging Face folder.')
   const generation = await readJsonFile(join(path, 'generation_config.json'))
-  const { config, family } = parseHuggingFaceConfig(configFile, raw, generation ?? {})
+  const { config, family, modelClass, float8 } = parseHuggingFaceConfig(configFile, raw, generation ?? {})
   const shards = await openShards(path)
-  const tensors = canonicalTensors(path, config, family, shards)
+  const stored = byName(shards, modelClass.text)
+  const tensors = huggingFaceTensors(path, config, family, withFloat8Scales(stored, float8))
   return {
     path,
     format: 'huggingface',
@@ -47,7 +40,7 @@ export async function openHuggingFaceFolder(path: string): Promise<ModelSource> 
         headerBytes: shard.dataOffset,
         sizeBytes: shard.sizeBytes,
       })),
-      tensors: tensors.values(),
+      tensors: stored.values(),
     }),
     metadata: new Map(),
   }
@@ -96,47 +89,18 @@ export function missingWeightsHint(files: readonly string[]): string {
     : 'Download the *.safetensors files of the model too.'
 }
 
-function canonicalTensors(
-  folder: string,
-  config: ModelConfig,
-  family: Family,
+/** @param text - leaves only what is part of the model of text, under the names it has alone */
+function byName(
   shards: readonly SafetensorsFile[],
-): ReadonlyMap<string, TensorInfo> {
-  const rules = familyTensors(family, config)
-  const canonical = canonicalNames(family, config)
-  const found = new Map<string, TensorInfo>()
-  for (const [name, tensor] of shards.flatMap((shard) => [...shard.tensors])) {
-    const gguf = canonical.get(name)
-    const rule = gguf === undefined ? undefined : rules.get(gguf)
-    if (!rule || gguf === undefined) {
-      if (computed.test(name)) continue
-      throw new ModelFileError(tensor.file, `is not part of the ${family.title} models this engine knows`, {
-        tensor: name,
-        hint: 'Check that config.json belongs to these weights.',
-      })
-    }
-    // Tied embeddings: some exports store the head again; Hugging Face ignores that copy too.
-    if (rule.absent === 'when tied' && config.tiedEmbeddings) continue
-    if (found.has(gguf)) throw new ModelFileError(tensor.file, 'is in two shards', { tensor: name })
-    found.set(gguf, { ...tensor, name: gguf, ...permutation(rule, config) })
+  text: HuggingFaceClass['text'],
+): ReadonlyMap<string, SafetensorsTensor> {
+  const stored = new Map<string, SafetensorsTensor>()
+  for (const [nameInFile, tensor] of shards.flatMap((shard) => [...shard.tensors])) {
+    if (text?.others.test(nameInFile)) continue
+    const name =
+      text && nameInFile.startsWith(text.prefix) ? nameInFile.slice(text.prefix.length) : nameInFile
+    if (stored.has(name)) throw new ModelFileError(tensor.file, 'is in two shards', { tensor: name })
+    stored.set(name, tensor)
   }
-  return checkTensors({ file: folder, family, config, tensors: found, nameInFile: inverse(canonical) })
+  return stored
 }
-
-function permutation(rule: TensorRule, config: ModelConfig): { permuteHeads?: number } {
-  return rule.permute ? { permuteHeads: config[rule.permute] } : {}
-}
-
-function canonicalNames(family: Family, config: ModelConfig): Map<string, string> {
-  const names = new Map<string, string>()
-  for (const { gguf, huggingFace } of family.globals) if (huggingFace) names.set(huggingFace, gguf)
-  for (let layer = 0; layer < config.layers; layer += 1) {
-    for (const { gguf, huggingFace } of family.layer) {
-      if (huggingFace) names.set(huggingFaceLayerPrefix(layer) + huggingFace, layerPrefix(layer) + gguf)
-    }
-  }
-  return names
-}
-
-const inverse = (names: ReadonlyMap<string, string>): Map<string, string> =>
-  new Map([...names].map(([from, to]) => [to, from]))

@@ -16,7 +16,7 @@ export {
   describeShape,
   type FlopsDescription,
   headFlops,
-  linearFlopsPerLayer,
+  linearFlopsOfLayers,
   type ModelDescription,
   type PartDescription,
   prefillFlops,
@@ -29,7 +29,7 @@ export { type GgufWriteOptions, type PlannedTensor, tensorAlignment, writeGguf }
 export { parseHuggingFaceConfig } from './huggingface-config.ts'
 export type { ModelSource, TensorInfo } from './model-source.ts'
 export { type OpenModelOptions, openModel } from './open-model.ts'
-export { ropeFactors, yarnAttentionFactor } from './rope-factors.ts'
+export { ropeFactors, scaledRopeTheta, yarnAttentionFactor } from './rope-factors.ts'
 export { resolveStageWeights, type StageWeightsRequest } from './stage-weights.ts'
 export { readTensor } from './tensor-data.ts'
 export {

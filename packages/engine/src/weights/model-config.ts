@@ -19,6 +19,23 @@ export function checkConfig(config: ModelConfig, family: Family, file: string): 
   if (family.fullRope && ropeDim !== headDim) {
     refuse(`rotates ${ropeDim} of ${headDim} dimensions per head; ${family.architecture} rotates all of them`)
   }
+  if (config.experts) {
+    const { count, used, groups, groupsUsed, groupJudges } = config.experts
+    if (used > count) refuse(`sends each token through ${used} of ${count} experts`)
+    if (count % groups !== 0) refuse(`has ${count} experts, not a multiple of its ${groups} groups`)
+    if (groupsUsed > groups) refuse(`chooses from ${groupsUsed} of ${groups} groups of experts`)
+    if (groupJudges > count / groups) refuse(`judges groups of ${count / groups} experts by ${groupJudges}`)
+    const reachable = (count / groups) * groupsUsed
+    if (used > reachable) refuse(`sends each token through ${used} experts and looks at only ${reachable}`)
+  }
+  if (config.ropeScaling.type === 'longrope' && config.ropeScaling.factors !== null) {
+    const { long, short } = config.ropeScaling.factors
+    if (long.length !== ropeDim / 2 || short.length !== ropeDim / 2) {
+      refuse(
+        `rotates ${ropeDim / 2} pairs per head, but has ${long.length} long and ${short.length} short factors`,
+      )
+    }
+  }
   const tokens = [...config.eosTokens, ...(config.bosToken === null ? [] : [config.bosToken])]
   const outside = tokens.find((token) => token >= config.vocabSize)
   if (outside !== undefined) refuse(`has the special token ${outside} in a vocabulary of ${config.vocabSize}`)

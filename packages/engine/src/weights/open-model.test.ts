@@ -291,7 +291,7 @@ describe('a GGUF file', () => {
       /not a multiple of its 3 KV/,
     ],
     ['experts', { 'qwen3.expert_count': uint32(8) }, /mixture of experts/],
-    ['parts', { 'split.count': uint32(3) }, /one of 3 parts/],
+    ['parts', { 'split.count': uint32(3) }, /is part 1 of 3 of a model, but its name/],
     ['longrope', { 'qwen3.rope.scaling.type': string('longrope') }, /scales positions by "longrope"/],
     ['values unlike keys', { 'qwen3.attention.value_length': uint32(16) }, /keys of 32 and values of 16/],
     ['half-rotated heads', { 'qwen3.rope.dimension_count': uint32(16) }, /rotates 16 of 32/],
@@ -402,7 +402,7 @@ describe('a path that is no model', () => {
 
   test('is a folder with several GGUF files', async () => {
     for (const name of ['a.gguf', 'b.gguf']) await writeFile(join(folder, name), 'x')
-    expect((await refusal()).message).toMatch(/holds 2 GGUF files \(a\.gguf, b\.gguf\)/)
+    expect((await refusal()).message).toMatch(/holds 2 models in GGUF files \(a\.gguf, b\.gguf\)/)
   })
 
   test.each([

@@ -4,7 +4,7 @@ import { checkTensors } from './check-tensors.ts'
 import { ModelFileError, ModelNotFoundError, UnsupportedModelError } from './errors.ts'
 import { fingerprint } from './fingerprint.ts'
 import { parseGgufConfig } from './gguf-config.ts'
-import { readGgufHeader } from './gguf-reader.ts'
+import { oneFilePerModel, readGgufParts } from './gguf-parts.ts'
 import { missingWeightsHint, openHuggingFaceFolder } from './huggingface-folder.ts'
 import type { ModelSource } from './model-source.ts'
 
@@ -24,7 +24,7 @@ const shortList = 256
 /**
  * Opens a model and checks everything that can be checked without reading its weights.
  *
- * @param path - a GGUF file, a Hugging Face folder, or a folder with exactly one GGUF file
+ * @param path - a GGUF file or any part of a divided one, a Hugging Face folder, or a folder with exactly one model in GGUF
  * @throws ModelNotFoundError if there is nothing there that could be a model
  * @throws ModelFileError if a file is truncated or corrupt, naming file, tensor and reason
  * @throws UnsupportedModelError if the engine cannot run it
@@ -57,7 +57,7 @@ function refuseOtherFormats(path: string): void {
 
 async function openFolder(path: string, options: OpenModelOptions): Promise<ModelSource> {
   const files = (await readdir(path)).sort()
-  const ggufs = files.filter((file) => file.endsWith('.gguf'))
+  const ggufs = oneFilePerModel(files.filter((file) => file.endsWith('.gguf')))
   const safetensors = files.some((file) => /\.safetensors(\.index\.json)?$/.test(file))
   if (safetensors) return openHuggingFaceFolder(path)
   if (ggufs.length === 1) return openGguf(join(path, ggufs[0]!), options)
@@ -65,7 +65,7 @@ async function openFolder(path: string, options: OpenModelOptions): Promise<Mode
     const shown = ggufs.slice(0, 5).join(', ')
     throw new ModelNotFoundError(
       path,
-      `holds ${ggufs.length} GGUF files (${shown})`,
+      `holds ${ggufs.length} models in GGUF files (${shown})`,
       'Give the path of one of them.',
     )
   }
@@ -77,11 +77,18 @@ async function openFolder(path: string, options: OpenModelOptions): Promise<Mode
 }
 
 async function openGguf(path: string, { vocabulary = true }: OpenModelOptions): Promise<ModelSource> {
-  const header = await readGgufHeader(path)
-  if (header.tensors.size === 0) throw new ModelFileError(path, 'holds no tensors')
-  const metadata = new Map<string, unknown>([...header.metadata].map(([key, { value }]) => [key, value]))
-  const { config, family } = parseGgufConfig(path, metadata, header.tensors)
-  const tensors = checkTensors({ file: path, family, config, tensors: header.tensors, nameInFile: new Map() })
+  const { headers, tensors: stored } = await readGgufParts(path)
+  const [first] = headers
+  if (stored.size === 0) throw new ModelFileError(path, 'holds no tensors')
+  const metadata = new Map<string, unknown>([...first.metadata].map(([key, { value }]) => [key, value]))
+  const { config, family } = parseGgufConfig(first.path, metadata, stored)
+  const tensors = checkTensors({
+    file: first.path,
+    family,
+    config,
+    tensors: family.older?.tensors(config, stored) ?? stored,
+    nameInFile: new Map(),
+  })
   if (!vocabulary) {
     for (const [key, value] of metadata) {
       const long = Array.isArray(value) ? value.length > shortList : key === 'tokenizer.huggingface.json'
@@ -89,16 +96,19 @@ async function openGguf(path: string, { vocabulary = true }: OpenModelOptions): 
     }
   }
   return {
-    path,
+    path: first.path,
     format: 'gguf',
     config,
     tensors,
     fingerprint: await fingerprint({
       describe: '',
-      headers: [
-        { path, headerBytes: Math.min(header.dataOffset, header.sizeBytes), sizeBytes: header.sizeBytes },
-      ],
-      tensors: tensors.values(),
+      headers: headers.map(({ path, dataOffset, sizeBytes }) => ({
+        path,
+        headerBytes: Math.min(dataOffset, sizeBytes),
+        sizeBytes,
+      })),
+      // Where a tensor is only cut out of a stored one, that one counts.
+      tensors: [...tensors.values()].some(({ parts }) => parts) ? stored.values() : tensors.values(),
     }),
     metadata,
   }

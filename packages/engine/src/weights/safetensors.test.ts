@@ -66,7 +66,7 @@ test.each<[string, Buffer, RegExp]>([
   ['a negative extent', withHeader({ t: entry('F32', [-1], [0, 4]) }, 4), /tensor t has no proper/],
   ['a fractional offset', withHeader({ t: entry('F32', [1], [0, 4.5]) }, 5), /tensor t has no proper/],
   ['an entry that is a text', withHeader({ t: 'x' }, 0), /tensor t has no proper/],
-  ['eight-bit floats', withHeader({ t: entry('F8_E4M3', [4], [0, 4]) }, 4), /tensor t is stored as F8_E4M3/],
+  ['eight-bit floats', withHeader({ t: entry('F8_E5M2', [4], [0, 4]) }, 4), /tensor t is stored as F8_E5M2/],
   [
     'an inherited name as dtype',
     withHeader({ t: entry('constructor', [4], [0, 4]) }, 4),

@@ -13,6 +13,14 @@ const dtypes: Readonly<Record<string, { type: TensorType; bytes: number }>> = {
   F32: { type: 'F32', bytes: 4 },
   F16: { type: 'F16', bytes: 2 },
   BF16: { type: 'BF16', bytes: 2 },
+  // Bytes without a meaning of their own: weights packed by a scheme that the family knows.
+  U8: { type: 'I8', bytes: 1 },
+  F8_E4M3: { type: 'I8', bytes: 1 },
+}
+
+/** A tensor with its type by the format's own name: that of bytes does not say what they are. */
+export interface SafetensorsTensor extends TensorInfo {
+  readonly dtype: string
 }
 
 export interface SafetensorsFile {
@@ -21,14 +29,14 @@ export interface SafetensorsFile {
   /** Bytes from the start of the file to the tensor data. */
   readonly dataOffset: number
   /** Under the names in the file; shapes fastest dim first. */
-  readonly tensors: ReadonlyMap<string, TensorInfo>
+  readonly tensors: ReadonlyMap<string, SafetensorsTensor>
 }
 
 /**
  * Reads and checks a safetensors header. Tensors must fill the file exactly, as the format demands.
  *
  * @throws ModelFileError naming file, tensor and reason if it is truncated or contradicts itself
- * @throws UnsupportedModelError for an element type other than F32, F16 and BF16
+ * @throws UnsupportedModelError for an element type other than F32, F16, BF16, U8 and F8_E4M3
  */
 export async function readSafetensors(path: string): Promise<SafetensorsFile> {
   const handle = await open(path, 'r')
@@ -71,8 +79,8 @@ function readEntries(
   header: Record<string, unknown>,
   dataOffset: number,
   fileBytes: number,
-): Map<string, TensorInfo> {
-  const tensors = new Map<string, TensorInfo>()
+): Map<string, SafetensorsTensor> {
+  const tensors = new Map<string, SafetensorsTensor>()
   for (const [name, entry] of Object.entries(header)) {
     if (name !== '__metadata__') tensors.set(name, readEntry(file, name, entry, dataOffset, fileBytes))
   }
@@ -93,7 +101,7 @@ function readEntry(
   entry: unknown,
   dataOffset: number,
   fileBytes: number,
-): TensorInfo {
+): SafetensorsTensor {
   const { dtype, shape, data_offsets: offsets } = isRecord(entry) ? entry : {}
   if (!isCounts(shape) || !isCounts(offsets) || offsets.length !== 2 || typeof dtype !== 'string') {
     throw new ModelFileError(file, 'has no proper dtype, shape and data_offsets', { tensor })
@@ -103,7 +111,7 @@ function readEntry(
     throw new UnsupportedModelError(
       file,
       `tensor ${tensor} is stored as ${dtype.slice(0, 40)}`,
-      `Use a model stored as ${Object.keys(dtypes).join(', ')}, or a GGUF file.`,
+      'Use a model stored as F32, F16 or BF16, or a GGUF file.',
     )
   }
   const [begin, end] = offsets as [number, number]
@@ -124,6 +132,7 @@ function readEntry(
   const fastestFirst = shape.length === 0 ? [1] : shape.toReversed()
   return {
     name: tensor,
+    dtype,
     type: element.type,
     shape: fastestFirst,
     file,

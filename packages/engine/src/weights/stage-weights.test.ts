@@ -44,6 +44,23 @@ const whole = (source: ModelSource, rest: Partial<StageWeightsRequest> = {}): St
 const names = (tensors: readonly TensorInfo[]) => tensors.map(({ name }) => name).sort()
 const files = (tensors: readonly TensorInfo[]) => [...new Set(tensors.map(({ file }) => file))].sort()
 
+test.each(['mixtral', 'gpt_oss'] as const)('puts experts of a %s folder together', async (family) => {
+  const source = await tiny({ family })
+  const output = `${newFolder()}.gguf`
+  await convertModel({ source, type: 'native', output })
+  const converted = (await openModel(output)).tensors
+  const resolved = await resolveStageWeights(whole(source, { type: 'native' }))
+  expect(names(resolved)).toEqual([...converted.keys()].sort())
+  for (const tensor of resolved) {
+    const wanted = converted.get(tensor.name)!
+    expect(tensor.parts).toBeUndefined()
+    expect(tensor.type).toBe(wanted.type)
+    expect(await readTensor(tensor)).toEqual(await readTensor(wanted))
+  }
+  const experts = resolved.find(({ name }) => name === 'blk.0.ffn_up_exps.weight')
+  expect(experts?.type).toBe(family === 'gpt_oss' ? 'MXFP4' : 'BF16')
+})
+
 describe('a stage gets exactly its tensors', () => {
   test('layers only', async () => {
     const source = await tiny()

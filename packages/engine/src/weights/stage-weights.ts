@@ -2,12 +2,13 @@ import { readdir, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { DomainError, formatLayers, type LayerRange } from '@deos/domain'
 import { type TensorType, tensorBytes } from '../ggml/tensor-type.ts'
-import { type ConversionProgress, planTensor, ropeFactorTensor } from './convert-model.ts'
+import { type ConversionProgress, planTensor, ropeFactorTensors } from './convert-model.ts'
 import { layerPrefix } from './families/index.ts'
 import { readGgufHeader } from './gguf-reader.ts'
 import { string } from './gguf-values.ts'
 import { type PlannedTensor, tensorAlignment, writeGguf } from './gguf-writer.ts'
 import type { ModelSource, TensorInfo } from './model-source.ts'
+import { ropeFactorNames } from './rope-factors.ts'
 import { targetType } from './type-policy.ts'
 
 /** Changes when converted tensors would come out different, so that old caches are not used. */
@@ -43,7 +44,7 @@ interface Unit {
  * may ask at once: a file appears only when complete, and one that no longer fits is made anew.
  *
  * @returns exactly the stage's tensors: its layers, `token_embd.weight` for embedding or a tied head,
- *   `output_norm.weight` and `output.weight` for the head, `rope_freqs.weight` where the model has it
+ *   `output_norm.weight` and `output.weight` for the head, factors of rotary frequencies where the model has them
  * @throws RangeError if the layers are not in the model
  * @throws ModelFileError, ModelWriteError; the signal's reason when aborted
  */
@@ -67,9 +68,10 @@ function planUnits({ source, layers, embedding, head }: StageWeightsRequest): Un
   const pick = (...names: string[]) =>
     names.map((name) => tensors.get(name)).filter((tensor) => tensor !== undefined)
   const tiedHead = head && config.tiedEmbeddings
-  const factors = pick('rope_freqs.weight')[0] ?? ropeFactorTensor(config)
+  const stored = pick(...ropeFactorNames)
+  const factors = stored.length > 0 ? stored : ropeFactorTensors(config)
   const units: Unit[] = [
-    { file: 'rope', tensors: factors ? [factors] : [] },
+    { file: 'rope', tensors: factors },
     { file: 'embedding', tensors: embedding || tiedHead ? pick('token_embd.weight') : [] },
     { file: 'head', tensors: head ? pick('output_norm.weight', 'output.weight') : [] },
   ]
@@ -86,6 +88,8 @@ function isInPlace(tensor: TensorInfo | PlannedTensor, type: TensorType | 'nativ
   return (
     isStored(tensor) &&
     tensor.permuteHeads === undefined &&
+    tensor.addend === undefined &&
+    tensor.parts === undefined &&
     tensor.offset % tensorAlignment === 0 &&
     tensor.type === targetType(tensor, type)
   )

@@ -1,7 +1,8 @@
-import { type FileHandle, open } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { setImmediate } from 'node:timers/promises'
 import { dequantizeRows, quantizeRows } from '../ggml/quantize.ts'
 import { rowBytes, type TensorType, tensorTypes } from '../ggml/tensor-type.ts'
+import { assembledRows, assembledType } from './assembled-rows.ts'
 import { ModelFileError } from './errors.ts'
 import { readFully } from './file-cursor.ts'
 import type { TensorInfo } from './model-source.ts'
@@ -21,7 +22,7 @@ export const countElements = (shape: readonly number[]): number =>
 
 /**
  * Yields a tensor as `type`, in whole rows, in canonical order. Memory stays bounded by some rows (by one head's
- * rows where they are reordered), and the event loop gets a turn between chunks.
+ * rows where they are reordered, by one part where it is put together from columns), and the event loop gets a turn between chunks.
  *
  * @throws ModelFileError if the file became shorter, or a value is not finite or too large for F16
  */
@@ -30,15 +31,14 @@ export async function* tensorData(
   type: TensorType,
   signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
-  const handle = await open(tensor.file, 'r')
-  try {
-    for await (const rows of canonicalRows(handle, tensor, chunkElements(type))) {
-      signal?.throwIfAborted()
-      yield type === tensor.type ? rows : convertRows(tensor, type, rows)
-      await setImmediate()
-    }
-  } finally {
-    await handle.close()
+  const columns = tensor.shape[0]!
+  const chunkRows = Math.max(1, Math.floor(chunkElements(type) / columns))
+  const stored = tensor.parts ? assembledType(tensor) : tensor.type
+  const asStored = type === stored && stored === tensor.type && tensor.addend === undefined
+  for await (const rows of canonicalRows(tensor, rowBytes(stored, columns), chunkRows)) {
+    signal?.throwIfAborted()
+    yield asStored ? rows : convertRows(tensor, stored, type, rows)
+    await setImmediate()
   }
 }
 
@@ -53,9 +53,14 @@ export async function readTensor(tensor: TensorInfo): Promise<Float32Array> {
   return values
 }
 
-function convertRows(tensor: TensorInfo, type: TensorType, rows: Uint8Array): Uint8Array {
+function convertRows(tensor: TensorInfo, stored: TensorType, type: TensorType, rows: Uint8Array): Uint8Array {
+  if (stored === 'I8') {
+    throw new ModelFileError(tensor.file, 'holds bytes, not numbers', { tensor: tensor.name })
+  }
   const columns = tensor.shape[0]!
-  const values = dequantizeRows(tensor.type, rows, columns)
+  const values = dequantizeRows(stored, rows, columns)
+  const { addend } = tensor
+  if (addend !== undefined) for (const [index, value] of values.entries()) values[index] = value + addend
   const limit = type === 'F16' ? largestF16 : Number.MAX_VALUE
   for (const value of values) {
     if (!(Math.abs(value) <= limit)) throw unstorable(tensor, type, value)
@@ -75,23 +80,41 @@ function unstorable(tensor: TensorInfo, type: TensorType, value: number): ModelF
 }
 
 async function* canonicalRows(
-  handle: FileHandle,
   tensor: TensorInfo,
-  elements: number,
+  stride: number,
+  chunkRows: number,
 ): AsyncGenerator<Uint8Array> {
-  const columns = tensor.shape[0]!
-  const stride = rowBytes(tensor.type, columns)
-  const rows = countRows(tensor.shape)
-  const chunkRows = Math.max(1, Math.floor(elements / columns))
-  const headRows = tensor.permuteHeads === undefined ? null : rows / tensor.permuteHeads
-  const readRows = headRows ?? chunkRows
-  for (let first = 0; first < rows; first += readRows) {
-    const data = new Uint8Array(Math.min(readRows, rows - first) * stride)
-    await readFully(handle, tensor.file, data, tensor.offset + first * stride)
-    const ordered = headRows === null ? data : interleaveHalves(data, stride)
+  if (tensor.permuteHeads === undefined) {
+    yield* storedRows(tensor, stride, chunkRows)
+    return
+  }
+  const headRows = countRows(tensor.shape) / tensor.permuteHeads
+  for await (const head of storedRows(tensor, stride, headRows)) {
+    const ordered = interleaveHalves(head, stride)
     for (let at = 0; at < ordered.length; at += chunkRows * stride) {
       yield ordered.subarray(at, at + chunkRows * stride)
     }
+  }
+}
+
+const storedRows = (tensor: TensorInfo, stride: number, chunkRows: number): AsyncGenerator<Uint8Array> =>
+  tensor.parts ? assembledRows(tensor, chunkRows) : adjacentRows(tensor, stride, chunkRows)
+
+async function* adjacentRows(
+  { file, offset, shape }: TensorInfo,
+  stride: number,
+  chunkRows: number,
+): AsyncGenerator<Uint8Array> {
+  const rows = countRows(shape)
+  const handle = await open(file, 'r')
+  try {
+    for (let first = 0; first < rows; first += chunkRows) {
+      const data = new Uint8Array(Math.min(chunkRows, rows - first) * stride)
+      await readFully(handle, file, data, offset + first * stride)
+      yield data
+    }
+  } finally {
+    await handle.close()
   }
 }
 

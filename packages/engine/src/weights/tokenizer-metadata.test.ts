@@ -141,7 +141,8 @@ describe('byte-level BPE', () => {
     expect(notes[0]).toMatch(/may cut some texts differently/)
   })
 
-  test.each(['gpt-2', 'llama-bpe', 'qwen2'] as const)('the splitting of %s is recognised', (name) => {
+  const names = ['gpt-2', 'llama-bpe', 'qwen2', 'deepseek-llm', 'deepseek-v3'] as const
+  test.each(names)('the splitting of %s is recognised', (name) => {
     expect(preTokenizerName(tinyTokenizer(name))).toBe(name)
   })
 
@@ -150,6 +151,18 @@ describe('byte-level BPE', () => {
     expect(preTokenizerName({ ...tokenizer, model: { ...tokenizer.model, ignore_merges: false } })).toBe(
       'dbrx',
     )
+  })
+
+  test("gpt-oss's and Phi-4-mini's splitting is that of GPT-4o", () => {
+    const cased =
+      "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|" +
+      "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    const Regex = `${cased}|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`
+    const pretokenizers = [
+      { type: 'Split', pattern: { Regex } },
+      { type: 'ByteLevel', use_regex: false },
+    ]
+    expect(preTokenizerName({ pre_tokenizer: { type: 'Sequence', pretokenizers } })).toBe('gpt-4o')
   })
 
   test('digits one by one before GPT-2 splitting', () => {
@@ -259,6 +272,8 @@ describe.skipIf(!llamaCppAvailability().available)(
       ['llama-bpe', 'llama'],
       ['gpt-2', 'mistral'],
       ['qwen2', 'qwen3'],
+      ['deepseek-llm', 'deepseek_v2'],
+      ['deepseek-v3', 'deepseek_v3'],
     ])('%s', async (name, family) => {
       for (const { ours, theirs, text } of await ids(name, family, null)) expect(ours, text).toEqual(theirs)
     })

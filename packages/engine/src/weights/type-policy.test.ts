@@ -25,12 +25,23 @@ test.each([
   expect(typeFallback(matrix(columns), wanted)).toEqual(fallback)
 })
 
-test('vectors stay F32 whatever is asked, without counting as a fallback', () => {
-  const norm = { name: 'blk.0.attn_norm.weight', type: 'BF16' as const, shape: [64] }
+test.each([
+  ['norms', 'attn_norm.weight', [64]],
+  ['attention sinks', 'attn_sinks.weight', [64]],
+  ['routers', 'ffn_gate_inp.weight', [64, 8]],
+  ['biases of experts', 'ffn_gate_exps.bias', [64, 8]],
+] as const)('%s stay F32 whatever is asked, without counting as a fallback', (_, name, shape) => {
+  const tensor = { name: `blk.0.${name}`, type: 'BF16' as const, shape }
   for (const wanted of ['Q4_K', 'F16', 'native'] as const) {
-    expect(targetType(norm, wanted)).toBe('F32')
-    expect(typeFallback(norm, wanted)).toBeNull()
+    expect(targetType(tensor, wanted)).toBe('F32')
+    expect(typeFallback(tensor, wanted)).toBeNull()
   }
+})
+
+test('experts get the type asked for', () => {
+  const experts = { name: 'blk.0.ffn_gate_exps.weight', type: 'MXFP4' as const, shape: [256, 64, 8] }
+  expect(targetType(experts, 'Q4_K')).toBe('Q4_K')
+  expect(targetType(experts, 'native')).toBe('MXFP4')
 })
 
 test('isWeightType()', () => {

@@ -36,14 +36,17 @@ interface StoredTensor {
   readonly shape: readonly number[]
 }
 
+/** Vectors, norms and biases, which ggml's element-wise operators want so, and routers, which choose by small margins. */
+const staysF32 = ({ name, shape }: StoredTensor): boolean =>
+  shape.length === 1 || /(_norm\.weight|\.bias|ffn_gate_inp\.weight)$/.test(name)
+
 /**
- * The type a tensor gets in a model of `wanted` type: vectors and norms stay F32, as ggml's element-wise
- * operators expect; matrices get `wanted`, or a type with smaller blocks if their rows do not fill its blocks.
+ * The type a tensor gets in a model of `wanted` type: some small ones stay F32; matrices get `wanted`, or a type with smaller blocks if their rows do not fill its blocks.
  *
  * @param wanted - `native` keeps matrices as they are
  */
 export function targetType(tensor: StoredTensor, wanted: TensorType | 'native'): TensorType {
-  if (tensor.shape.length === 1 || tensor.name.endsWith('_norm.weight')) return 'F32'
+  if (staysF32(tensor)) return 'F32'
   if (wanted === 'native') return tensor.type
   const columns = tensor.shape[0]!
   const fits = (type: TensorType) => columns % tensorTypes[type].blockSize === 0
@@ -63,7 +66,6 @@ export interface TypeFallback {
 
 export function typeFallback(tensor: StoredTensor, wanted: TensorType | 'native'): TypeFallback | null {
   const used = targetType(tensor, wanted)
-  const vector = tensor.shape.length === 1 || tensor.name.endsWith('_norm.weight')
-  if (wanted === 'native' || used === wanted || vector) return null
+  if (wanted === 'native' || used === wanted || staysF32(tensor)) return null
   return { tensor: tensor.name, wanted, used, columns: tensor.shape[0]! }
 }

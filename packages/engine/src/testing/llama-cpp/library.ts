@@ -27,6 +27,11 @@ export interface LlamaLibrary {
   readonly llama_model_load_from_file: Native<[path: string, params: ModelParams], Pointer | null>
   readonly llama_model_free: Native<[model: Pointer], void>
   readonly llama_init_from_model: Native<[model: Pointer, params: ContextParams], Pointer | null>
+  readonly llama_adapter_lora_init: Native<[model: Pointer, path: string], Pointer | null>
+  readonly llama_set_adapters_lora: Native<
+    [context: Pointer, adapters: BigUint64Array, count: number, scales: Float32Array],
+    number
+  >
   readonly llama_free: Native<[context: Pointer], void>
   readonly llama_attach_threadpool: Native<[context: Pointer, decode: Pointer, prefill: Pointer], void>
   readonly llama_n_ctx_seq: Native<[context: Pointer], number>
@@ -55,6 +60,7 @@ export interface LlamaLibrary {
   readonly llama_model_n_params: Native<[model: Pointer], number | bigint>
   readonly llama_decode: Native<[context: Pointer, batch: BatchStruct], number>
   readonly llama_get_logits_ith: Native<[context: Pointer, row: number], Pointer | null>
+  readonly llama_get_embeddings_seq: Native<[context: Pointer, seq: number], Pointer | null>
   readonly llama_perf_context: Native<[context: Pointer], PerfData>
   readonly llama_perf_context_reset: Native<[context: Pointer], void>
   readonly ggml: Ggml
@@ -104,6 +110,13 @@ function functionsOf(llama: LibraryHandle): Omit<LlamaLibrary, 'ggml' | 'showLog
     llama_model_load_from_file: llama.func('llama_model_load_from_file', 'void *', ['str', modelParamsType]),
     llama_model_free: llama.func('llama_model_free', 'void', ['void *']),
     llama_init_from_model: llama.func('llama_init_from_model', 'void *', ['void *', contextParamsType]),
+    llama_adapter_lora_init: llama.func('llama_adapter_lora_init', 'void *', ['void *', 'str']),
+    llama_set_adapters_lora: llama.func('llama_set_adapters_lora', 'int32_t', [
+      'void *',
+      'void *',
+      'size_t',
+      'void *',
+    ]),
     llama_free: llama.func('llama_free', 'void', ['void *']),
     llama_attach_threadpool: llama.func('llama_attach_threadpool', 'void', ['void *', 'void *', 'void *']),
     llama_n_ctx_seq: llama.func('llama_n_ctx_seq', 'uint32_t', ['void *']),
@@ -134,6 +147,7 @@ function functionsOf(llama: LibraryHandle): Omit<LlamaLibrary, 'ggml' | 'showLog
     llama_model_n_params: llama.func('llama_model_n_params', 'uint64_t', ['void *']),
     llama_decode: llama.func('llama_decode', 'int32_t', ['void *', batchType]),
     llama_get_logits_ith: llama.func('llama_get_logits_ith', 'void *', ['void *', 'int32_t']),
+    llama_get_embeddings_seq: llama.func('llama_get_embeddings_seq', 'void *', ['void *', 'int32_t']),
     llama_perf_context: llama.func('llama_perf_context', perfDataType, ['void *']),
     llama_perf_context_reset: llama.func('llama_perf_context_reset', 'void', ['void *']),
   }

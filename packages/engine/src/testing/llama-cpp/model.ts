@@ -1,4 +1,5 @@
 import koffi, { type TypeObject } from 'koffi'
+import type { KvType } from '../../stage/index.ts'
 import { type BatchRow, NativeBatch } from './batch.ts'
 import { LlamaCppCallError } from './errors.ts'
 import { type LlamaLibrary, loadLlamaLibrary } from './library.ts'
@@ -16,13 +17,17 @@ export interface LlamaCppOptions {
   readonly microbatch?: number
   /** Default 1. */
   readonly sequences?: number
-  readonly kvType?: 'F16' | 'F32'
+  readonly kvType?: KvType
   /** Default on. */
   readonly flashAttention?: boolean
   /** One KV buffer for all sequences instead of one each; default false. */
   readonly unifiedKv?: boolean
   /** Let the CPU backend keep a copy of the weights in the layout its fastest kernels want; default true. */
   readonly repackWeights?: boolean
+  /** Gives one vector of a text instead of logits; default `null`. */
+  readonly pooling?: 'mean' | 'last' | null
+  /** GGUF file of a LoRA adapter to run with at full strength; default `null`. */
+  readonly adapter?: string | null
   /** Print llama.cpp's log lines to stderr; default false. */
   readonly logs?: boolean
 }
@@ -43,7 +48,8 @@ export interface LlamaCppTimings {
   readonly reusedGraphs: number
 }
 
-const kvTypeIds = { F32: 0, F16: 1 } as const
+const kvTypeIds: Readonly<Record<KvType, number>> = { F32: 0, F16: 1, Q8_0: 8, Q4_0: 2 }
+const poolingIds = { mean: 1, last: 3 } as const
 const flashAttentionIds = { off: 0, on: 1 } as const
 const maxSequences = 256
 
@@ -102,6 +108,7 @@ export class LlamaCppModel {
         'Open it with `logs: true` to see why.',
       )
     }
+    if (settings.adapter !== null) applyAdapter(library, model, context, settings.adapter)
     return new LlamaCppModel(library, model, context, memory, settings)
   }
 
@@ -179,6 +186,20 @@ export class LlamaCppModel {
       )
     }
     return koffi.decode(address, this.#logitsType) as Float32Array
+  }
+
+  /**
+   * The vector of a text, `[hiddenSize]`, not normalised; the model was opened with a `pooling`. Sequence 0 is forgotten
+   * first.
+   *
+   * @throws LlamaCppCallError if llama.cpp refuses the text or gives no vector
+   */
+  embedSync(tokens: ArrayLike<number>): Float32Array {
+    this.truncate(0, 0)
+    for (const rows of this.#chunks(0, tokens, 0, 'all')) this.evaluateSync(rows)
+    const address = this.#library.llama_get_embeddings_seq(this.#context, 0)
+    if (address === null) throw new LlamaCppCallError('There is no vector.', 'Open the model with a pooling.')
+    return koffi.decode(address, koffi.array('float', this.hiddenSize, 'Typed')) as Float32Array
   }
 
   /** Appends `tokens` to a sequence from `position` on; returns the logits after the last of them. */
@@ -362,6 +383,8 @@ function checkedOptions(options: LlamaCppOptions): Settings {
     flashAttention: options.flashAttention ?? true,
     unifiedKv: options.unifiedKv ?? false,
     repackWeights: options.repackWeights ?? true,
+    pooling: options.pooling ?? null,
+    adapter: options.adapter ?? null,
     logs: options.logs ?? false,
   }
   for (const name of ['threads', 'context', 'batch', 'microbatch', 'sequences'] as const) {
@@ -392,7 +415,24 @@ function contextParams(library: LlamaLibrary, settings: Settings): ContextParams
     op_offload: false,
     no_perf: false,
     kv_unified: settings.unifiedKv,
+    embeddings: settings.pooling !== null,
+    ...(settings.pooling === null ? {} : { pooling_type: poolingIds[settings.pooling] }),
   }
+}
+
+function applyAdapter(library: LlamaLibrary, model: Pointer, context: Pointer, path: string): void {
+  // Freed with the model.
+  const adapter = library.llama_adapter_lora_init(model, path)
+  const applied =
+    adapter !== null &&
+    library.llama_set_adapters_lora(context, BigUint64Array.of(adapter), 1, Float32Array.of(1)) === 0
+  if (applied) return
+  library.llama_free(context)
+  library.llama_model_free(model)
+  throw new LlamaCppCallError(
+    `llama.cpp cannot apply the adapter ${path}.`,
+    'Open it with `logs: true` to see why.',
+  )
 }
 
 function checkIndex(name: string, value: number, end: number): void {

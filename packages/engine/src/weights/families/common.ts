@@ -1,7 +1,7 @@
-import type { ModelConfig } from '@deos/domain'
+import { isExpertLayer, type ModelConfig } from '@deos/domain'
 import type { TensorRule } from './family.ts'
 
-const hidden = (config: ModelConfig) => [config.hiddenSize]
+export const hidden = (config: ModelConfig) => [config.hiddenSize]
 export const queryWidth = (config: ModelConfig): number => config.heads * config.headDim
 export const kvWidth = (config: ModelConfig): number => config.kvHeads * config.headDim
 
@@ -29,8 +29,46 @@ export const ropeFrequencies: TensorRule = {
   absent: 'always allowed',
 }
 
+/** LongRoPE's divisors for long texts and for others; GGUF only as well. */
+export const longRopeFrequencies: readonly TensorRule[] = [
+  { ...ropeFrequencies, gguf: 'rope_factors_long.weight' },
+  { ...ropeFrequencies, gguf: 'rope_factors_short.weight' },
+]
+
 /** RMS norms, attention and SwiGLU feed-forward. @param permuted - whether q and k rows are interleaved in GGUF */
-export function transformerLayer(permuted: boolean): readonly TensorRule[] {
+export const transformerLayer = (permuted: boolean): readonly TensorRule[] => [
+  ...attention(permuted),
+  { gguf: 'ffn_norm.weight', huggingFace: 'post_attention_layernorm.weight', shape: hidden },
+  ...feedForward('mlp'),
+]
+
+/** SwiGLU feed-forward, in layers that have no experts. @param module - its name in Hugging Face files */
+export function feedForward(module: string): readonly TensorRule[] {
+  const inLayer = (config: ModelConfig, layer: number) => !isExpertLayer(config, layer)
+  return [
+    {
+      gguf: 'ffn_gate.weight',
+      huggingFace: `${module}.gate_proj.weight`,
+      shape: (config) => [config.hiddenSize, config.feedForwardSize],
+      inLayer,
+    },
+    {
+      gguf: 'ffn_up.weight',
+      huggingFace: `${module}.up_proj.weight`,
+      shape: (config) => [config.hiddenSize, config.feedForwardSize],
+      inLayer,
+    },
+    {
+      gguf: 'ffn_down.weight',
+      huggingFace: `${module}.down_proj.weight`,
+      shape: (config) => [config.feedForwardSize, config.hiddenSize],
+      inLayer,
+    },
+  ]
+}
+
+/** Attention and the norm before it. @param permuted - whether q and k rows are interleaved in GGUF */
+export function attention(permuted: boolean): readonly TensorRule[] {
   return [
     { gguf: 'attn_norm.weight', huggingFace: 'input_layernorm.weight', shape: hidden },
     {
@@ -54,22 +92,6 @@ export function transformerLayer(permuted: boolean): readonly TensorRule[] {
       gguf: 'attn_output.weight',
       huggingFace: 'self_attn.o_proj.weight',
       shape: (config) => [queryWidth(config), config.hiddenSize],
-    },
-    { gguf: 'ffn_norm.weight', huggingFace: 'post_attention_layernorm.weight', shape: hidden },
-    {
-      gguf: 'ffn_gate.weight',
-      huggingFace: 'mlp.gate_proj.weight',
-      shape: (config) => [config.hiddenSize, config.feedForwardSize],
-    },
-    {
-      gguf: 'ffn_up.weight',
-      huggingFace: 'mlp.up_proj.weight',
-      shape: (config) => [config.hiddenSize, config.feedForwardSize],
-    },
-    {
-      gguf: 'ffn_down.weight',
-      huggingFace: 'mlp.down_proj.weight',
-      shape: (config) => [config.feedForwardSize, config.hiddenSize],
     },
   ]
 }
