@@ -10,8 +10,8 @@ const valid = {
     kvBytes: 1e6,
     contextLength: 512,
   },
-  ...{ maxBatchTokens: 128, threads: 1, device: null, cacheDir: '/c', speed: 1 },
-  ...{ microbatches: 2, maxSessions: 8, maxQueued: 8 },
+  ...{ maxBatchTokens: 128, threads: 1, device: null, cacheDir: '/c', adapters: [], speed: 1 },
+  ...{ microbatches: 2, maxSessions: 8, maxQueued: 8, prefixCache: true, prefillChunkTokens: 'auto' },
 }
 
 test('a complete assignment is taken as it is', () => {
@@ -25,6 +25,13 @@ test.each<[string, string | undefined, RegExp]>([
   ['no layers', JSON.stringify({ ...valid, layers: { first: 4, end: 4 } }), /layers: must not be empty/],
   ['an unknown type', JSON.stringify({ ...valid, weightType: 'Q9' }), /weightType/],
   ['an unknown field', JSON.stringify({ ...valid, color: 'red' }), /color/],
+  ['an unknown KV type', JSON.stringify({ ...valid, kvType: 'Q5_0' }), /kvType/],
+  ['an empty prompt chunk', JSON.stringify({ ...valid, prefillChunkTokens: 0 }), /prefillChunkTokens/],
+  [
+    'an adapter named twice',
+    JSON.stringify({ ...valid, adapters: ['/a', '/b'].map((path) => ({ name: 'x', path })) }),
+    /adapters: must not name an adapter twice/,
+  ],
   ['a speed of zero', JSON.stringify({ ...valid, speed: 0 }), /speed/],
 ])('%s is refused by name', (_, text, message) => {
   expect(() => parseAssignment(text)).toThrow(AssignmentError)

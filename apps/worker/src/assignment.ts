@@ -1,5 +1,5 @@
 import { DomainError } from '@deos/domain'
-import { type TensorType, tensorTypes } from '@deos/engine'
+import { kvTypes, type TensorType, tensorTypes } from '@deos/engine'
 import { z } from 'zod'
 
 const count = z.number().int().min(1)
@@ -17,19 +17,29 @@ const schema = z
     listen: z.string().regex(/^.+:\d+$/, 'must be host:port'),
     model: z.strictObject({ id: z.string().min(1), path: z.string().min(1) }),
     weightType: z.enum(['native', ...typeNames]),
-    kvType: z.enum(['auto', 'F16', 'F32']),
+    kvType: z.enum(['auto', ...kvTypes]),
     kvBytes: count,
     contextLength: count,
     maxBatchTokens: count,
     threads: count.max(512),
     device: z.string().nullable(),
     cacheDir: z.string().min(1),
+    /** LoRA adapters that requests may name. */
+    adapters: z
+      .array(z.strictObject({ name: z.string().min(1).max(128), path: z.string().min(1) }))
+      .refine((adapters) => new Set(adapters.map(({ name }) => name)).size === adapters.length, {
+        message: 'must not name an adapter twice',
+      }),
     /** Share of the machine's speed to use, for demonstrations. */
     speed: z.number().gt(0).max(1),
     /** Steps in flight at once; only stage 0 needs it. */
     microbatches: count,
     maxSessions: count,
     maxQueued: z.number().int().min(0),
+    /** Whether sessions with a common beginning share its pages; only stage 0 needs it. */
+    prefixCache: z.boolean(),
+    /** Longest piece of a prompt in one step; only stage 0 needs it. */
+    prefillChunkTokens: z.union([z.literal('auto'), count]),
   })
   .refine(({ stage, stages }) => stage < stages, { message: 'stage must be below stages', path: ['stage'] })
   .refine(({ layers }) => layers.first < layers.end, { message: 'must not be empty', path: ['layers'] })

@@ -1,8 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { constants, setPriority } from 'node:os'
 import type { Duplex } from 'node:stream'
-import { DomainError } from '@deos/domain'
-import type { EngineSession, EngineStep, EngineStepResult, RingCapacity, StageEngine } from '@deos/protocol'
+import { DomainError, describeError } from '@deos/domain'
+import type {
+  EngineSession,
+  EngineStep,
+  EngineStepResult,
+  RingCapacity,
+  SessionNeeds,
+  StageEngine,
+} from '@deos/protocol'
 import { encodeFrame, FrameReader } from './engine-process/engine-frames.ts'
 import type { EngineAssignment } from './engine-process/engine-load.ts'
 import type { EngineReply, EngineReport, EngineRequest } from './engine-process/engine-messages.ts'
@@ -32,6 +39,14 @@ export interface EngineClientOptions {
  * first call on: interpreted, a hop of the first thousand tokens takes twice as long.
  */
 const NODE_FLAGS = ['--max-semi-space-size=2', '--max-old-space-size=256', '--always-sparkplug']
+
+/** What sampling entries of a step are bound to. */
+export interface StepMasks {
+  /** Their indices in the step. */
+  readonly entries: readonly number[]
+  /** One bit for each token of the vocabulary, for each of them in order. */
+  readonly words: Promise<readonly Uint32Array[]>
+}
 
 interface Waiter {
   readonly resolve: (value: { result: EngineStepResult; value: number }) => void
@@ -99,6 +114,11 @@ export class EngineClient implements StageEngine {
     return this.child.pid ?? 0
   }
 
+  async prepare(needs: SessionNeeds): Promise<void> {
+    const id = this.nextId++
+    await this.ask({ type: 'prepare', id, needs }, id)
+  }
+
   open({ tokens, ...session }: EngineSession): void {
     this.send({ type: 'open', session }, asBytes(tokens))
   }
@@ -107,10 +127,20 @@ export class EngineClient implements StageEngine {
     this.send({ type: 'close', key })
   }
 
-  async step({ entries, tokens, hidden }: EngineStep): Promise<EngineStepResult> {
+  /** @param masks - what some entries may sample; the step is computed while they are awaited */
+  async step(
+    { entries, tokens, hidden }: EngineStep,
+    masks: StepMasks | null = null,
+  ): Promise<EngineStepResult> {
     const id = this.nextId++
     const payload = tokens ? asBytes(tokens) : (hidden ?? empty)
-    return (await this.ask({ type: 'step', id, entries, embeds: tokens !== null }, id, payload)).result
+    const masked = masks?.entries ?? []
+    const done = this.ask({ type: 'step', id, entries, embeds: tokens !== null, masked }, id, payload)
+    masks?.words.then(
+      (words) => this.send({ type: 'masks', id, problem: null }, Buffer.concat(words.map(asBytes))),
+      (error: unknown) => this.send({ type: 'masks', id, problem: describeError(error) }),
+    )
+    return (await done).result
   }
 
   async reset(): Promise<void> {
@@ -152,11 +182,7 @@ export class EngineClient implements StageEngine {
     this.waiters.delete(reply.id)
     if (reply.type === 'failed') waiter?.reject(new Error(reply.message))
     else if (reply.type === 'done') waiter?.resolve({ result: nothing, value: reply.value })
-    else
-      waiter?.resolve({
-        result: { hidden: payload, sampled: reply.sampled, computeUs: reply.computeUs },
-        value: 0,
-      })
+    else waiter?.resolve({ result: stepResult(reply, payload), value: 0 })
   }
 
   private lose(reason: string): void {
@@ -169,9 +195,20 @@ export class EngineClient implements StageEngine {
 
 const STDERR_KEPT = 2000
 const empty = new Uint8Array()
-const nothing: EngineStepResult = { hidden: empty, sampled: [], computeUs: 0 }
+const nothing: EngineStepResult = { hidden: empty, sampled: [], pooled: [], computeUs: 0 }
 
-const asBytes = (values: Int32Array): Uint8Array =>
+function stepResult(
+  { sampled, pooled, computeUs }: Extract<EngineReply, { type: 'stepped' }>,
+  payload: Uint8Array,
+): EngineStepResult {
+  const size = pooled === 0 ? 0 : payload.byteLength / pooled
+  const vectors = Array.from({ length: pooled }, (_, index) =>
+    payload.subarray(index * size, (index + 1) * size),
+  )
+  return { hidden: pooled === 0 ? payload : empty, sampled, pooled: vectors, computeUs }
+}
+
+const asBytes = (values: Int32Array | Uint32Array): Uint8Array =>
   new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
 
 function describeExit(code: number | null, signal: string | null, stderr: string): string {

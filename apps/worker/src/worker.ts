@@ -2,21 +2,26 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { modelId, ringId, workerId } from '@deos/domain'
 import { openModel } from '@deos/engine/weights/open-model'
-import { defaultLeaderOptions, type RingLeaderOptions } from '@deos/protocol'
+import { defaultLeaderOptions, type RingLeaderOptions, type StageEngine } from '@deos/protocol'
 import { type Logger, type Service, systemRandom, unixSeconds } from '@deos/service'
 import { defaultHostTiming, linkIdentity, RingHost, systemTimers, TcpTransport } from '@deos/transport'
 import type { Assignment } from './assignment.ts'
+import { ConstrainedEngine } from './constrained-engine.ts'
+import type { EngineClient } from './engine-client.ts'
 import { EngineSupervisor } from './engine-supervisor.ts'
+import { ModelGrammars } from './model-grammars.ts'
 import { ParentChannel } from './parent-channel.ts'
 
-/** A prompt chunk should not hold up decoding for long on slow processors. */
-const PREFILL_CHUNK_TOKENS = 128
+/** Where a build put the script of another process or thread. */
+const entryFile = (name: string): string => join(dirname(fileURLToPath(import.meta.url)), name)
 
 /** One place in one ring: the process that talks to the network and keeps an engine process alive. */
 export class Worker implements Service {
   private readonly engine: EngineSupervisor
   private readonly parent: ParentChannel
+  private readonly grammars: ModelGrammars
   private host: RingHost | null = null
+  private constrained: ConstrainedEngine | null = null
 
   constructor(
     private readonly assignment: Assignment,
@@ -31,6 +36,11 @@ export class Worker implements Service {
       (line) => logger.warn({ line: line.slice(0, 200) }, 'Unreadable line on standard input.'),
     )
     this.engine = this.superviseEngine()
+    this.grammars = new ModelGrammars({
+      modelPath: assignment.model.path,
+      grammarEntry: entryFile('worker-grammar.mjs'),
+      vocabularyEntry: entryFile('worker-vocabulary.mjs'),
+    })
   }
 
   async start(): Promise<void> {
@@ -76,32 +86,47 @@ export class Worker implements Service {
   async stop(): Promise<void> {
     await this.host?.stop()
     await this.engine.stop()
+    await this.grammars.stop()
   }
 
   private leaderOptions(vocabSize: number): RingLeaderOptions {
-    const { stages, microbatches, maxBatchTokens, maxSessions, maxQueued } = this.assignment
+    const { stages, microbatches, maxBatchTokens, maxSessions, maxQueued, ...assignment } = this.assignment
+    const { prefixCache, prefillChunkTokens } = assignment
     return {
       ...defaultLeaderOptions,
       ...{ stages, microbatches, maxBatchTokens, maxSessions, maxQueued, vocabSize },
-      prefillChunkTokens: Math.min(PREFILL_CHUNK_TOKENS, maxBatchTokens),
+      ...{ prefixCache, prefillChunkTokens },
       firstEpoch: unixSeconds(),
     }
+  }
+
+  /** Where the head is, outputs can be bound to grammars. */
+  private constrain(engine: EngineClient): StageEngine {
+    const { hasHead, vocabSize, stopTokens } = engine.report
+    if (!hasHead) return engine
+    this.constrained = new ConstrainedEngine(engine, this.grammars, {
+      vocabSize,
+      stopTokens,
+      onProblem: (message) => this.logger.warn(message),
+    })
+    return this.constrained
   }
 
   private superviseEngine(): EngineSupervisor {
     const { model, listen: _, ...assignment } = this.assignment
     return new EngineSupervisor({
-      entry: join(dirname(fileURLToPath(import.meta.url)), 'worker-engine.mjs'),
+      entry: entryFile('worker-engine.mjs'),
       assignment: { ...assignment, modelPath: model.path },
       onProgress: (doneBytes, totalBytes) => this.parent.send({ event: 'loading', doneBytes, totalBytes }),
       onReady: (engine) => {
         this.logger.info({ ...engine.report, enginePid: engine.pid }, 'The engine is loaded.')
-        this.host?.attachEngine(engine)
+        this.host?.attachEngine(this.constrain(engine))
         this.parent.send({ event: 'ready', device: engine.report.device, enginePid: engine.pid })
       },
       onLost: (reason) => {
         this.logger.error({ reason }, 'The engine is lost; it is started again.')
         this.host?.detachEngine(reason)
+        this.constrained?.forget()
         this.parent.send({ event: 'engine-lost', reason })
       },
       onImpossible: (message) => {

@@ -10,7 +10,7 @@ interface Description<L extends string> {
   readonly labels?: readonly L[]
 }
 
-const units = ['seconds', 'bytes', 'tokens', 'ratio', 'sessions', 'requests', 'links']
+const units = ['seconds', 'bytes', 'tokens', 'ratio', 'sessions', 'pages', 'requests', 'links']
 
 function checkName(name: string, endings: readonly string[]): void {
   if (!/^[a-z][a-z0-9_]*$/.test(name) || !endings.some((ending) => name.endsWith(`_${ending}`))) {

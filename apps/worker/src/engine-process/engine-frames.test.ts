@@ -9,13 +9,25 @@ const sampled = fc.record({
   logprobs: fc.option(fc.record({ logprob: fc.double({ noNaN: true }), top: fc.constant([]) })),
 })
 const message: fc.Arbitrary<EngineMessage> = fc.oneof(
+  fc
+    .array(fc.record({ key: u32, position: u32, count: u32, sample: fc.boolean(), pages: fc.array(u32) }))
+    .chain((entries) =>
+      fc.record({
+        type: fc.constant('step' as const),
+        id: u32,
+        entries: fc.constant(entries),
+        embeds: fc.boolean(),
+        masked: fc.subarray([...entries.keys()]),
+      }),
+    ),
+  fc.record({ type: fc.constant('masks' as const), id: u32, problem: fc.option(fc.string()) }),
   fc.record({
-    type: fc.constant('step' as const),
+    type: fc.constant('stepped' as const),
     id: u32,
-    entries: fc.array(fc.record({ key: u32, position: u32, count: u32, sample: fc.boolean() })),
-    embeds: fc.boolean(),
+    sampled: fc.array(sampled),
+    pooled: u32,
+    computeUs: u32,
   }),
-  fc.record({ type: fc.constant('stepped' as const), id: u32, sampled: fc.array(sampled), computeUs: u32 }),
   fc.record({ type: fc.constant('failed' as const), id: u32, message: fc.string() }),
   fc.record({ type: fc.constant('close' as const), key: u32 }),
 )

@@ -5,6 +5,13 @@ import { Backend, chooseKvType, type KvType, kvPageBytes, Stage, type TensorType
 import { type ModelSource, openModel, resolveStageWeights } from '@deos/engine/weights'
 import type { RingCapacity } from '@deos/protocol'
 
+/** A LoRA adapter that sessions may ask for by name. */
+export interface AdapterAssignment {
+  readonly name: string
+  /** PEFT folder or GGUF file. */
+  readonly path: string
+}
+
 /** What an engine process is to hold. */
 export interface EngineAssignment {
   readonly modelPath: string
@@ -19,6 +26,7 @@ export interface EngineAssignment {
   readonly threads: number
   readonly device: string | null
   readonly cacheDir: string
+  readonly adapters: readonly AdapterAssignment[]
   /** Share of the machine's speed to use: 0.5 takes twice as long. For demonstrations on one machine. */
   readonly speed: number
 }
@@ -87,6 +95,7 @@ export async function loadStage(
     weights,
     kv: { type: kvType, pageCount, pageTokens: PAGE_TOKENS },
     maxBatchTokens: assignment.maxBatchTokens,
+    contextLength: Math.min(assignment.contextLength, config.contextLength),
   })
   const capacity: RingCapacity = {
     kvPages: pageCount,

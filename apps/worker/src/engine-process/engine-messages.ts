@@ -1,11 +1,12 @@
 import type { SampledToken } from '@deos/domain'
-import type { EngineSession, RingCapacity, StepEntry } from '@deos/protocol'
+import type { EngineSession, RingCapacity, SessionNeeds, StepEntry } from '@deos/protocol'
 import { pack, unpack } from 'msgpackr'
 import type { EngineAssignment } from './engine-load.ts'
 
 /** Worker → engine process. The payload of `open` is token ids; of `step`, token ids or hidden states. */
 export type EngineRequest =
   | { readonly type: 'load'; readonly assignment: EngineAssignment }
+  | { readonly type: 'prepare'; readonly id: number; readonly needs: SessionNeeds }
   | { readonly type: 'open'; readonly session: Omit<EngineSession, 'tokens'> }
   | { readonly type: 'close'; readonly key: number }
   | {
@@ -13,7 +14,11 @@ export type EngineRequest =
       readonly id: number
       readonly entries: readonly StepEntry[]
       readonly embeds: boolean
+      /** Which entries may sample only what masks allow; those follow when they are known. */
+      readonly masked: readonly number[]
     }
+  /** For a step already sent: its masks one after another in the payload, or why there are none. */
+  | { readonly type: 'masks'; readonly id: number; readonly problem: string | null }
   | { readonly type: 'reset' | 'free-pages'; readonly id: number }
 
 /** What a loaded engine is. */
@@ -22,9 +27,13 @@ export interface EngineReport {
   readonly device: string
   readonly hiddenSize: number
   readonly vocabSize: number
+  /** Whether it samples. */
+  readonly hasHead: boolean
+  /** Tokens that end a generation, as the model says. */
+  readonly stopTokens: readonly number[]
 }
 
-/** Engine process → worker. The payload of `stepped` is hidden states. */
+/** Engine process → worker. The payload of `stepped` is hidden states, or the pooled vectors one after another. */
 export type EngineReply =
   | { readonly type: 'progress'; readonly doneBytes: number; readonly totalBytes: number }
   | { readonly type: 'loaded'; readonly report: EngineReport }
@@ -33,6 +42,8 @@ export type EngineReply =
       readonly type: 'stepped'
       readonly id: number
       readonly sampled: readonly SampledToken[]
+      /** How many vectors the payload holds; 0 if it is hidden states. */
+      readonly pooled: number
       readonly computeUs: number
     }
   | { readonly type: 'done'; readonly id: number; readonly value: number }
@@ -44,8 +55,12 @@ const PACKED = 0
 const STEP = 1
 const STEPPED = 2
 const STEP_BYTES = 10
-const ENTRY_BYTES = 13
-const STEPPED_BYTES = 13
+const ENTRY_BYTES = 17
+const PAGE_BYTES = 4
+const STEPPED_BYTES = 17
+/** Bits of an entry's flags. */
+const SAMPLES = 1
+const IS_MASKED = 2
 
 /** Both ends are of one build, so heads carry no version; steps, the hot messages, have a fixed layout. */
 export function encodeHead(message: EngineMessage): Buffer {
@@ -67,42 +82,61 @@ export function decodeHead(head: Buffer): EngineMessage {
   }
 }
 
-function encodeStep({ id, entries, embeds }: Extract<EngineRequest, { type: 'step' }>): Buffer {
-  const head = Buffer.allocUnsafe(STEP_BYTES + entries.length * ENTRY_BYTES)
+/** Entries one after another, each followed by its pages. */
+function encodeStep({ id, entries, embeds, masked }: Extract<EngineRequest, { type: 'step' }>): Buffer {
+  const pageCount = entries.reduce((sum, { pages }) => sum + pages.length, 0)
+  const head = Buffer.allocUnsafe(STEP_BYTES + entries.length * ENTRY_BYTES + pageCount * PAGE_BYTES)
   head[0] = STEP
   head.writeUInt32LE(id, 1)
   head[5] = embeds ? 1 : 0
   head.writeUInt32LE(entries.length, 6)
   let offset = STEP_BYTES
-  for (const { key, position, count, sample } of entries) {
+  for (const [index, { key, position, count, sample, pages }] of entries.entries()) {
     head.writeUInt32LE(key, offset)
     head.writeUInt32LE(position, offset + 4)
     head.writeUInt32LE(count, offset + 8)
-    head[offset + 12] = sample ? 1 : 0
+    head[offset + 12] = (sample ? SAMPLES : 0) | (masked.includes(index) ? IS_MASKED : 0)
+    head.writeUInt32LE(pages.length, offset + 13)
     offset += ENTRY_BYTES
+    for (const page of pages) offset = head.writeUInt32LE(page, offset)
   }
   return head
 }
 
 function decodeStep(head: Buffer): EngineRequest {
   const entries: StepEntry[] = []
-  for (let offset = STEP_BYTES; offset < head.length; offset += ENTRY_BYTES) {
+  const masked: number[] = []
+  for (let offset = STEP_BYTES; offset < head.length; ) {
+    const pagesStart = offset + ENTRY_BYTES
+    const pageCount = head.readUInt32LE(offset + 13)
+    const flags = head[offset + 12]!
+    if ((flags & IS_MASKED) !== 0) masked.push(entries.length)
     entries.push({
       key: head.readUInt32LE(offset),
       position: head.readUInt32LE(offset + 4),
       count: head.readUInt32LE(offset + 8),
-      sample: head[offset + 12] === 1,
+      sample: (flags & SAMPLES) !== 0,
+      pages: Array.from({ length: pageCount }, (_, index) =>
+        head.readUInt32LE(pagesStart + index * PAGE_BYTES),
+      ),
     })
+    offset = pagesStart + pageCount * PAGE_BYTES
   }
-  return { type: 'step', id: head.readUInt32LE(1), entries, embeds: head[5] === 1 }
+  return { type: 'step', id: head.readUInt32LE(1), entries, embeds: head[5] === 1, masked }
 }
 
-function encodeStepped({ id, sampled, computeUs }: Extract<EngineReply, { type: 'stepped' }>): Buffer {
+function encodeStepped({
+  id,
+  sampled,
+  pooled,
+  computeUs,
+}: Extract<EngineReply, { type: 'stepped' }>): Buffer {
   const head = Buffer.allocUnsafe(STEPPED_BYTES + sampled.length * 4)
   head[0] = STEPPED
   head.writeUInt32LE(id, 1)
   head.writeUInt32LE(sampled.length, 5)
   head.writeUInt32LE(computeUs, 9)
+  head.writeUInt32LE(pooled, 13)
   for (const [index, { token }] of sampled.entries()) head.writeInt32LE(token, STEPPED_BYTES + index * 4)
   return head
 }
@@ -112,5 +146,11 @@ function decodeStepped(head: Buffer): EngineReply {
   for (let offset = STEPPED_BYTES; offset < head.length; offset += 4) {
     sampled.push({ token: head.readInt32LE(offset), logprobs: null })
   }
-  return { type: 'stepped', id: head.readUInt32LE(1), sampled, computeUs: head.readUInt32LE(9) }
+  return {
+    type: 'stepped',
+    id: head.readUInt32LE(1),
+    sampled,
+    pooled: head.readUInt32LE(13),
+    computeUs: head.readUInt32LE(9),
+  }
 }

@@ -1,4 +1,5 @@
 import { readSync, writeSync } from 'node:fs'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describeError } from '@deos/domain'
 import { encodeFrame, FrameReader } from './engine-frames.ts'
 import { type EngineAssignment, loadStage } from './engine-load.ts'
@@ -18,16 +19,44 @@ function send(reply: EngineReply, payload: Uint8Array = nothing): void {
   for (let offset = 0; offset < frame.length; ) offset += writeSync(PIPE_DESCRIPTOR, frame, offset)
 }
 
-/** Requests one after another, until the worker is gone. */
-function* requests() {
-  const reader = new FrameReader<EngineRequest>()
+interface Frame {
+  readonly message: EngineRequest
+  readonly payload: Uint8Array
+}
+
+const reader = new FrameReader<EngineRequest>()
+/** Read while masks were waited for. */
+const postponed: Frame[] = []
+
+/** The next request, or null when the worker is gone. */
+function readFrame(): Frame | null {
   for (;;) {
-    for (let frame = reader.next(); frame; frame = reader.next()) yield frame
+    const frame = reader.next()
+    if (frame) return frame
     const space = reader.space()
     const count = readSync(PIPE_DESCRIPTOR, space, 0, space.length, null)
-    if (count === 0) return
+    if (count === 0) return null
     reader.advance(count)
   }
+}
+
+/** What entries of a step may sample: the worker finds that out while the step is computed. */
+function readMasks(id: number, masked: readonly number[]): ReadonlyMap<number, Uint32Array> {
+  if (masked.length === 0) return new Map()
+  const { message, payload } = takeMasks(id)
+  if (message.problem !== null) throw new Error(message.problem)
+  const words = new Uint32Array(payload.buffer, payload.byteOffset, payload.byteLength / 4)
+  const size = words.length / masked.length
+  return new Map(masked.map((entry, index) => [entry, words.subarray(index * size, (index + 1) * size)]))
+}
+
+function takeMasks(id: number) {
+  const isWanted = ({ message }: Frame) => message.type === 'masks' && message.id === id
+  const early = postponed.findIndex(isWanted)
+  let frame = early === -1 ? readFrame() : postponed.splice(early, 1)[0]!
+  for (; frame && !isWanted(frame); frame = readFrame()) postponed.push(frame)
+  if (!frame) process.exit(0) // the worker is gone
+  return frame as { message: Extract<EngineRequest, { type: 'masks' }>; payload: Uint8Array }
 }
 
 async function load(assignment: EngineAssignment): Promise<StageExecutor | null> {
@@ -35,11 +64,13 @@ async function load(assignment: EngineAssignment): Promise<StageExecutor | null>
     const loaded = await loadStage(assignment, (doneBytes, totalBytes) =>
       send({ type: 'progress', doneBytes, totalBytes }),
     )
-    const { hiddenSize, vocabSize } = loaded.source.config
+    const { hiddenSize, vocabSize, eosTokens } = loaded.source.config
     const { name, description } = loaded.backend.device
     const device = `${name} (${description})`
-    send({ type: 'loaded', report: { capacity: loaded.capacity, device, hiddenSize, vocabSize } })
-    return new StageExecutor(loaded, assignment.speed)
+    const { capacity, head } = loaded
+    const report = { capacity, device, hiddenSize, vocabSize, hasHead: head, stopTokens: eosTokens }
+    send({ type: 'loaded', report })
+    return new StageExecutor(loaded, assignment)
   } catch (error) {
     send({ type: 'load-failed', message: describeError(error) })
     return null
@@ -48,6 +79,10 @@ async function load(assignment: EngineAssignment): Promise<StageExecutor | null>
 
 async function serve(engine: StageExecutor, request: EngineRequest, payload: Uint8Array): Promise<void> {
   switch (request.type) {
+    case 'prepare':
+      await engine.prepare(request.needs)
+      send({ type: 'done', id: request.id, value: 0 })
+      break
     case 'open':
       engine.open({ ...request.session, tokens: asTokens(payload) })
       break
@@ -55,10 +90,11 @@ async function serve(engine: StageExecutor, request: EngineRequest, payload: Uin
       engine.close(request.key)
       break
     case 'step': {
-      const { entries, embeds } = request
+      const { id, entries, embeds, masked } = request
       const work = { entries, tokens: embeds ? asTokens(payload) : null, hidden: embeds ? null : payload }
-      const { hidden, sampled, computeUs } = await engine.step(work)
-      send({ type: 'stepped', id: request.id, sampled, computeUs }, hidden)
+      const { hidden, sampled, pooled, computeUs } = await engine.step(work, () => readMasks(id, masked))
+      const reply = { type: 'stepped', id, sampled, pooled: pooled.length, computeUs } as const
+      send(reply, pooled.length > 0 ? Buffer.concat(pooled) : hidden)
       break
     }
     case 'reset':
@@ -77,8 +113,15 @@ const asTokens = (payload: Uint8Array): Int32Array =>
 process.on('SIGINT', () => undefined)
 process.on('SIGTERM', () => undefined)
 
+/** Reading never returns to the event loop, yet Node runs finalisers only there. */
+const FRAMES_BEFORE_A_TURN = 256
+
 let executor: StageExecutor | null = null
-for (const { message, payload } of requests()) {
+let frames = 0
+for (let frame = readFrame(); frame; frame = postponed.shift() ?? readFrame()) {
+  frames += 1
+  if (frames % FRAMES_BEFORE_A_TURN === 0) await nextTurn()
+  const { message, payload } = frame
   if (message.type === 'load') {
     executor = await load(message.assignment)
     continue

@@ -1,11 +1,19 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { balanceLayers, type ModelConfig } from '@deos/domain'
+import { balanceLayers, defaultSampling, type ModelConfig } from '@deos/domain'
 import { kvPageBytes } from '@deos/engine'
-import { tinyConfig, writeTinyModel } from '@deos/engine/testing'
+import {
+  LlamaCppModel,
+  llamaCppAvailability,
+  tinyConfig,
+  writeTinyAdapter,
+  writeTinyModel,
+} from '@deos/engine/testing'
+import { convertModel, openModel } from '@deos/engine/weights'
+import { type EngineSession, type EngineStepResult, type Pooling, plainNeeds } from '@deos/protocol'
 import { describeStageEngine } from '@deos/protocol/testing'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type EngineAssignment, KvBudgetError, loadStage } from './engine-load.ts'
 import { StageExecutor } from './stage-executor.ts'
 
@@ -24,24 +32,25 @@ function assignment(layers: EngineAssignment['layers']): EngineAssignment {
   const pageBytes = kvPageBytes(config, layers.end - layers.first, { type: 'F32', pageTokens: 16 })
   return {
     ...{ modelPath, layers, weightType: 'F32', kvType: 'auto', kvBytes: PAGES * pageBytes },
-    ...{ contextLength: 256, maxBatchTokens: 64, threads: 1, device: null, speed: 1 },
+    ...{ contextLength: 256, maxBatchTokens: 64, threads: 1, device: null, adapters: [], speed: 1 },
     cacheDir: join(directory, 'cache'),
   }
 }
 
-async function start(stages: number): Promise<StageExecutor[]> {
+async function start(stages: number, overrides: Partial<EngineAssignment> = {}): Promise<StageExecutor[]> {
   const engines: StageExecutor[] = []
   for (const layers of balanceLayers(
-    { layers: config.layers, layer: 1, head: 0 },
+    { layers: new Array<number>(config.layers).fill(1), head: 0 },
     new Array<number>(stages).fill(1),
   )) {
-    engines.push(new StageExecutor(await loadStage(assignment(layers), () => undefined), 1))
+    const own = { ...assignment(layers), ...overrides }
+    engines.push(new StageExecutor(await loadStage(own, () => undefined), own))
   }
   return engines
 }
 
 const { vocabSize, layers } = tinyConfig('llama')
-describeStageEngine('a real stage', { create: start, vocabSize, maxStages: layers })
+describeStageEngine('a real stage', { create: (stages) => start(stages), vocabSize, maxStages: layers })
 
 test('a KV budget below one bucket of tokens is refused with what would do', async () => {
   const small = { ...assignment({ first: 0, end: 4 }), kvBytes: 1000 }
@@ -55,3 +64,141 @@ test('the embedded head dimension gets F32 keys and values, which the CPU kernel
   stage.close()
   backend.close()
 })
+
+describe.skipIf(!llamaCppAvailability().available)('vectors of texts', () => {
+  test.each(['mean', 'last'] as const)('pooled by %s are those of llama.cpp', async (pooling) => {
+    const gguf = join(directory, `${pooling}.gguf`)
+    await convertModel({ source: await openModel(modelPath), type: 'F32', output: gguf })
+    const oracle = LlamaCppModel.open(gguf, { context: 256, pooling })
+    const engines = await start(2, { kvType: 'F16' })
+    const tokens = Int32Array.from({ length: 45 }, (_, index) => (index * 37 + 11) % vocabSize)
+    const expected = oracle.embedSync(tokens)
+    oracle.close()
+    for (const engine of engines) engine.open(poolingSession(tokens, pooling))
+    const chunks = [
+      [0, 20],
+      [20, 44],
+      [44, 45],
+    ] as const
+    let vectors: readonly Uint8Array[] = []
+    for (const [position, end] of chunks) {
+      const entries = [
+        {
+          key: 1,
+          position,
+          count: end - position,
+          sample: end === 45,
+          pages: position === 0 ? [4, 5, 9] : [],
+        },
+      ]
+      const { hidden } = await engines[0]!.step({
+        entries,
+        tokens: tokens.slice(position, end),
+        hidden: null,
+      })
+      ;({ pooled: vectors } = await engines[1]!.step({ entries, tokens: null, hidden }))
+      expect(vectors).toHaveLength(end === 45 ? 1 : 0)
+    }
+    const vector = new Float32Array(vectors[0]!.buffer)
+    const largest = Math.max(...expected.map(Math.abs))
+    for (const [index, value] of expected.entries()) {
+      expect(Math.abs(vector[index]! - value)).toBeLessThan(1e-4 * largest)
+    }
+    for (const engine of engines) await engine.stop()
+  })
+})
+
+describe('adapters', () => {
+  const tokens = Int32Array.from({ length: 20 }, (_, index) => (index * 37 + 11) % vocabSize)
+  const adapter = (name: string) => ({ name, path: join(directory, name) })
+  const needs = (name: string) => ({ adapter: name, grammar: null })
+
+  async function generate(engines: readonly StageExecutor[], key: number, name: string | null, count = 5) {
+    const session = { ...poolingSession(tokens, 'last'), key, pooling: null, pages: [] }
+    for (const engine of engines) engine.open({ ...session, needs: { adapter: name, grammar: null } })
+    const produced: number[] = []
+    let next = tokens
+    for (
+      let position = 0;
+      produced.length < count;
+      position += next.length, next = Int32Array.of(produced.at(-1)!)
+    ) {
+      const pages = position === 0 ? [2 * key, 2 * key + 1] : []
+      const entries = [{ key, position, count: next.length, sample: true, pages }]
+      let hidden: Uint8Array | null = null
+      for (const engine of engines) {
+        const result: EngineStepResult = await engine.step({ entries, tokens: hidden ? null : next, hidden })
+        ;({ hidden } = result)
+        for (const { token } of result.sampled) produced.push(token)
+      }
+    }
+    return produced
+  }
+
+  test('are prepared by name, and change what their sessions say and no others', async () => {
+    await writeTinyAdapter({ directory: join(directory, 'poet'), config, seed: 1 })
+    const engines = await start(2, { adapters: [adapter('poet')] })
+    for (const engine of engines) await engine.prepare(needs('poet'))
+    const plain = await generate(engines, 1, null)
+    const poet = await generate(engines, 2, 'poet')
+    expect(poet).not.toEqual(plain)
+    expect(await generate(engines, 3, null)).toEqual(plain)
+    for (const engine of engines) {
+      for (const key of [1, 2, 3]) engine.close(key)
+      await engine.reset()
+      await engine.prepare(needs('poet'))
+    }
+    expect(await generate(engines, 4, 'poet')).toEqual(poet)
+    for (const engine of engines) await engine.stop()
+  })
+
+  test('one that lost its place since it was prepared is loaded again', async () => {
+    const names = Array.from({ length: 10 }, (_, index) => `many-${index}`)
+    for (const [seed, name] of names.entries()) {
+      await writeTinyAdapter({ directory: join(directory, name), config, seed, rank: 1, modules: ['o_proj'] })
+    }
+    const [engine] = await start(1, { adapters: names.map(adapter) })
+    await engine!.prepare(needs('many-0'))
+    const before = await generate([engine!], 1, 'many-0')
+    engine!.close(1)
+    for (const name of names) await engine!.prepare(needs(name))
+    expect(await generate([engine!], 2, 'many-0')).toEqual(before)
+    await engine!.stop()
+  })
+
+  test('unknown ones and those of another model are refused, and the engine goes on', async () => {
+    await writeTinyAdapter({ directory: join(directory, 'other'), config: { ...config, hiddenSize: 32 } })
+    const [engine] = await start(1, { adapters: [adapter('other'), adapter('gone')] })
+    await expect(engine!.prepare(needs('nobody'))).rejects.toThrow(/no adapter nobody/)
+    await expect(engine!.prepare(needs('other'))).rejects.toThrow(/the matrix is/)
+    await expect(engine!.prepare(needs('gone'))).rejects.toThrow(/no adapter at/)
+    expect(await generate([engine!], 1, null)).toHaveLength(5)
+    await engine!.stop()
+  })
+})
+
+test('a step of sessions that pool and sessions that generate is refused', async () => {
+  const [engine] = await start(1)
+  engine!.open(poolingSession(Int32Array.of(1, 2), 'mean'))
+  engine!.open({ ...poolingSession(Int32Array.of(1, 2), 'mean'), key: 2, pooling: null })
+  const entries = [1, 2].map((key) => ({ key, position: 0, count: 1, sample: true, pages: [key] }))
+  const mixed = engine!.step({ entries, tokens: Int32Array.of(1, 1), hidden: null })
+  await expect(mixed).rejects.toThrow(/share no step/)
+  await engine!.stop()
+})
+
+test('a mean over positions that are not computed is refused', async () => {
+  const [engine] = await start(1)
+  engine!.open({ ...poolingSession(Int32Array.of(1, 2), 'mean'), cachedTokens: 16, pages: [0] })
+  const entries = [{ key: 1, position: 16, count: 1, sample: true, pages: [1] }]
+  const step = engine!.step({ entries, tokens: Int32Array.of(1), hidden: null })
+  await expect(step).rejects.toThrow(/16 of them are not computed/)
+  await engine!.stop()
+})
+
+function poolingSession(tokens: Int32Array, pooling: Pooling): EngineSession {
+  return {
+    ...{ key: 1, tokens, resumed: 0, maxTokens: 1, sampling: defaultSampling },
+    ...{ needs: plainNeeds, pooling, cachedTokens: 0, pages: [] },
+  }
+}

@@ -1,15 +1,52 @@
 import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { SampledToken } from '@deos/domain'
-import type { StageOutput } from '@deos/engine'
+import {
+  AdapterError,
+  type AdapterWeights,
+  type BatchEntry,
+  type Outputs,
+  openAdapter,
+  readAdapterWeights,
+  type StageOutput,
+} from '@deos/engine'
 import { Sampler } from '@deos/engine/sampling'
-import type { EngineSession, EngineStep, EngineStepResult, RingCapacity, StageEngine } from '@deos/protocol'
-import type { LoadedStage } from './engine-load.ts'
+import {
+  type EngineSession,
+  type EngineStep,
+  type EngineStepResult,
+  LAST_SAMPLED,
+  type RingCapacity,
+  type SessionNeeds,
+  type StageEngine,
+  type StepEntry,
+} from '@deos/protocol'
+import type { AdapterAssignment, LoadedStage } from './engine-load.ts'
+import { PooledState } from './pooled-state.ts'
 
 interface Session {
-  /** Null on stages without the head: they do not sample. */
+  /** Null on stages without the head, and for sessions that pool: they do not sample. */
   readonly sampler: Sampler | null
+  /** The token it sampled last; null before there is one. */
+  lastSampled: number | null
+  /** Null on stages without the head, and for sessions that generate. */
+  readonly pooled: PooledState | null
+  readonly adapter: string | null
 }
+
+export interface StageExecutorOptions {
+  /** Share of the machine's speed to use. */
+  readonly speed: number
+  readonly adapters: readonly AdapterAssignment[]
+}
+
+/**
+ * Waits for what the entries of a step may sample, by their index; those that are missing may sample anything. Called
+ * when everything else of the step is computed.
+ */
+export type ReadMasks = () => ReadonlyMap<number, Uint32Array>
+
+const noMasks: ReadonlyMap<number, Uint32Array> = new Map()
 
 /** Runs one real stage as the worker's executor: calls take effect in the order they are made. */
 export class StageExecutor implements StageEngine {
@@ -18,33 +55,37 @@ export class StageExecutor implements StageEngine {
   private tail: Promise<unknown> = Promise.resolve()
   private broken: string | null = null
 
-  /** @param speed - share of the machine's speed to use */
   constructor(
     private readonly loaded: LoadedStage,
-    private readonly speed: number,
+    private readonly options: StageExecutorOptions,
   ) {
     this.capacity = loaded.capacity
   }
 
+  async prepare({ adapter }: SessionNeeds): Promise<void> {
+    if (adapter === null || this.loaded.stage.hasAdapter(adapter)) return
+    const weights = await this.readAdapter(adapter)
+    await this.enqueue(() => this.loaded.stage.addAdapter(adapter, weights))
+  }
+
   open(session: EngineSession): void {
-    void this.enqueue(() => {
-      this.loaded.stage.kv.pages.allocate(session.key)
-      const sampler = this.loaded.head ? new Sampler(session.sampling, session.tokens, session.resumed) : null
-      this.sessions.set(session.key, { sampler })
-    }).catch((error: unknown) => this.breakDown(error))
+    void this.enqueue(() => this.begin(session)).catch((error: unknown) => this.breakDown(error))
   }
 
   close(key: number): void {
     void this.enqueue(() => {
-      if (!this.sessions.delete(key)) throw new RangeError(`There is no session ${key} to close.`)
+      const session = this.sessions.get(key)
+      if (!session) throw new RangeError(`There is no session ${key} to close.`)
+      this.sessions.delete(key)
       this.loaded.stage.kv.pages.release(key)
+      if (session.adapter !== null) this.loaded.stage.releaseAdapter(session.adapter)
     }).catch((error: unknown) => this.breakDown(error))
   }
 
-  step(step: EngineStep): Promise<EngineStepResult> {
+  step(step: EngineStep, readMasks: ReadMasks = () => noMasks): Promise<EngineStepResult> {
     const done = this.enqueue(async () => {
       if (this.broken !== null) throw new Error(`The engine needs a reset: ${this.broken}`)
-      return this.compute(step)
+      return this.compute(step, readMasks)
     })
     done.catch((error: unknown) => this.breakDown(error))
     return done
@@ -52,6 +93,9 @@ export class StageExecutor implements StageEngine {
 
   reset(): Promise<void> {
     return this.enqueue(() => {
+      for (const { adapter } of this.sessions.values()) {
+        if (adapter !== null) this.loaded.stage.releaseAdapter(adapter)
+      }
       this.sessions.clear()
       this.loaded.stage.kv.pages.clear()
       this.loaded.stage.kv.pages.verify()
@@ -84,30 +128,80 @@ export class StageExecutor implements StageEngine {
     this.broken ??= error instanceof Error ? error.message : String(error)
   }
 
-  private async compute(step: EngineStep): Promise<EngineStepResult> {
-    const started = performance.now()
-    this.checkPositions(step)
-    const { stage, embedding, head } = this.loaded
-    const output = await stage.forward({
-      entries: step.entries.map(({ key, count, sample }) => ({
-        sequence: key,
-        count,
-        outputs: sample && head ? 'last' : 'none',
-      })),
-      ...(embedding ? { tokens: step.tokens ?? new Int32Array() } : { hidden: asFloats(step.hidden) }),
+  /** @throws AdapterError if there is none of that name, or it does not fit the model */
+  private async readAdapter(name: string): Promise<AdapterWeights> {
+    const { adapters } = this.options
+    const known = adapters.find((adapter) => adapter.name === name)
+    if (!known) {
+      throw new AdapterError(
+        `There is no adapter ${name}.`,
+        adapters.length === 0
+          ? 'This ring was started without adapters.'
+          : `There are ${adapters.map((adapter) => adapter.name).join(', ')}.`,
+      )
+    }
+    const { stage, source } = this.loaded
+    return readAdapterWeights(await openAdapter(known.path, source.config), stage.layers)
+  }
+
+  private async begin({ key, pages, cachedTokens, pooling, ...session }: EngineSession): Promise<void> {
+    const { stage, head, source } = this.loaded
+    const { adapter } = session.needs
+    if (pooling === 'mean' && cachedTokens > 0) {
+      throw new RangeError(
+        `Session ${key} pools all its positions; ${cachedTokens} of them are not computed.`,
+      )
+    }
+    // Prepared, but since then others may have taken its place.
+    if (adapter !== null && !stage.hasAdapter(adapter)) {
+      stage.addAdapter(adapter, await this.readAdapter(adapter))
+    }
+    stage.kv.pages.open(key, pages, cachedTokens)
+    if (adapter !== null) stage.retainAdapter(adapter)
+    this.sessions.set(key, {
+      adapter,
+      lastSampled: null,
+      sampler: head && !pooling ? new Sampler(session.sampling, session.tokens, session.resumed) : null,
+      pooled: head && pooling ? new PooledState(pooling, source.config.hiddenSize) : null,
     })
-    if (this.speed < 1) await sleep((performance.now() - started) * (1 / this.speed - 1))
+  }
+
+  private async compute(step: EngineStep, readMasks: ReadMasks): Promise<EngineStepResult> {
+    const started = performance.now()
+    this.checkEntries(step)
+    const { stage, embedding, head } = this.loaded
+    const pools = head && this.sessionOf(step.entries[0]).pooled !== null
+    for (const { key, pages } of step.entries) if (pages.length > 0) stage.kv.pages.attach(key, pages)
+    const entries = step.entries.map((entry) => this.batchEntry(entry))
+    const output = await stage.forward({
+      entries,
+      ...(embedding ? { tokens: this.knownTokens(step) } : { hidden: asFloats(step.hidden) }),
+      ...(pools ? { normed: true } : {}),
+    })
+    const { speed } = this.options
+    if (speed < 1) await sleep((performance.now() - started) * (1 / speed - 1))
     return {
-      hidden: new Uint8Array(output.hidden.slice().buffer),
-      sampled: head ? this.sample(step, output) : [],
+      hidden: head ? new Uint8Array() : new Uint8Array(output.hidden.slice().buffer),
+      sampled: head && !pools ? this.sample(step, output, readMasks()) : [],
+      pooled: pools ? this.pool(step, entries, output) : [],
       computeUs: Math.round((performance.now() - started) * 1000),
     }
   }
 
-  private checkPositions({ entries }: EngineStep): void {
+  private sessionOf(entry: StepEntry | undefined): Session {
+    const session = entry && this.sessions.get(entry.key)
+    if (!session) throw new RangeError(entry ? `There is no session ${entry.key}.` : 'A step has no entries.')
+    return session
+  }
+
+  private checkEntries({ entries }: EngineStep): void {
     const { contextLength } = this.capacity
-    for (const { key, position, count } of entries) {
-      if (!this.sessions.has(key)) throw new RangeError(`There is no session ${key}.`)
+    const pools = this.sessionOf(entries[0]).pooled !== null
+    for (const entry of entries) {
+      const { key, position, count } = entry
+      if ((this.sessionOf(entry).pooled !== null) !== pools) {
+        throw new RangeError('Sessions that pool and sessions that generate share no step.')
+      }
       const length = this.loaded.stage.kv.pages.length(key)
       if (length !== position) {
         throw new RangeError(`Session ${key} holds ${length} positions; a step continues at ${position}.`)
@@ -118,15 +212,63 @@ export class StageExecutor implements StageEngine {
     }
   }
 
-  private sample({ entries }: EngineStep, { logits }: StageOutput): SampledToken[] {
+  private batchEntry(entry: StepEntry): BatchEntry {
+    const { pooled, adapter } = this.sessionOf(entry)
+    let outputs: Outputs = entry.sample && this.loaded.head ? 'last' : 'none'
+    if (pooled?.pooling === 'mean') outputs = 'all'
+    return { sequence: entry.key, count: entry.count, outputs, adapter }
+  }
+
+  private sample(
+    { entries }: EngineStep,
+    { logits }: StageOutput,
+    masks: ReadonlyMap<number, Uint32Array>,
+  ): SampledToken[] {
     const { vocabSize } = this.loaded.source.config
-    return entries
-      .filter(({ sample }) => sample)
-      .map(({ key, position, count }, row) =>
-        this.sessions
-          .get(key)!
-          .sampler!.sample(logits.subarray(row * vocabSize, (row + 1) * vocabSize), position + count),
-      )
+    const sampled: SampledToken[] = []
+    for (const [index, entry] of entries.entries()) {
+      if (!entry.sample) continue
+      const row = logits.subarray(sampled.length * vocabSize, (sampled.length + 1) * vocabSize)
+      const session = this.sessionOf(entry)
+      const chosen = session.sampler!.sample(row, entry.position + entry.count, masks.get(index) ?? null)
+      session.lastSampled = chosen.token
+      sampled.push(chosen)
+    }
+    return sampled
+  }
+
+  /** The step's tokens, with those filled in that only this engine knows yet. */
+  private knownTokens({ entries, tokens }: EngineStep): Int32Array {
+    if (tokens === null) return new Int32Array()
+    let at = 0
+    for (const entry of entries) {
+      if (tokens[at] === LAST_SAMPLED) {
+        const last = this.sessionOf(entry).lastSampled
+        if (last === null) throw new RangeError(`Session ${entry.key} has not sampled a token to go on from.`)
+        tokens[at] = last
+      }
+      at += entry.count
+    }
+    return tokens
+  }
+
+  private pool(
+    step: EngineStep,
+    entries: readonly BatchEntry[],
+    { hidden }: StageOutput,
+  ): readonly Uint8Array[] {
+    const { hiddenSize } = this.loaded.source.config
+    const rowsOf = { none: () => 0, last: () => 1, all: (count: number) => count }
+    const vectors: Uint8Array[] = []
+    let row = 0
+    for (const [index, { outputs, count }] of entries.entries()) {
+      const end = row + rowsOf[outputs](count)
+      const { pooled } = this.sessionOf(step.entries[index])
+      pooled!.add(hidden.subarray(row * hiddenSize, end * hiddenSize))
+      if (step.entries[index]!.sample) vectors.push(pooled!.vector())
+      row = end
+    }
+    return vectors
   }
 }
 
