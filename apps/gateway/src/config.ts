@@ -1,4 +1,5 @@
 import { type Config, logFormats, logLevels, option } from '@deos/service'
+import { formatNames } from './inference/formats/chat-format.ts'
 
 /** Every option of the gateway's process. */
 export const gatewayOptions = {
@@ -35,6 +36,19 @@ export const gatewayOptions = {
     flag: 'model-id',
     env: 'DEOS_MODEL_ID',
     prose: 'Name of the model in the API. Without it, the name the model states.',
+  }),
+  adapters: option.list({
+    flag: 'adapters',
+    env: 'DEOS_ADAPTERS',
+    default: [],
+    prose: 'Names of the LoRA adapters that the ring’s workers hold; each is a model of its own in the API.',
+  }),
+  chatFormat: option.choice({
+    flag: 'chat-format',
+    env: 'DEOS_CHAT_FORMAT',
+    default: 'auto',
+    choices: ['auto', ...formatNames],
+    prose: 'How the model was taught to call tools; auto reads it from the chat template.',
   }),
   ring: option.text({ flag: 'ring', env: 'DEOS_RING', prose: 'Id of the ring that runs the model.' }),
   leader: option.text({ flag: 'leader', env: 'DEOS_LEADER', prose: 'host:port of the ring’s first stage.' }),

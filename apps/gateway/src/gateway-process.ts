@@ -66,6 +66,7 @@ export class GatewayProcess implements Service {
     const model = await openServedModel({
       path: config.model,
       id: config.modelId,
+      format: config.chatFormat === 'auto' ? null : config.chatFormat,
       tokenizerThread: findTokenizerThread(),
     })
     const transport = new TcpTransport({

@@ -2,16 +2,20 @@ import type { AddressInfo } from 'node:net'
 import type { Clock, IdSource } from '@deos/domain'
 import type { Logger, Service } from '@deos/service'
 import type { FastifyInstance } from 'fastify'
+import { registerAnthropic } from './anthropic/routes.ts'
+import { registerEmbeddings } from './embeddings/routes.ts'
 import { isLoopback } from './http/access.ts'
 import { Answering, type AnsweringLimits } from './http/answering.ts'
 import { registerOperations } from './http/operations.ts'
 import { stopping } from './http/problem.ts'
 import { createServer } from './http/server.ts'
 import type { Backend } from './inference/backend.ts'
-import type { TextModel } from './inference/text-model.ts'
+import { catalogOf, type TextModel } from './inference/text-model.ts'
 import { ListenError } from './listen-error.ts'
 import { GatewayMetrics } from './metrics.ts'
+import { registerOllama } from './ollama/routes.ts'
 import { registerOpenAi } from './openai/routes.ts'
+import { registerResponses } from './responses/routes.ts'
 
 export interface GatewayOptions extends AnsweringLimits {
   readonly host: string
@@ -20,6 +24,8 @@ export interface GatewayOptions extends AnsweringLimits {
   readonly apiKey: string | null
   readonly corsOrigins: readonly string[]
   readonly bodyLimitBytes: number
+  /** Names of the model's LoRA adapters; each is a model of its own in the API. */
+  readonly adapters: readonly string[]
 }
 
 export interface GatewayParts {
@@ -51,10 +57,15 @@ export class Gateway implements Service {
     const backend: Backend = model.backend
     this.#answering = new Answering(options, () => this.metrics, parts.clock)
     this.metrics = new GatewayMetrics(backend, () => this.#answering.inFlight)
-    const models = new Map([[model.id, model]])
+    const models = catalogOf(model, options.adapters)
     const draining = () => this.#draining
     this.#app = createServer({ ...options, draining }, { ...parts, metrics: this.metrics })
-    registerOpenAi(this.#app, { models, answering: this.#answering, ids: parts.ids })
+    const services = { models, answering: this.#answering, ids: parts.ids }
+    registerOpenAi(this.#app, services)
+    registerResponses(this.#app, services)
+    registerEmbeddings(this.#app, services)
+    registerAnthropic(this.#app, services)
+    registerOllama(this.#app, services)
     registerOperations(this.#app, {
       models,
       metrics: this.metrics,

@@ -1,3 +1,4 @@
+import type { RingUsage } from '@deos/protocol'
 import { Metrics, measureProcess } from '@deos/service'
 import type { Backend } from './inference/backend.ts'
 
@@ -45,6 +46,26 @@ export class GatewayMetrics {
     help: 'Tokens generated.',
     labels: ['model'],
   })
+  readonly cachedPromptTokens = this.#metrics.counter({
+    name: 'cached_prompt_tokens_total',
+    help: 'Prompt tokens that were not computed because their KV was still there.',
+    labels: ['model'],
+  })
+  readonly reasoningTokens = this.#metrics.counter({
+    name: 'reasoning_tokens_total',
+    help: 'Tokens generated that were thoughts.',
+    labels: ['model'],
+  })
+  readonly toolCalls = this.#metrics.counter({
+    name: 'tool_calls_total',
+    help: 'Tool calls that models made.',
+    labels: ['model'],
+  })
+  readonly constrainedRequests = this.#metrics.counter({
+    name: 'constrained_requests_total',
+    help: 'Requests whose answers a grammar shaped.',
+    labels: ['model'],
+  })
   readonly cutReaders = this.#metrics.counter({
     name: 'slow_readers_cut_total',
     help: 'Streams destroyed because their reader was stuck.',
@@ -61,6 +82,19 @@ export class GatewayMetrics {
     gauge('ring_ready', 'Whether the ring takes requests.', () => (backend.status().ready ? 1 : 0))
     gauge('ring_active_sessions', 'Sessions the ring works on.', () => backend.status().active)
     gauge('ring_queued_sessions', 'Sessions waiting in the ring.', () => backend.status().queued)
+    const usage = (name: string, help: string, read: (usage: RingUsage) => number) =>
+      gauge(name, help, () => {
+        const current = backend.status().usage
+        return current === null ? 0 : read(current)
+      })
+    usage('ring_kv_pages', 'Pages of KV in all.', ({ pages }) => pages)
+    usage('ring_free_kv_pages', 'Pages of KV that nobody holds.', ({ pagesFree }) => pagesFree)
+    usage('ring_cached_kv_pages', 'Pages held for later prompts only.', ({ pagesCached }) => pagesCached)
+    usage('ring_prompt_tokens', 'Prompt tokens of sessions opened.', ({ promptTokens }) => promptTokens)
+    usage('ring_cached_tokens', 'Prompt tokens found in the cache.', ({ cachedTokens }) => cachedTokens)
+    usage('ring_evicted_pages', 'Cached pages given up.', ({ evictions }) => evictions)
+    usage('ring_preempted_sessions', 'Sessions that made room for others.', ({ preemptions }) => preemptions)
+    usage('ring_recomputed_tokens', 'Tokens computed again after that.', (now) => now.recomputedTokens)
     gauge('http_in_flight_requests', 'API requests being answered.', inFlight)
     this.#stopMeasuring = measureProcess(this.#metrics)
   }

@@ -1,34 +1,36 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Clock } from '@deos/domain'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import {
-  type Answer,
-  type AnswerEvent,
-  type AnswersRequest,
-  collectAnswers,
-  writeAnswers,
-} from '../inference/answers.ts'
+import { type AnswerEvent, type AnswerSource, writeAnswers } from '../inference/answers.ts'
+import type { ChatEvent } from '../inference/chat/chat-events.ts'
+import type { TextEvent } from '../inference/text-generation.ts'
+import type { TextModel } from '../inference/text-model.ts'
 import type { GatewayMetrics } from '../metrics.ts'
-import { EventStream, type EventStreamLimits, SlowReaderError } from './event-stream.ts'
+import { EventStream, type EventStreamLimits, type Framing, SlowReaderError } from './event-stream.ts'
 import type { Problem } from './problem.ts'
 import { asProblem } from './problem-mapping.ts'
 import { ClientGoneError, RequestScope } from './request-scope.ts'
 
-/** How one API writes an answer as server-sent events; each returned item is one event's data. */
-export interface StreamFormat {
+/** How one API streams an answer; each returned item is one event as {@link EventStream.send} takes it. */
+export interface StreamFormat<E> {
+  readonly framing: Framing
   start(): readonly unknown[]
-  event(event: AnswerEvent): readonly unknown[]
+  event(event: AnswerEvent<E>): readonly unknown[]
   end(): readonly unknown[]
   error(problem: Problem): readonly unknown[]
 }
 
 /** A request of any API, understood and tokenized. */
-export interface Call {
-  readonly request: AnswersRequest
+export interface Call<E extends TextEvent | ChatEvent> {
+  readonly model: TextModel
+  /** All prompts together. */
   readonly promptTokens: number
+  /** Whether a grammar says what may be answered. */
+  readonly constrained: boolean
+  readonly answers: readonly AnswerSource<E>[]
   /** `null` asks for one whole body. */
-  readonly stream: StreamFormat | null
-  body(answers: readonly Answer[]): unknown
+  readonly stream: StreamFormat<E> | null
+  body(events: AsyncIterable<AnswerEvent<E>>): Promise<unknown>
 }
 
 export interface AnsweringLimits extends EventStreamLimits {
@@ -78,22 +80,38 @@ export class Answering {
    *
    * @throws whatever `prepare` and the backend throw, while the answer has not begun
    */
-  async answer(
+  answer<E extends TextEvent | ChatEvent>(
     request: FastifyRequest,
     reply: FastifyReply,
-    prepare: (signal: AbortSignal) => Promise<Call>,
+    prepare: (signal: AbortSignal) => Promise<Call<E>>,
   ): Promise<unknown> {
     const startMs = this.#clock.now()
+    return this.#within(reply, async (scope) => {
+      const call = await prepare(scope.signal)
+      scope.signal.throwIfAborted()
+      const model = { model: call.model.id }
+      this.#metrics().promptTokens.inc(model, call.promptTokens)
+      if (call.constrained) this.#metrics().constrainedRequests.inc(model)
+      const events = this.#observe(writeAnswers(call.answers, scope.signal), model, startMs)
+      if (call.stream) return this.#stream(request, reply, scope, events, call.stream)
+      return call.body(events)
+    })
+  }
+
+  /**
+   * Answers a request that generates nothing, within the same limits.
+   *
+   * @throws whatever `work` throws
+   */
+  run(reply: FastifyReply, work: (signal: AbortSignal) => Promise<unknown>): Promise<unknown> {
+    return this.#within(reply, ({ signal }) => work(signal))
+  }
+
+  async #within(reply: FastifyReply, work: (scope: RequestScope) => Promise<unknown>): Promise<unknown> {
     const scope = new RequestScope(reply.raw, this.#limits.requestTimeoutMs)
     this.#scopes.add(scope)
     try {
-      const call = await prepare(scope.signal)
-      scope.signal.throwIfAborted()
-      const model = { model: call.request.model.id }
-      this.#metrics().promptTokens.inc(model, call.promptTokens)
-      const events = this.#observe(writeAnswers(call.request, scope.signal), model, startMs)
-      if (call.stream) return await this.#stream(request, reply, scope, events, call.stream)
-      return call.body(await collectAnswers(events, call.request.answers.length))
+      return await work(scope)
     } finally {
       scope.dispose()
       this.#scopes.delete(scope)
@@ -101,35 +119,43 @@ export class Answering {
     }
   }
 
-  async *#observe(
-    events: AsyncIterable<AnswerEvent>,
+  async *#observe<E extends TextEvent | ChatEvent>(
+    events: AsyncIterable<AnswerEvent<E>>,
     model: { readonly model: string },
     startMs: number,
-  ): AsyncGenerator<AnswerEvent, void> {
+  ): AsyncGenerator<AnswerEvent<E>, void> {
     const firstMs = new Map<number, number>()
     const metrics = this.#metrics()
     for await (const answerEvent of events) {
-      const { answer, event } = answerEvent
+      const { answer } = answerEvent
+      const event: TextEvent | ChatEvent = answerEvent.event
       if (event.type === 'progress') {
         metrics.completionTokens.inc(model)
         if (!firstMs.has(answer)) {
           firstMs.set(answer, this.#clock.now())
           metrics.ttft.observe(model, (this.#clock.now() - startMs) / 1000)
         }
-      } else if (event.type === 'finish' && event.completionTokens > 1) {
-        const spentMs = this.#clock.now() - (firstMs.get(answer) ?? startMs)
-        metrics.tpot.observe(model, spentMs / 1000 / (event.completionTokens - 1))
+      } else if (event.type === 'tool-call') {
+        metrics.toolCalls.inc(model)
+      } else if (event.type === 'finish') {
+        const { completionTokens, cachedTokens, reasoningTokens } = event.usage
+        metrics.cachedPromptTokens.inc(model, cachedTokens)
+        metrics.reasoningTokens.inc(model, reasoningTokens)
+        if (completionTokens > 1) {
+          const spentMs = this.#clock.now() - (firstMs.get(answer) ?? startMs)
+          metrics.tpot.observe(model, spentMs / 1000 / (completionTokens - 1))
+        }
       }
       yield answerEvent
     }
   }
 
-  async #stream(
+  async #stream<E>(
     request: FastifyRequest,
     reply: FastifyReply,
     scope: RequestScope,
-    events: AsyncGenerator<AnswerEvent, void>,
-    format: StreamFormat,
+    events: AsyncGenerator<AnswerEvent<E>, void>,
+    format: StreamFormat<E>,
   ): Promise<FastifyReply> {
     // Until the first token, or the first ping is due, a refusal can still be an ordinary answer with its own status.
     const first = events.next()
@@ -145,6 +171,7 @@ export class Answering {
     const stream = new EventStream(
       reply.raw,
       reply.getHeaders() as Record<string, string>,
+      format.framing,
       this.#limits,
       (error) => {
         this.#metrics().cutReaders.inc()

@@ -9,17 +9,34 @@ export interface EventStreamLimits {
   readonly pingMs: number
 }
 
+/** How a stream is cut into events: `sse` is server-sent events, `ndjson` one line of JSON each. */
+export type Framing = 'sse' | 'ndjson'
+
+/** A server-sent event with a name of its own. */
+export class NamedEvent {
+  constructor(
+    readonly name: string,
+    readonly data: unknown,
+  ) {}
+}
+
+const contentTypes: Readonly<Record<Framing, string>> = {
+  sse: 'text/event-stream; charset=utf-8',
+  ndjson: 'application/x-ndjson',
+}
+
 /** The reader took its answer too slowly and was cut off. */
 export class SlowReaderError extends Error {
   override readonly name = 'SlowReaderError'
 }
 
 /**
- * Server-sent events on one response. Writing never waits: what the reader does not take is buffered up to a limit,
+ * A stream of events on one response. Writing never waits: what the reader does not take is buffered up to a limit,
  * then the connection is destroyed and `onCut` told.
  */
 export class EventStream {
   readonly #response: ServerResponse
+  readonly #framing: Framing
   readonly #limits: EventStreamLimits
   readonly #onCut: (error: SlowReaderError) => void
   readonly #ticker: NodeJS.Timeout
@@ -31,15 +48,17 @@ export class EventStream {
   constructor(
     response: ServerResponse,
     headers: Readonly<Record<string, string>>,
+    framing: Framing,
     limits: EventStreamLimits,
     onCut: (error: SlowReaderError) => void,
   ) {
     this.#response = response
+    this.#framing = framing
     this.#limits = limits
     this.#onCut = onCut
     response.writeHead(200, {
       ...headers,
-      'content-type': 'text/event-stream; charset=utf-8',
+      'content-type': contentTypes[framing],
       'cache-control': 'no-cache, no-transform',
       // Asks proxies such as nginx to pass events on as they come.
       'x-accel-buffering': 'no',
@@ -51,9 +70,14 @@ export class EventStream {
     response.once('close', () => this.#stop())
   }
 
-  /** One event; text is sent as it is, anything else as JSON. */
-  send(data: unknown): void {
-    this.#write(`data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`)
+  /** One event; text is sent as it is, anything else as JSON. Names are for server-sent events alone. */
+  send(item: unknown): void {
+    if (item instanceof NamedEvent) {
+      this.#write(`event: ${item.name}\ndata: ${JSON.stringify(item.data)}\n\n`)
+      return
+    }
+    const text = typeof item === 'string' ? item : JSON.stringify(item)
+    this.#write(this.#framing === 'sse' ? `data: ${text}\n\n` : `${text}\n`)
   }
 
   end(): void {
@@ -81,7 +105,7 @@ export class EventStream {
     const nowMs = performance.now()
     if (this.#unsent > 0 && nowMs - this.#lastProgressMs > this.#limits.stallMs) {
       this.#cut(`nothing was read for ${this.#limits.stallMs / 1000} s`)
-    } else if (nowMs - this.#lastWriteMs > this.#limits.pingMs) {
+    } else if (this.#framing === 'sse' && nowMs - this.#lastWriteMs > this.#limits.pingMs) {
       this.#write(': ping\n\n')
     }
   }

@@ -1,3 +1,4 @@
+import type { RingUsage } from '@deos/protocol'
 import type { FastifyInstance } from 'fastify'
 import type { ModelCatalog, TextModel } from '../inference/text-model.ts'
 import type { GatewayMetrics } from '../metrics.ts'
@@ -28,12 +29,26 @@ function exampleCurl({ url, models, keyRequired }: OperationsServices): string {
 }
 
 function modelHealth({ id, backend }: TextModel) {
-  const { ready, active, queued, contextLength, details } = backend.status()
-  return { id, ready, active, queued, context_length: contextLength, ...details }
+  const { ready, active, queued, contextLength, usage, details } = backend.status()
+  const kv = usage && kvHealth(usage)
+  return { id, ready, active, queued, context_length: contextLength, kv, ...details }
 }
 
+/** Sums count since the ring's leader started. */
+const kvHealth = (usage: RingUsage) => ({
+  pages: usage.pages,
+  pages_free: usage.pagesFree,
+  pages_cached: usage.pagesCached,
+  prompt_tokens: usage.promptTokens,
+  cached_tokens: usage.cachedTokens,
+  generated_tokens: usage.generatedTokens,
+  evictions: usage.evictions,
+  preemptions: usage.preemptions,
+  recomputed_tokens: usage.recomputedTokens,
+})
+
 function health({ models, draining }: OperationsServices) {
-  const list = [...models.values()].map(modelHealth)
+  const list = [...models.values()].filter(({ parent }) => parent === null).map(modelHealth)
   const ready = !draining() && list.every((model) => model.ready)
   return { status: draining() ? 'stopping' : ready ? 'ready' : 'not_ready', ready, models: list }
 }
@@ -55,9 +70,13 @@ export function registerOperations(app: FastifyInstance, services: OperationsSer
     if (!/\btext\/html\b/.test(request.headers.accept ?? '')) {
       return {
         name: 'DeOS gateway',
-        description: 'An OpenAI-compatible API over a ring of workers.',
+        description: 'APIs as OpenAI, Anthropic and Ollama have them, over a ring of workers.',
         models: [...services.models.keys()],
-        endpoints: ['/v1/models', '/v1/chat/completions', '/v1/completions', '/health', '/metrics'],
+        endpoints: [
+          ...['/v1/models', '/v1/chat/completions', '/v1/completions', '/v1/responses', '/v1/embeddings'],
+          ...['/v1/messages', '/api/chat', '/api/generate', '/api/embed', '/api/tags'],
+          ...['/health', '/metrics'],
+        ],
         example: curl,
       }
     }

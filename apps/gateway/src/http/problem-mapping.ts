@@ -1,5 +1,5 @@
 import { DomainError } from '@deos/domain'
-import { InferenceError } from '../inference/errors.ts'
+import { InferenceError, InvalidFieldError } from '../inference/errors.ts'
 import { badRequest, Problem } from './problem.ts'
 
 function fromInference(error: InferenceError): Problem {
@@ -58,6 +58,8 @@ function fromFramework(error: FrameworkError): Problem | null {
 export function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
   if (error instanceof InferenceError) return fromInference(error)
+  if (error instanceof InvalidFieldError)
+    return badRequest(error.message, { param: error.param, hint: error.hint })
   if (isFrameworkError(error)) {
     const problem = fromFramework(error)
     if (problem) return problem

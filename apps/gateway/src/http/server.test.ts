@@ -121,7 +121,7 @@ describe('addresses and methods', () => {
     ['POST', '/v1/models/bytes', 405, 'GET'],
     ['POST', '/health', 405, 'GET'],
     ['GET', '/v1/nonsense', 404, null],
-    ['POST', '/v1/embeddings', 404, null],
+    ['POST', '/v1/images/generations', 404, null],
     ['GET', '/%', 400, null],
   ])('%s %s', async (method, path, status, allow) => {
     const { url } = await startGateway((request) => say('a', request))

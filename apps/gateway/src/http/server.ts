@@ -9,11 +9,12 @@ import {
   LogController,
 } from 'fastify'
 import type { GatewayMetrics } from '../metrics.ts'
-import { errorBody } from '../openai/error-body.ts'
 import { AccessKey, allowedOrigin } from './access.ts'
+import { errorBodyFor } from './error-shapes.ts'
 import { parseJsonBody } from './json-body.ts'
 import { badRequest, Problem, stopping } from './problem.ts'
 import { asProblem } from './problem-mapping.ts'
+import { presentedKey } from './request-origin.ts'
 import { ClientGoneError } from './request-scope.ts'
 
 export interface ServerOptions {
@@ -33,7 +34,7 @@ export interface ServerParts {
   readonly metrics: GatewayMetrics
 }
 
-const isApi = (url: string): boolean => /^\/v1(\/|$|\?)/.test(url)
+const isApi = (url: string): boolean => /^\/(v1|api)(\/|$|\?)/.test(url)
 
 const requestIdPattern = /^[\w.:-]{1,128}$/
 
@@ -42,7 +43,7 @@ const receiveTimeoutMs = 120_000
 
 function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
   if (problem.retryAfterMs > 0) reply.header('retry-after', Math.ceil(problem.retryAfterMs / 1000))
-  return reply.code(problem.status).headers(problem.headers).send(errorBody(problem))
+  return reply.code(problem.status).headers(problem.headers).send(errorBodyFor(reply.request.url, problem))
 }
 
 /** Answers to bytes that are no HTTP request, below the framework. */
@@ -59,7 +60,7 @@ function refuseConnection(
       : [400, 'Bad Request']
   if (error.code !== 'ECONNRESET' && socket.writable) {
     const body = JSON.stringify(
-      errorBody(badRequest(`The connection was closed: ${phrase}.`, { code: 'bad_request' })),
+      errorBodyFor('/', badRequest(`The connection was closed: ${phrase}.`, { code: 'bad_request' })),
     )
     socket.write(
       `HTTP/1.1 ${status} ${phrase}\r\ncontent-type: application/json\r\n` +
@@ -79,7 +80,7 @@ function answerCors(app: FastifyInstance, extra: readonly string[]): void {
     if (request.method === 'OPTIONS' && request.headers['access-control-request-method'] !== undefined) {
       reply.header('access-control-allow-methods', 'GET, POST, OPTIONS')
       const asked = request.headers['access-control-request-headers']
-      reply.header('access-control-allow-headers', asked ?? 'authorization, content-type')
+      reply.header('access-control-allow-headers', asked ?? 'authorization, x-api-key, content-type')
       reply.header('access-control-max-age', '600')
       return reply.code(204).send()
     }
@@ -141,7 +142,7 @@ export function createServer(options: ServerOptions, parts: ServerParts): Fastif
   const key = options.apiKey === null ? null : new AccessKey(options.apiKey)
   app.addHook('onRequest', async (request) => {
     if (!isApi(request.url)) return
-    key?.check(request.headers.authorization)
+    key?.check(presentedKey(request.headers))
     if (options.draining()) {
       throw stopping('This server is stopping and takes no new requests.')
     }

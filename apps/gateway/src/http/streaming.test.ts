@@ -69,7 +69,7 @@ test('a reader that takes nothing is cut off at the buffer’s limit', async () 
     async function* (request, signal) {
       for (;;) {
         signal.throwIfAborted()
-        yield { sampled: sampled(bytesOf('x')[0]!, request.sampling.logprobs), finish: null }
+        yield { sampled: sampled(bytesOf('x')[0]!, request.sampling.logprobs), finish: null, cachedTokens: 0 }
         // Lets the socket take what it can, as a real backend's pauses do.
         await new Promise((resolve) => setImmediate(resolve))
       }
@@ -89,7 +89,7 @@ test('a reader that makes no progress in time is cut off', async () => {
     async function* (request, signal) {
       // More than the two sockets buffer between them, so that something stays unsent.
       for (let count = 0; count < 4000; count++) {
-        yield { sampled: sampled(bytesOf('x')[0]!, request.sampling.logprobs), finish: null }
+        yield { sampled: sampled(bytesOf('x')[0]!, request.sampling.logprobs), finish: null, cachedTokens: 0 }
       }
       await untilAborted(signal)
     },

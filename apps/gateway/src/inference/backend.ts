@@ -1,25 +1,41 @@
 import type { SampledToken, SamplingParams } from '@deos/domain'
-import type { FinishReason } from '@deos/protocol'
+import type { FinishReason, Pooling, RingUsage, SessionNeeds } from '@deos/protocol'
 
-/** One sequence to continue, in tokens. Text, templates and stop strings are dealt with above this interface. */
-export interface GenerateRequest {
+/** What every request to a backend says. */
+export interface BackendRequest {
   /** Names the request in logs and in the sessions opened for it; unique among running requests. */
   readonly id: string
   /** At least one. */
   readonly tokens: Int32Array
+  /** Whose request it is: tenants get equal shares, and cached prefixes are shared only inside one. */
+  readonly tenant: string
+  /** Higher goes first; 0 is usual. -100 to 100. */
+  readonly priority: number
+  readonly needs: SessionNeeds
+  /** Budget from now until the last token; 0 is unlimited. */
+  readonly deadlineMs: number
+}
+
+/** One sequence to continue, in tokens. Text, templates and stop strings are dealt with above this interface. */
+export interface GenerateRequest extends BackendRequest {
   /** At least one. */
   readonly maxTokens: number
   /** Tokens that end the generation; the one that did is delivered as the last token. */
   readonly stopTokens: readonly number[]
   readonly sampling: SamplingParams
-  /** Budget from now until the last token; 0 is unlimited. */
-  readonly deadlineMs: number
+}
+
+/** A sequence to turn into one vector. */
+export interface EmbedRequest extends BackendRequest {
+  readonly pooling: Pooling
 }
 
 /** The next token; `finish` is set on the last one. */
 export interface GenerateEvent {
   readonly sampled: SampledToken
   readonly finish: FinishReason | null
+  /** Positions of the prompt that were not computed because their KV was still there. */
+  readonly cachedTokens: number
 }
 
 export interface BackendStatus {
@@ -29,6 +45,8 @@ export interface BackendStatus {
   readonly queued: number
   /** Longest sequence taken, in tokens; `null` until known. */
   readonly contextLength: number | null
+  /** What becomes of the memory for KV; `null` if the backend tells nothing of it. */
+  readonly usage: RingUsage | null
   /** For `/health`: whatever helps a person see what is missing. JSON with names in snake_case. */
   readonly details: Readonly<Record<string, unknown>>
 }
@@ -42,4 +60,10 @@ export interface Backend {
    * @throws InferenceError if the request is refused or its work is lost; the signal's reason once that is aborted
    */
   generate(request: GenerateRequest, signal: AbortSignal): AsyncIterable<GenerateEvent>
+  /**
+   * The pooled hidden states of the last layer, not normalised. Aborting cancels the work.
+   *
+   * @throws like {@link generate}
+   */
+  embed(request: EmbedRequest, signal: AbortSignal): Promise<Float32Array>
 }

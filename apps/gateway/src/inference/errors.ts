@@ -75,6 +75,20 @@ export class DeadlineError extends InferenceError {
   }
 }
 
+/** A field of the request asks for what cannot be; found where its meaning is known, whichever API it came by. */
+export class InvalidFieldError extends DomainError {
+  readonly code = 'INVALID_FIELD'
+  readonly retriable = false
+  /** @param param - the field as the client wrote it: `tools[0].function.parameters` */
+  constructor(
+    readonly param: string,
+    message: string,
+    hint: string,
+  ) {
+    super(message, hint)
+  }
+}
+
 /** Accepted work was lost and could not be taken up again. */
 export class InterruptedError extends InferenceError {
   readonly kind = 'interrupted'

@@ -2,7 +2,7 @@ import { defaultSampling, modelId, workerId } from '@deos/domain'
 import type { OpenRequest, RingStatus } from '@deos/protocol'
 import { expect, test } from 'vitest'
 import { END } from '../testing/byte-model.ts'
-import { type ScriptedRing, startRing } from '../testing/scripted-ring.ts'
+import { noUsage, type ScriptedRing, startRing } from '../testing/scripted-ring.ts'
 import { until } from '../testing/start-gateway.ts'
 import type { GenerateRequest } from './backend.ts'
 import {
@@ -22,6 +22,9 @@ const request: GenerateRequest = {
   stopTokens: [END],
   sampling: { ...defaultSampling, seed: '42' },
   deadlineMs: 0,
+  tenant: 'anonymous',
+  priority: 0,
+  needs: { adapter: null, grammar: null },
 }
 
 async function startBackend(
@@ -70,6 +73,40 @@ test('opens with what was asked and delivers tokens up to the end', async () => 
   })
   expect([...ring.opened[0]!.tokens]).toEqual([10, 11, 12])
   expect(ring.cancelled).toEqual([])
+})
+
+test('passes on whose request it is, how urgent, and what it needs', async () => {
+  const { ring, backend } = await startBackend()
+  ring.onOpen = (open) => {
+    ring.token(open, 0, 1, null, 2)
+    ring.token(open, 1, END, 'stop', 2)
+  }
+  const needs = { adapter: 'poet', grammar: '{"type":"json"}' }
+  const cached: number[] = []
+  const asked = { ...request, tenant: 'ada', priority: 7, needs }
+  for await (const { cachedTokens } of backend.generate(asked, new AbortController().signal)) {
+    cached.push(cachedTokens)
+  }
+  expect(ring.opened[0]).toMatchObject({ tenant: 'ada', priority: 7, needs, pooling: null })
+  expect(cached).toEqual([2, 2])
+})
+
+test('asks for one vector', async () => {
+  const { ring, backend } = await startBackend()
+  ring.onOpen = (open) => ring.embed(open, Float32Array.of(1, -2, 0.5))
+  const { maxTokens: _, stopTokens: __, sampling: ___, ...common } = request
+  const vector = await backend.embed({ ...common, pooling: 'mean' }, new AbortController().signal)
+  expect([...vector]).toEqual([1, -2, 0.5])
+  expect(ring.opened[0]).toMatchObject({ pooling: 'mean' })
+})
+
+test('a vector that is not wanted any more is cancelled', async () => {
+  const { ring, backend } = await startBackend()
+  const controller = new AbortController()
+  ring.onOpen = () => controller.abort(new Error('enough'))
+  const { maxTokens: _, stopTokens: __, sampling: ___, ...common } = request
+  await expect(backend.embed({ ...common, pooling: 'last' }, controller.signal)).rejects.toThrow('enough')
+  await until(() => ring.cancelled.length > 0)
 })
 
 test('a fault is a pause: the answer resumes with prompt and delivered tokens', async () => {
@@ -229,7 +266,7 @@ test('a ring that holds another model takes nothing, and says so', async () => {
     model: modelId('b'.repeat(64)),
   }
   const status: RingStatus = {
-    ...{ type: 'status', ready: true, epoch: 1, active: 0, queued: 0 },
+    ...{ type: 'status', ready: true, epoch: 1, active: 0, queued: 0, usage: noUsage },
     reports: [report],
   }
   const ring = {

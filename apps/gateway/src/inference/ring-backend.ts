@@ -1,6 +1,14 @@
-import type { FinishReason, RejectCode, RingStatus } from '@deos/protocol'
+import { defaultSampling } from '@deos/domain'
+import type { Pooling, RejectCode, RingStatus } from '@deos/protocol'
 import type { GenerationHandlers, RingConnection } from '@deos/transport'
-import type { Backend, BackendStatus, GenerateEvent, GenerateRequest } from './backend.ts'
+import type {
+  Backend,
+  BackendRequest,
+  BackendStatus,
+  EmbedRequest,
+  GenerateEvent,
+  GenerateRequest,
+} from './backend.ts'
 import {
   DeadlineError,
   type InferenceError,
@@ -48,16 +56,16 @@ function contextLength(status: RingStatus | null): number | null {
   return limits.length === 0 ? null : Math.min(...limits)
 }
 
-/** What one request got so far, waiting to be read. */
+/** What one request got so far, waiting to be read: tokens, or a vector. */
 class Inbox implements GenerationHandlers {
-  readonly #events: GenerateEvent[] = []
+  readonly #items: (GenerateEvent | Float32Array)[] = []
   #failure: unknown = null
   #ended = false
   #interruptions = 0
   #wake: () => void = () => undefined
 
   constructor(
-    private readonly request: GenerateRequest,
+    private readonly request: BackendRequest,
     private readonly options: RingBackendOptions,
   ) {}
 
@@ -66,9 +74,15 @@ class Inbox implements GenerationHandlers {
     return this.#ended
   }
 
-  onToken(_index: number, sampled: GenerateEvent['sampled'], finish: FinishReason | null): void {
-    this.#events.push({ sampled, finish })
+  onToken({ sampled, finish, cachedTokens }: Parameters<GenerationHandlers['onToken']>[0]): void {
+    this.#items.push({ sampled, finish, cachedTokens })
     if (finish !== null) this.#ended = true
+    this.#wake()
+  }
+
+  onEmbedding(vector: Float32Array): void {
+    this.#items.push(vector)
+    this.#ended = true
     this.#wake()
   }
 
@@ -97,10 +111,10 @@ class Inbox implements GenerationHandlers {
     this.#wake()
   }
 
-  async next(): Promise<GenerateEvent> {
+  async next(): Promise<GenerateEvent | Float32Array> {
     for (;;) {
-      const event = this.#events.shift()
-      if (event) return event
+      const item = this.#items.shift()
+      if (item) return item
       if (this.#failure !== null) throw this.#failure
       await new Promise<void>((resolve) => {
         this.#wake = resolve
@@ -131,6 +145,7 @@ export class RingBackend implements Backend {
       active: status?.active ?? 0,
       queued: status?.queued ?? 0,
       contextLength: contextLength(status),
+      usage: status?.usage ?? null,
       details: {
         linked: status !== null,
         epoch: status?.epoch ?? null,
@@ -147,6 +162,30 @@ export class RingBackend implements Backend {
   }
 
   async *generate(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent, void> {
+    for await (const item of this.#open(request, null, signal)) {
+      if (item instanceof Float32Array) throw new Error('The ring answered a generation with a vector.')
+      yield item
+      if (item.finish !== null) return
+    }
+  }
+
+  async embed(request: EmbedRequest, signal: AbortSignal): Promise<Float32Array> {
+    const { pooling, ...common } = request
+    // Sampling means nothing to a vector; the protocol carries it all the same.
+    const generation = { ...common, maxTokens: 1, stopTokens: [], sampling: defaultSampling }
+    for await (const item of this.#open(generation, pooling, signal)) {
+      if (item instanceof Float32Array) return item
+      throw new Error('The ring answered a request for a vector with a token.')
+    }
+    throw new Error('The ring ended a request for a vector without one.')
+  }
+
+  /** What the ring sends for a request, until the reader leaves. */
+  async *#open(
+    request: GenerateRequest,
+    pooling: Pooling | null,
+    signal: AbortSignal,
+  ): AsyncGenerator<GenerateEvent | Float32Array, void> {
     signal.throwIfAborted()
     const problem = this.#foreignModel()
     if (problem !== null) throw new NotReadyError(problem, FOREIGN_RETRY_MS)
@@ -158,12 +197,11 @@ export class RingBackend implements Backend {
     }
     signal.addEventListener('abort', abort)
     try {
-      this.#ring.generate(request, inbox)
+      this.#ring.generate({ ...request, pooling }, inbox)
       for (;;) {
-        const event = await inbox.next()
+        const item = await inbox.next()
         signal.throwIfAborted()
-        yield event
-        if (event.finish !== null) return
+        yield item
       }
     } finally {
       signal.removeEventListener('abort', abort)

@@ -15,7 +15,7 @@ const backend = new ScriptedBackend((request) => say('', request))
 const { signal } = new AbortController()
 
 async function open(path = embedded, id: string | null = null): Promise<TextModel> {
-  const model = await openServedModel({ path, id, tokenizerThread: null })
+  const model = await openServedModel({ path, id, format: null, tokenizerThread: null })
   onTestFinished(() => model.stop())
   return model.withBackend(backend)
 }
@@ -67,10 +67,12 @@ describe('the embedded model', () => {
 
   test('renders a conversation', async () => {
     const model = await open()
-    const text = model.renderChat([
-      { role: 'system', content: 'One.' },
-      { role: 'user', content: 'Two.' },
-    ])
+    const text = model.renderChat({
+      messages: [
+        { role: 'system', content: 'One.' },
+        { role: 'user', content: 'Two.' },
+      ],
+    })
     // The template writes two line ends; the first, right after a block, is dropped as transformers does.
     expect(text).toBe('One.\nTwo.')
   })

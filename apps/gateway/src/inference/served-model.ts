@@ -13,6 +13,8 @@ import { type ModelSource, openModel } from '@deos/engine/weights/open-model'
 import { unixSeconds } from '@deos/service'
 import type { Backend } from './backend.ts'
 import { PromptTooLongError, QueueFullError } from './errors.ts'
+import type { FormatName } from './formats/chat-format.ts'
+import { detectFormat } from './formats/index.ts'
 import type { TextModel } from './text-model.ts'
 
 export interface ServedModelOptions {
@@ -20,6 +22,8 @@ export interface ServedModelOptions {
   readonly path: string
   /** Public name; `null` takes the one the model states. */
   readonly id: string | null
+  /** How the model calls tools; `null` reads it from the chat template. */
+  readonly format: FormatName | null
   /** The built entry of the tokenizer's thread; `null` tokenizes long texts on the event loop. */
   readonly tokenizerThread: URL | null
 }
@@ -115,18 +119,34 @@ export async function openServedModel(options: ServedModelOptions): Promise<Serv
     }
   }
 
+  const controlTokens = new Set(
+    Array.from({ length: tokenizer.vocabSize }, (_, id) => id)
+      .filter((id) => tokenizer.isSpecial(id))
+      .map((id) => tokenizer.tokenText(id)),
+  )
+  const format = detectFormat(
+    {
+      text: `${definition.chatTemplate ?? ''}${definition.toolChatTemplate ?? ''}`,
+      render: (conversation) => template.render(conversation),
+    },
+    options.format,
+  )
   const id = options.id ?? name
   const words: Omit<TextModel, 'backend'> = {
     id,
+    parent: null,
+    adapter: null,
     createdSeconds,
     fingerprint: source.fingerprint,
     contextLength,
     vocabSize,
     stopTokens: tokenizer.stopTokens,
     defaults,
+    format,
     encode,
-    renderChat: (messages) => template.render({ messages: messages.map((message) => ({ ...message })) }),
-    decoder: () => new StreamingDetokenizer(tokenizer),
+    renderChat: (conversation) => template.render(conversation),
+    decoder: (visible = []) => new StreamingDetokenizer(tokenizer, { visible }),
+    isControlToken: (text) => controlTokens.has(text),
     tokenBytes: (token) => tokenizer.tokenBytes(token),
   }
   return {

@@ -2,17 +2,22 @@ import type { SamplingParams, TokenLogprobs } from '@deos/domain'
 import { StopStrings } from '@deos/engine/tokenizer'
 import type { FinishReason } from '@deos/protocol'
 import type { GenerateEvent } from './backend.ts'
+import type { RequestOrigin } from './chat/chat-request.ts'
 import { PromptTooLongError } from './errors.ts'
 import type { TextModel } from './text-model.ts'
 
 /** One answer to write, whichever API asked for it. */
-export interface TextRequest {
+export interface TextRequest extends RequestOrigin {
   readonly id: string
   readonly prompt: Int32Array
   /** Upper bound; `null`, or more than fits, is what the context leaves. 0 answers with nothing. */
   readonly maxTokens: number | null
   readonly stopStrings: readonly string[]
   readonly ignoreEos: boolean
+  /** Texts of control tokens that are to be seen; the others are no part of the text. */
+  readonly visibleTokens: readonly string[]
+  /** What the text must look like, as JSON of a grammar specification; `null` is anything. */
+  readonly grammar: string | null
   readonly sampling: SamplingParams
   /** 0 is unlimited. */
   readonly deadlineMs: number
@@ -38,16 +43,27 @@ export interface TextFinish {
   readonly reason: FinishReason
   /** The stop string that was found. */
   readonly stopString: string | null
+  readonly usage: Usage
+}
+
+/** What one answer took. */
+export interface Usage {
   /** Every token generated, those cut off by a stop string and the end token included. */
   readonly completionTokens: number
+  /** Those of them that were thoughts. */
+  readonly reasoningTokens: number
+  /** Prompt tokens that were not computed because their KV was still there. */
+  readonly cachedTokens: number
 }
 
 /** A token arrived, though its text may still be held back. */
-export interface TextProgress {
+export interface Progress {
   readonly type: 'progress'
+  /** As in {@link Usage}; known from the first token on. */
+  readonly cachedTokens: number
 }
 
-export type TextEvent = TextDelta | TextProgress | TextFinish
+export type TextEvent = TextDelta | Progress | TextFinish
 
 /** Longest sequence a request may reach: what the model was made for, or less if the backend holds less. */
 export function contextLimit(model: TextModel): number {
@@ -76,8 +92,8 @@ class AnswerText {
   #shown = 0
   #stopString: string | null = null
 
-  constructor(model: TextModel, stopStrings: readonly string[]) {
-    this.#decoder = model.decoder()
+  constructor(model: TextModel, { stopStrings, visibleTokens }: TextRequest) {
+    this.#decoder = model.decoder(visibleTokens)
     this.#stops = new StopStrings(stopStrings)
   }
 
@@ -136,22 +152,32 @@ export async function* generateText(
 ): AsyncGenerator<TextEvent, void> {
   const maxTokens = roomFor(request, model)
   if (maxTokens === 0) {
-    yield { type: 'finish', reason: 'length', stopString: null, completionTokens: 0 }
+    const usage = { completionTokens: 0, reasoningTokens: 0, cachedTokens: 0 }
+    yield { type: 'finish', reason: 'length', stopString: null, usage }
     return
   }
   const stopTokens = request.ignoreEos ? [] : model.stopTokens
-  const { id, prompt: tokens, sampling, deadlineMs } = request
-  const answer = new AnswerText(model, request.stopStrings)
+  const { id, prompt: tokens, sampling, deadlineMs, tenant, priority, grammar } = request
+  const needs = { adapter: model.adapter, grammar }
+  const answer = new AnswerText(model, request)
   let completionTokens = 0
+  let cachedTokens = 0
+  const finish = (reason: FinishReason): TextFinish => ({
+    type: 'finish',
+    reason: answer.stopString === null ? reason : 'stop',
+    stopString: answer.stopString,
+    usage: { completionTokens, reasoningTokens: 0, cachedTokens },
+  })
   let reason: FinishReason = 'length'
   const stopped = new Set(stopTokens)
 
   for await (const event of model.backend.generate(
-    { id, tokens, maxTokens, stopTokens, sampling, deadlineMs },
+    { id, tokens, maxTokens, stopTokens, sampling, deadlineMs, tenant, priority, needs },
     signal,
   )) {
     completionTokens += 1
-    yield { type: 'progress' }
+    cachedTokens = event.cachedTokens
+    yield { type: 'progress', cachedTokens }
     if (event.finish === 'stop' && stopped.has(event.sampled.token)) {
       reason = 'stop'
       break
@@ -159,7 +185,7 @@ export async function* generateText(
     const delta = answer.push(event)
     if (delta) yield delta
     if (answer.stopString !== null) {
-      yield { type: 'finish', reason: 'stop', stopString: answer.stopString, completionTokens }
+      yield finish('stop')
       return
     }
     if (event.finish !== null) {
@@ -170,6 +196,5 @@ export async function* generateText(
 
   const rest = answer.finish()
   if (rest) yield rest
-  const stopString = answer.stopString
-  yield { type: 'finish', reason: stopString === null ? reason : 'stop', stopString, completionTokens }
+  yield finish(reason)
 }

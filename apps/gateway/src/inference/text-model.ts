@@ -1,14 +1,7 @@
 import type { SamplingParams } from '@deos/domain'
+import type { Conversation } from '@deos/engine/tokenizer'
 import type { Backend } from './backend.ts'
-
-/** One message of a conversation, as chat templates know it. */
-export interface ChatMessage {
-  readonly role: 'system' | 'user' | 'assistant' | 'tool'
-  readonly content: string
-  readonly name?: string
-  readonly tool_call_id?: string
-  readonly tool_calls?: readonly object[]
-}
+import type { ChatFormat } from './formats/chat-format.ts'
 
 /** Turns tokens back into text as they come; never gives out half a character. */
 export interface TextDecoder {
@@ -21,6 +14,10 @@ export interface TextDecoder {
 /** A model under its public name: its words on one side, the backend that runs it on the other. */
 export interface TextModel {
   readonly id: string
+  /** The model this one is an adapter of; `null` for a model of its own. */
+  readonly parent: string | null
+  /** The LoRA adapter that answers under this name; `null` is the model as it is. */
+  readonly adapter: string | null
   readonly createdSeconds: number
   /** Changes with the weights. */
   readonly fingerprint: string
@@ -32,13 +29,18 @@ export interface TextModel {
   readonly defaults: Partial<
     Pick<SamplingParams, 'temperature' | 'topK' | 'topP' | 'minP' | 'repetitionPenalty'>
   >
+  /** How the model was taught to call tools and to think. */
+  readonly format: ChatFormat
   readonly backend: Backend
 
   /** @param special - whether the model's beginning-of-sequence token goes first and special tokens are recognised */
   encode(text: string, special: SpecialTokens, signal: AbortSignal): Promise<Int32Array>
   /** @throws ChatTemplateError if the model has no template or the template refuses the messages */
-  renderChat(messages: readonly ChatMessage[]): string
-  decoder(): TextDecoder
+  renderChat(conversation: Conversation): string
+  /** @param visibleTokens - texts of control tokens that are to be seen; the others leave no text. Default none. */
+  decoder(visibleTokens?: readonly string[]): TextDecoder
+  /** Whether the vocabulary has `text` as a control token, which is no text to tokenizer and grammars. */
+  isControlToken(text: string): boolean
   /** The bytes one token stands for. */
   tokenBytes(token: number): Uint8Array
 }
@@ -48,3 +50,9 @@ export type SpecialTokens = 'prompt' | 'template'
 
 /** The models this gateway serves, by name. */
 export type ModelCatalog = ReadonlyMap<string, TextModel>
+
+/** A model and its LoRA adapters, each under a name of its own. */
+export function catalogOf(model: TextModel, adapters: readonly string[]): ModelCatalog {
+  const all = [model, ...adapters.map((adapter) => ({ ...model, id: adapter, parent: model.id, adapter }))]
+  return new Map(all.map((entry) => [entry.id, entry]))
+}

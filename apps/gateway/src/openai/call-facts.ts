@@ -7,6 +7,8 @@ export interface CallFacts {
   readonly model: TextModel
   readonly promptTokens: number
   readonly answers: number
+  /** How many answers in a row share a prompt. */
+  readonly answersPerPrompt: number
   /** Whether log-probabilities were asked for. */
   readonly logprobs: boolean
   readonly includeUsage: boolean

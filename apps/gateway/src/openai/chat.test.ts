@@ -343,10 +343,10 @@ describe('errors reach the openai client typed', () => {
 
 describe('what is not offered is refused by name', () => {
   test.each([
-    [{ tools: [{ type: 'function', function: { name: 'f' } }] }, 'tools'],
+    [{ tools: [{ type: 'custom', custom: { name: 'f' } }] }, 'tools[0].type'],
     [{ functions: [{ name: 'f' }] }, 'functions'],
-    [{ tool_choice: 'required' }, 'tool_choice'],
-    [{ response_format: { type: 'json_object' } }, 'response_format'],
+    [{ function_call: { name: 'f' } }, 'function_call'],
+    [{ response_format: { type: 'grammar' } }, 'response_format'],
     [{ modalities: ['text', 'audio'] }, 'modalities'],
     [{ messages: [{ role: 'user', content: [{ type: 'image_url' }] }] }, 'messages[0].content[0].type'],
   ])('%j', async (fields, param) => {

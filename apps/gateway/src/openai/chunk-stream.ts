@@ -1,14 +1,15 @@
 import type { StreamFormat } from '../http/answering.ts'
 import type { Problem } from '../http/problem.ts'
-import type { AnswerEvent } from '../inference/answers.ts'
-import type { TextToken } from '../inference/text-generation.ts'
+import { type AnswerEvent, totalUsage } from '../inference/answers.ts'
+import type { Usage } from '../inference/text-generation.ts'
 import { type CallFacts, fingerprint } from './call-facts.ts'
 import { errorBody } from './error-body.ts'
-import { usage } from './usage.ts'
+import { usageBody } from './usage.ts'
 
-/** What streams of chats and of completions share: one chunk for each piece of text and each end, usage, `[DONE]`. */
-export abstract class ChunkStream implements StreamFormat {
-  #completionTokens = 0
+/** What streams of chats and of completions share: chunks with one choice each, usage, `[DONE]`. */
+export abstract class ChunkStream<E> implements StreamFormat<E> {
+  readonly framing = 'sse'
+  readonly #usages: Usage[] = []
 
   /** @param extra - fields that every chunk of this kind carries besides the common ones */
   constructor(
@@ -18,34 +19,23 @@ export abstract class ChunkStream implements StreamFormat {
   ) {}
 
   abstract start(): readonly unknown[]
-
-  /** How a choice carries a piece of text; `null` in the chunk that ends an answer. */
-  protected abstract piece(text: string | null): Readonly<Record<string, unknown>>
-
-  /** The field `logprobs` of a choice; `null` if none were asked for. */
-  protected abstract logprobs(answer: number, tokens: readonly TextToken[]): unknown
-
-  event({ answer, event }: AnswerEvent): readonly unknown[] {
-    if (event.type === 'progress') return []
-    if (event.type === 'finish') {
-      this.#completionTokens += event.completionTokens
-      const end = { index: answer, ...this.piece(null), logprobs: null, finish_reason: event.reason }
-      return [this.chunk([end])]
-    }
-    const logprobs = this.logprobs(answer, event.tokens)
-    if (event.text === '' && !logprobs) return []
-    return [this.chunk([{ index: answer, ...this.piece(event.text), logprobs, finish_reason: null }])]
-  }
+  abstract event(event: AnswerEvent<E>): readonly unknown[]
 
   end(): readonly unknown[] {
-    const last = this.facts.includeUsage
-      ? [{ ...this.chunk([]), usage: usage(this.facts.promptTokens, this.#completionTokens) }]
+    const { includeUsage, promptTokens, answersPerPrompt } = this.facts
+    const last = includeUsage
+      ? [{ ...this.chunk([]), usage: usageBody(promptTokens, totalUsage(this.#usages, answersPerPrompt)) }]
       : []
     return [...last, '[DONE]']
   }
 
   error(problem: Problem): readonly unknown[] {
     return [errorBody(problem)]
+  }
+
+  /** Notes what an answer took, for the end. */
+  protected took(answer: number, usage: Usage): void {
+    this.#usages[answer] = usage
   }
 
   protected chunk(choices: readonly unknown[]) {

@@ -32,9 +32,19 @@ export const commonFields = {
   min_p: z.number().min(0).max(1).nullish(),
   repetition_penalty: z.number().positive().max(10).nullish(),
   ignore_eos: z.boolean().nullish(),
+  priority: z.int().min(-100).max(100).nullish(),
+  service_tier: z.string().nullish(),
 }
 
 export type CommonFields = z.infer<z.ZodObject<typeof commonFields>>
+
+const tierPriorities: Readonly<Record<string, number>> = { priority: 10, flex: -10 }
+
+/** How urgent a request is: as it says in a number, or by OpenAI's service tier. */
+export const priorityOf = ({
+  priority,
+  service_tier: tier,
+}: Pick<CommonFields, 'priority' | 'service_tier'>): number => priority ?? tierPriorities[tier ?? ''] ?? 0
 
 /** @throws Problem 404 `model_not_found` */
 export function findModel(catalog: ModelCatalog, id: string): TextModel {

@@ -1,7 +1,9 @@
 import { z } from 'zod'
 import { badRequest, unsupported } from '../http/problem.ts'
+import { type Prompt, promptList } from '../inference/prompt.ts'
 import type { TextModel } from '../inference/text-model.ts'
 import { commonFields, wellFormed } from './common-fields.ts'
+import { outputFields } from './output-format.ts'
 
 /** OpenAI's default when a completion names no limit. */
 export const defaultMaxTokens = 16
@@ -13,6 +15,7 @@ const tokens = z.array(z.int().min(0))
 
 export const completionRequest = z.object({
   ...commonFields,
+  ...outputFields,
   prompt: z.union([z.string(), z.array(z.string()).min(1), tokens.min(1), z.array(tokens.min(1)).min(1)], {
     error: 'must be a string, an array of strings, an array of tokens, or an array of token arrays',
   }),
@@ -36,16 +39,9 @@ export function refuseUnsupported(request: CompletionRequest): void {
   }
 }
 
-/** One prompt of a call, as text or as tokens. */
-export type Prompt = string | readonly number[]
-
-const isTokens = (prompt: readonly unknown[]): prompt is readonly number[] => typeof prompt[0] === 'number'
-
 /** The prompts of a call, one after another. */
 export function prompts(request: CompletionRequest): readonly Prompt[] {
-  const { prompt } = request
-  const list: readonly Prompt[] =
-    typeof prompt === 'string' || isTokens(prompt) ? [prompt] : (prompt as readonly Prompt[])
+  const list = promptList(request.prompt)
   if (list.length * (request.n ?? 1) > maxAnswers) {
     throw badRequest(
       `${list.length} prompts times n = ${request.n ?? 1} are more than ${maxAnswers} answers.`,
@@ -56,29 +52,6 @@ export function prompts(request: CompletionRequest): readonly Prompt[] {
     )
   }
   return list.map((prompt) => (typeof prompt === 'string' ? wellFormed(prompt) : prompt))
-}
-
-/** @throws Problem if a token is not in the vocabulary, or there is nothing to begin with */
-export async function promptTokens(
-  prompt: Prompt,
-  model: TextModel,
-  signal: AbortSignal,
-): Promise<Int32Array> {
-  if (typeof prompt === 'string') {
-    const encoded = await model.encode(prompt, 'prompt', signal)
-    if (encoded.length > 0) return encoded
-    throw badRequest("Invalid 'prompt': it is empty, and this model has no token to begin with.", {
-      param: 'prompt',
-    })
-  }
-  const stranger = prompt.find((token) => token >= model.vocabSize)
-  if (stranger !== undefined) {
-    throw badRequest(`Invalid 'prompt': ${stranger} is not a token of this model.`, {
-      param: 'prompt',
-      hint: `Token ids go from 0 to ${model.vocabSize - 1}.`,
-    })
-  }
-  return Int32Array.from(prompt)
 }
 
 /** The prompt as `echo` repeats it. */

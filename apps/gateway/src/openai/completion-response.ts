@@ -1,10 +1,10 @@
-import type { Answer } from '../inference/answers.ts'
-import type { TextToken } from '../inference/text-generation.ts'
+import { type AnswerEvent, type TextAnswer, totalUsage } from '../inference/answers.ts'
+import type { TextEvent, TextToken } from '../inference/text-generation.ts'
 import type { TextModel } from '../inference/text-model.ts'
 import { type CallFacts, fingerprint } from './call-facts.ts'
 import { ChunkStream } from './chunk-stream.ts'
 import { finiteLogprob, tokenTextOf } from './token-text.ts'
-import { usage } from './usage.ts'
+import { usageBody } from './usage.ts'
 
 /** The likeliest tokens by their text, the chosen one among them; of tokens with one text the likelier counts. */
 function alternatives(model: TextModel, { token, logprobs }: TextToken): Readonly<Record<string, number>> {
@@ -29,7 +29,7 @@ function logprobLists(facts: CallFacts, tokens: readonly TextToken[], echoLength
 }
 
 /** The whole answer as one `text_completion`. `echoes` holds what stands before each answer. */
-export function completionBody(facts: CallFacts, answers: readonly Answer[], echoes: readonly string[]) {
+export function completionBody(facts: CallFacts, answers: readonly TextAnswer[], echoes: readonly string[]) {
   return {
     id: facts.id,
     object: 'text_completion',
@@ -41,16 +41,19 @@ export function completionBody(facts: CallFacts, answers: readonly Answer[], ech
       logprobs: logprobLists(facts, answer.tokens, echoes[index]!.length),
       finish_reason: answer.reason,
     })),
-    usage: usage(
+    usage: usageBody(
       facts.promptTokens,
-      answers.reduce((sum, { completionTokens }) => sum + completionTokens, 0),
+      totalUsage(
+        answers.map(({ usage }) => usage),
+        facts.answersPerPrompt,
+      ),
     ),
     system_fingerprint: fingerprint(facts.model),
   }
 }
 
 /** The answer as a stream of `text_completion`s. */
-export class CompletionStream extends ChunkStream {
+export class CompletionStream extends ChunkStream<TextEvent> {
   readonly #echoes: readonly string[]
 
   constructor(facts: CallFacts, echoes: readonly string[]) {
@@ -64,11 +67,18 @@ export class CompletionStream extends ChunkStream {
     )
   }
 
-  protected piece(text: string | null) {
-    return { text: text ?? '' }
-  }
-
-  protected logprobs(answer: number, tokens: readonly TextToken[]) {
-    return logprobLists(this.facts, tokens, this.#echoes[answer]!.length)
+  event({ answer, event }: AnswerEvent<TextEvent>): readonly unknown[] {
+    switch (event.type) {
+      case 'progress':
+        return []
+      case 'delta': {
+        const logprobs = logprobLists(this.facts, event.tokens, this.#echoes[answer]!.length)
+        if (event.text === '' && !logprobs) return []
+        return [this.chunk([{ index: answer, text: event.text, logprobs, finish_reason: null }])]
+      }
+      case 'finish':
+        this.took(answer, event.usage)
+        return [this.chunk([{ index: answer, text: '', logprobs: null, finish_reason: event.reason }])]
+    }
   }
 }

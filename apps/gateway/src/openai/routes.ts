@@ -1,81 +1,86 @@
-import type { IdSource } from '@deos/domain'
 import { unixSeconds } from '@deos/service'
-import type { FastifyInstance } from 'fastify'
-import type { Answering, Call } from '../http/answering.ts'
-import type { ModelCatalog, TextModel } from '../inference/text-model.ts'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Call } from '../http/answering.ts'
+import type { ApiServices } from '../http/api-services.ts'
+import { tenantOf } from '../http/request-origin.ts'
+import { collectChats, collectTexts } from '../inference/answers.ts'
+import { prepareChat } from '../inference/chat/chat-call.ts'
+import type { ChatEvent } from '../inference/chat/chat-events.ts'
+import { outputGrammar } from '../inference/chat/constraint.ts'
+import { promptTokens } from '../inference/prompt.ts'
+import { generateText, type TextEvent, type TextRequest } from '../inference/text-generation.ts'
+import type { TextModel } from '../inference/text-model.ts'
 import type { CallFacts } from './call-facts.ts'
-import { chatMessages, chatRequest, refuseUnsupported as refuseUnsupportedChat } from './chat-request.ts'
+import { chatRequest, readChat, refuseUnsupported as refuseUnsupportedChat } from './chat-request.ts'
 import { ChatStream, chatBody } from './chat-response.ts'
-import { findModel, samplingFor, stopStrings } from './common-fields.ts'
+import { findModel, priorityOf, samplingFor, stopStrings } from './common-fields.ts'
 import {
   completionRequest,
   defaultMaxTokens,
   prompts,
   promptText,
-  promptTokens,
   refuseUnsupported as refuseUnsupportedCompletion,
 } from './completion-request.ts'
 import { CompletionStream, completionBody } from './completion-response.ts'
+import { outputFormat } from './output-format.ts'
 import { parseRequest } from './parse-request.ts'
-
-export interface OpenAiServices {
-  readonly models: ModelCatalog
-  readonly answering: Answering
-  readonly ids: IdSource
-}
 
 const modelObject = (model: TextModel) => ({
   id: model.id,
   object: 'model',
   created: model.createdSeconds,
   owned_by: 'deos',
+  parent: model.parent,
   context_length: model.contextLength,
 })
 
-async function prepareChat(services: OpenAiServices, body: unknown, signal: AbortSignal): Promise<Call> {
+async function chatCall(
+  services: ApiServices,
+  { body, headers }: FastifyRequest,
+  signal: AbortSignal,
+): Promise<Call<ChatEvent>> {
   const fields = parseRequest(chatRequest, body)
   refuseUnsupportedChat(fields)
   const model = findModel(services.models, fields.model)
-  const sampling = samplingFor(fields, model, fields.logprobs ? (fields.top_logprobs ?? 0) : null)
-  const prompt = await model.encode(model.renderChat(chatMessages(fields)), 'template', signal)
+  const id = services.ids.next('chatcmpl')
+  const request = readChat(fields, {
+    id,
+    tenant: tenantOf(headers),
+    deadlineMs: services.answering.limits.requestTimeoutMs,
+    sampling: samplingFor(fields, model, fields.logprobs ? (fields.top_logprobs ?? 0) : null),
+  })
+  const prepared = await prepareChat(model, request, signal)
+  const answers = prepared.answers.length
   const facts: CallFacts = {
-    id: services.ids.next('chatcmpl'),
+    id,
     createdSeconds: unixSeconds(),
     model,
-    promptTokens: prompt.length,
-    answers: fields.n ?? 1,
+    promptTokens: prepared.promptTokens,
+    answers,
+    answersPerPrompt: answers,
     logprobs: fields.logprobs === true,
     includeUsage: fields.stream_options?.include_usage === true,
   }
-  const answers = Array.from({ length: facts.answers }, (_, index) => ({
-    id: `${facts.id}.${index}`,
-    prompt,
-    maxTokens: fields.max_completion_tokens ?? fields.max_tokens ?? null,
-    stopStrings: stopStrings(fields.stop),
-    ignoreEos: fields.ignore_eos === true,
-    sampling: sampling(index),
-    deadlineMs: services.answering.limits.requestTimeoutMs,
-  }))
   return {
-    request: { model, answers },
-    promptTokens: facts.promptTokens,
+    ...prepared,
     stream: fields.stream ? new ChatStream(facts) : null,
-    body: (answers) => chatBody(facts, answers),
+    body: async (events) => chatBody(facts, await collectChats(events, answers)),
   }
 }
 
-async function prepareCompletion(
-  services: OpenAiServices,
-  body: unknown,
+async function completionCall(
+  services: ApiServices,
+  { body, headers }: FastifyRequest,
   signal: AbortSignal,
-): Promise<Call> {
+): Promise<Call<TextEvent>> {
   const fields = parseRequest(completionRequest, body)
   refuseUnsupportedCompletion(fields)
   const model = findModel(services.models, fields.model)
   const sampling = samplingFor(fields, model, fields.logprobs ?? null)
   const n = fields.n ?? 1
   const list = prompts(fields)
-  const encoded = await Promise.all(list.map((prompt) => promptTokens(prompt, model, signal)))
+  const grammar = outputGrammar(outputFormat(fields), fields.ignore_eos === true)
+  const encoded = await Promise.all(list.map((prompt) => promptTokens(prompt, 'prompt', model, signal)))
   const echoes = list.flatMap((prompt) => Array<string>(n).fill(fields.echo ? promptText(prompt, model) : ''))
   const facts: CallFacts = {
     id: services.ids.next('cmpl'),
@@ -83,30 +88,40 @@ async function prepareCompletion(
     model,
     promptTokens: encoded.reduce((sum, { length }) => sum + length, 0),
     answers: list.length * n,
+    answersPerPrompt: n,
     logprobs: fields.logprobs != null,
     includeUsage: fields.stream_options?.include_usage === true,
   }
-  const answers = encoded.flatMap((prompt, promptIndex) =>
-    Array.from({ length: n }, (_, choice) => ({
-      id: `${facts.id}.${promptIndex * n + choice}`,
-      prompt,
-      maxTokens: fields.max_tokens ?? defaultMaxTokens,
-      stopStrings: stopStrings(fields.stop),
-      ignoreEos: fields.ignore_eos === true,
-      sampling: sampling(choice),
-      deadlineMs: services.answering.limits.requestTimeoutMs,
-    })),
+  const requests = encoded.flatMap((prompt, promptIndex) =>
+    Array.from(
+      { length: n },
+      (_, choice): TextRequest => ({
+        id: `${facts.id}.${promptIndex * n + choice}`,
+        prompt,
+        maxTokens: fields.max_tokens ?? defaultMaxTokens,
+        stopStrings: stopStrings(fields.stop),
+        ignoreEos: fields.ignore_eos === true,
+        visibleTokens: [],
+        grammar,
+        sampling: sampling(choice),
+        deadlineMs: services.answering.limits.requestTimeoutMs,
+        tenant: tenantOf(headers),
+        priority: priorityOf(fields),
+      }),
+    ),
   )
   return {
-    request: { model, answers },
+    model,
     promptTokens: facts.promptTokens,
+    constrained: grammar !== null,
+    answers: requests.map((request) => (signal) => generateText(model, request, signal)),
     stream: fields.stream ? new CompletionStream(facts, echoes) : null,
-    body: (answers) => completionBody(facts, answers, echoes),
+    body: async (events) => completionBody(facts, await collectTexts(events, facts.answers), echoes),
   }
 }
 
 /** `/v1/models`, `/v1/chat/completions` and `/v1/completions` as OpenAI documents them. */
-export function registerOpenAi(app: FastifyInstance, services: OpenAiServices): void {
+export function registerOpenAi(app: FastifyInstance, services: ApiServices): void {
   const { models, answering } = services
   app.get('/v1/models', async () => ({ object: 'list', data: [...models.values()].map(modelObject) }))
   // Names may hold slashes, written plainly or as %2F.
@@ -114,9 +129,9 @@ export function registerOpenAi(app: FastifyInstance, services: OpenAiServices): 
     modelObject(findModel(models, params['*'])),
   )
   app.post('/v1/chat/completions', (request, reply) =>
-    answering.answer(request, reply, (signal) => prepareChat(services, request.body, signal)),
+    answering.answer(request, reply, (signal) => chatCall(services, request, signal)),
   )
   app.post('/v1/completions', (request, reply) =>
-    answering.answer(request, reply, (signal) => prepareCompletion(services, request.body, signal)),
+    answering.answer(request, reply, (signal) => completionCall(services, request, signal)),
   )
 }

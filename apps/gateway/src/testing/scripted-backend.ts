@@ -1,15 +1,31 @@
 import type { SampledToken } from '@deos/domain'
-import type { Backend, BackendStatus, GenerateEvent, GenerateRequest } from '../inference/backend.ts'
+import type {
+  Backend,
+  BackendStatus,
+  EmbedRequest,
+  GenerateEvent,
+  GenerateRequest,
+} from '../inference/backend.ts'
 import { bytesOf, END } from './byte-model.ts'
 
 export type Script = (request: GenerateRequest, signal: AbortSignal) => AsyncIterable<GenerateEvent>
 
-const ready: BackendStatus = { ready: true, active: 0, queued: 0, contextLength: null, details: {} }
+const ready: BackendStatus = {
+  ready: true,
+  active: 0,
+  queued: 0,
+  contextLength: null,
+  usage: null,
+  details: {},
+}
 
 /** A backend that plays a script and remembers what it was asked and what became of it. */
 export class ScriptedBackend implements Backend {
   readonly requests: GenerateRequest[] = []
   readonly ended: string[] = []
+  readonly embedded: EmbedRequest[] = []
+  /** The vector of a request. */
+  vector: (request: EmbedRequest) => Float32Array = ({ tokens }) => Float32Array.from(tokens)
   running = 0
 
   constructor(
@@ -30,6 +46,12 @@ export class ScriptedBackend implements Backend {
       this.running -= 1
       this.ended.push(request.id)
     }
+  }
+
+  async embed(request: EmbedRequest, signal: AbortSignal): Promise<Float32Array> {
+    signal.throwIfAborted()
+    this.embedded.push(request)
+    return this.vector(request)
   }
 }
 
@@ -52,7 +74,11 @@ export function sampled(token: number, alternatives: number | null): SampledToke
 }
 
 /** Says `text` byte by byte, then ends, or stops short at the limit. */
-export async function* say(text: string, request: GenerateRequest): AsyncGenerator<GenerateEvent, void> {
+export async function* say(
+  text: string,
+  request: GenerateRequest,
+  cachedTokens = 0,
+): AsyncGenerator<GenerateEvent, void> {
   const tokens = [...bytesOf(text), END]
   for (const [index, token] of tokens.entries()) {
     const stopped = request.stopTokens.includes(token)
@@ -60,6 +86,7 @@ export async function* say(text: string, request: GenerateRequest): AsyncGenerat
     yield {
       sampled: sampled(token, request.sampling.logprobs),
       finish: stopped ? 'stop' : full || index + 1 === tokens.length ? 'length' : null,
+      cachedTokens,
     }
     if (stopped || full) return
   }
@@ -81,7 +108,7 @@ export async function* sayAndHang(
 ): AsyncGenerator<GenerateEvent, void> {
   for (const token of bytesOf(text)) {
     signal.throwIfAborted()
-    yield { sampled: sampled(token, request.sampling.logprobs), finish: null }
+    yield { sampled: sampled(token, request.sampling.logprobs), finish: null, cachedTokens: 0 }
   }
   await untilAborted(signal)
 }

@@ -14,12 +14,26 @@ import { onTestFinished } from 'vitest'
 const ring = ringId('ring')
 const model: ModelId = modelId('bytes')
 
+/** A leader that has done nothing yet. */
+export const noUsage: RingStatus['usage'] = {
+  pages: 100,
+  pagesFree: 90,
+  pagesCached: 0,
+  promptTokens: 0,
+  cachedTokens: 0,
+  generatedTokens: 0,
+  evictions: 0,
+  preemptions: 0,
+  recomputedTokens: 0,
+}
+
 const status = (ready: boolean): RingStatus => ({
   type: 'status',
   ready,
   epoch: 1,
   active: 3,
   queued: 2,
+  usage: noUsage,
   reports: [
     {
       worker: workerId('w0'),
@@ -63,7 +77,13 @@ export class ScriptedRing {
     this.#say(this.#leaders, status(ready))
   }
 
-  token(request: OpenRequest, index: number, token: number, finish: FinishReason | null = null): void {
+  token(
+    request: OpenRequest,
+    index: number,
+    token: number,
+    finish: FinishReason | null = null,
+    cachedTokens = 0,
+  ): void {
     this.#say(this.#tails, {
       type: 'token',
       session: request.session,
@@ -71,7 +91,13 @@ export class ScriptedRing {
       sampled: { token, logprobs: null },
       finish,
       engineUs: 1000,
+      cachedTokens,
     })
+  }
+
+  embed(request: OpenRequest, vector: Float32Array): void {
+    const bytes = new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength)
+    this.#say(this.#tails, { type: 'embedding', session: request.session, vector: bytes })
   }
 
   reject(request: OpenRequest, code: RejectCode, retryAfterMs: number): void {

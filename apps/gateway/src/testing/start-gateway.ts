@@ -11,6 +11,7 @@ const options: GatewayOptions = {
   apiKey: null,
   corsOrigins: [],
   bodyLimitBytes: 1024 * 1024,
+  adapters: [],
   requestTimeoutMs: 0,
   bufferBytes: 1024 * 1024,
   stallMs: 30_000,

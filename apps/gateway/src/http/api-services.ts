@@ -1,0 +1,10 @@
+import type { IdSource } from '@deos/domain'
+import type { ModelCatalog } from '../inference/text-model.ts'
+import type { Answering } from './answering.ts'
+
+/** What every API answers with. */
+export interface ApiServices {
+  readonly models: ModelCatalog
+  readonly answering: Answering
+  readonly ids: IdSource
+}
