@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { parseBytes } from '@deos/domain'
 import { InvalidArgumentError } from 'commander'
 
@@ -35,6 +36,24 @@ export const oneOf =
     if (found !== undefined) return found
     throw new InvalidArgumentError(`It must be one of ${names.join(', ')}.`)
   }
+
+/** A whole number, or the word. */
+export const wholeNumberOr =
+  <const T extends string>(word: T, least: number) =>
+  (text: string): number | T =>
+    text.toLowerCase() === word ? word : wholeNumber(least)(text)
+
+/** Collects `name=path` of a flag given several times. */
+export function namedPath(
+  text: string,
+  before: readonly { readonly name: string; readonly path: string }[],
+): readonly { readonly name: string; readonly path: string }[] {
+  const at = text.indexOf('=')
+  const [name, path] = [text.slice(0, at), text.slice(at + 1)]
+  if (at < 1 || path === '') throw new InvalidArgumentError('It must be <name>=<path>.')
+  if (before.some((known) => known.name === name)) throw new InvalidArgumentError(`${name} is given twice.`)
+  return [...before, { name, path: resolve(path) }]
+}
 
 /** Collects a flag given several times. */
 export const collect = (text: string, before: readonly string[]): readonly string[] => [...before, text]

@@ -1,10 +1,12 @@
+import type { KvType } from '@deos/engine/kv-type'
 import { Command, CommanderError, Option } from 'commander'
 import { EXIT_USAGE } from './cli-error.ts'
 import type { UpOptions } from './commands/up.ts'
 import { Interrupts } from './interrupts.ts'
-import { collect, number, oneOf, size, wholeNumber } from './option-parsers.ts'
+import { collect, namedPath, number, oneOf, size, wholeNumber, wholeNumberOr } from './option-parsers.ts'
 import { Output } from './output.ts'
 import { embeddedModel, version } from './package-root.ts'
+import type { AdapterFile } from './ring/serving-settings.ts'
 
 // Commands are imported when they run: `--help` must not wait for the tensor library.
 
@@ -33,12 +35,15 @@ interface UpFlags extends CommonFlags {
   readonly apiKey?: string
   readonly context?: number
   readonly weights: string
-  readonly kv: 'auto' | 'F16' | 'F32'
+  readonly kv: KvType | 'auto'
   readonly kvMemory?: number
   readonly threads: number
   readonly device?: string
   readonly maxSessions: number
   readonly maxQueued: number
+  readonly prefixCache: boolean
+  readonly prefillChunk: number | 'auto'
+  readonly lora: readonly AdapterFile[]
 }
 
 const DEFAULT_PORT = 8000
@@ -94,7 +99,12 @@ function addUp(program: Command): void {
     )
     .option('--context <tokens>', "longest sequence (default: the model's, at most 8192)", wholeNumber(1))
     .option('--weights <type>', 'convert matrices at load: native, F16, Q8_0, Q4_K, …', 'native')
-    .option('--kv <type>', 'type of the KV cache: auto, F16, F32', oneOf(['auto', 'F16', 'F32']), 'auto')
+    .option(
+      '--kv <type>',
+      'type of the KV cache: auto, F16, F32, Q8_0, Q4_0',
+      oneOf(['auto', 'F16', 'F32', 'Q8_0', 'Q4_0']),
+      'auto',
+    )
     .option(
       '--kv-memory <size>',
       'KV memory of all workers together, such as 512M (default: by the context)',
@@ -107,6 +117,19 @@ function addUp(program: Command): void {
       1,
     )
     .option('--device <name>', 'compute device as "deos doctor" names it (default: CPU)')
+    .option('--no-prefix-cache', 'forget the KV of a session when it ends')
+    .option(
+      '--prefill-chunk <tokens>',
+      'most prompt tokens in one step; auto measures what running answers bear',
+      wholeNumberOr('auto', 1),
+      'auto',
+    )
+    .option(
+      '--lora <name=path>',
+      'LoRA adapter offered as a model of that name; several times',
+      namedPath,
+      [],
+    )
     .option('--max-sessions <n>', 'answers worked on at once', wholeNumber(1, 65_536), 64)
     .option(
       '--max-queued <n>',
@@ -149,6 +172,11 @@ function upOptions(flags: UpFlags, weightType: string): UpOptions {
     device: flags.device ?? null,
     maxSessions: flags.maxSessions,
     maxQueued: flags.maxQueued,
+    serving: {
+      prefixCache: flags.prefixCache,
+      prefillChunkTokens: flags.prefillChunk,
+      adapters: flags.lora,
+    },
   }
 }
 

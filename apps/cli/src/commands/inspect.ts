@@ -1,4 +1,4 @@
-import { bytes, formatBytes } from '@deos/domain'
+import { bytes, type ExpertConfig, formatBytes } from '@deos/domain'
 import {
   describeModel,
   type ModelDescription,
@@ -74,17 +74,30 @@ function partRows(description: ModelDescription): readonly (readonly string[])[]
     row('embedding', description.embedding, 0),
     ...groups.map(({ first, end, part }) => {
       const name = end - first === 1 ? `layer ${first}` : `layers [${first}, ${end}), each`
-      return row(name, part, flops.linearPerLayer)
+      return row(name, part, flops.linearOfLayers[first]!)
     }),
     row('head', description.head, flops.head),
-    row('all', description, flops.linearPerLayer * layers.length + flops.head),
+    row(
+      'all',
+      description,
+      flops.linearOfLayers.reduce((sum, each) => sum + each, flops.head),
+    ),
   ]
 }
 
-function ropeText({ ropeScaling, ropeTheta }: ModelSource['config']): string {
-  return ropeScaling.type === 'none'
-    ? `θ ${ropeTheta}`
-    : `θ ${ropeTheta}, scaled ${ropeScaling.factor}× (${ropeScaling.type})`
+function ropeText({
+  ropeScaling,
+  ropeTheta,
+  ropeDim,
+  headDim,
+  latentAttention,
+}: ModelSource['config']): string {
+  const part = ropeDim === headDim || latentAttention !== null ? '' : ` of ${ropeDim} dimensions`
+  const base = `rotary${part} θ ${ropeTheta}`
+  if (ropeScaling.type === 'none') return base
+  if (ropeScaling.type === 'longrope')
+    return `${base}, scaled beyond ${ropeScaling.originalContext} (longrope)`
+  return `${base}, scaled ${ropeScaling.factor}× (${ropeScaling.type})`
 }
 
 export function formatInspection(
@@ -106,11 +119,9 @@ export function formatInspection(
     ['parameters', formatCount(description.parameters)],
     ['size', `${size(description.storedBytes)} in ${source.tensors.size} tensors: ${types.join(', ')}`],
     ['shape', `${config.layers} layers, hidden ${config.hiddenSize}, feed-forward ${config.feedForwardSize}`],
-    [
-      'attention',
-      `${config.heads} heads, ${config.kvHeads} KV heads of ${config.headDim}${windowText(config)}`,
-    ],
-    ['positions', `${config.contextLength}, rotary ${ropeText(config)}`],
+    ...(config.experts ? [['experts', expertsText(config.experts)] as const] : []),
+    ['attention', `${headsText(config)}${windowText(config)}`],
+    ['positions', `${config.contextLength}, ${ropeText(config)}`],
     ['tokenizer', `${config.vocabSize} tokens, ${chat}`],
     [
       'KV cache',
@@ -145,5 +156,21 @@ export function formatInspection(
   return `${facts}\n\n${formatTable(columns, partRows(description))}${note}\nFLOPs leave out attention scores, which grow with the context:\n\n${decode}\n`
 }
 
-const windowText = ({ slidingWindow }: ModelSource['config']): string =>
-  slidingWindow === null ? '' : `, window of ${slidingWindow}`
+function expertsText(experts: ExpertConfig): string {
+  const { count, used, feedForwardSize, sharedFeedForwardSize } = experts
+  const shared = sharedFeedForwardSize === 0 ? '' : `, besides a shared one of ${sharedFeedForwardSize}`
+  return `${count} of feed-forward ${feedForwardSize}, ${used} for each token${shared}`
+}
+
+function headsText({ heads, kvHeads, headDim, ropeDim, latentAttention }: ModelSource['config']): string {
+  if (latentAttention === null) return `${heads} heads, ${kvHeads} KV heads of ${headDim}`
+  return `${heads} heads of ${headDim}, K and V compressed to ${latentAttention.kvRank} + ${ropeDim}`
+}
+
+function windowText({ slidingWindow, layers }: ModelSource['config']): string {
+  if (slidingWindow === null) return ''
+  const windowed = slidingWindow.layers.filter(Boolean).length
+  const where = windowed === layers ? '' : ` in ${windowed} of ${layers} layers`
+  const kind = slidingWindow.kind === 'chunked' ? 'chunks' : 'window'
+  return `, ${kind} of ${slidingWindow.size}${where}`
+}

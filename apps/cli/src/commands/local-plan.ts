@@ -5,6 +5,7 @@ import { describeModel, type ModelDescription, openModel } from '@deos/engine/we
 import { cacheFolder } from '../package-root.ts'
 import { isInstruct, readChatTemplate } from '../ring/chat-template.ts'
 import { planRing, type RingPlan } from '../ring/ring-plan.ts'
+import type { ServingSettings } from '../ring/serving-settings.ts'
 import type { WorkerProfile } from '../ring/worker-profiles.ts'
 import { checkModelId, modelIdOf } from './model-path.ts'
 
@@ -21,6 +22,7 @@ export interface LocalPlanRequest {
   readonly device: string | null
   readonly maxSessions: number
   readonly maxQueued: number
+  readonly serving: ServingSettings
 }
 
 export interface LocalPlan {
@@ -58,6 +60,7 @@ export async function planLocalRing(request: LocalPlanRequest): Promise<LocalPla
     cacheDir: cacheFolder(),
     maxSessions: request.maxSessions,
     maxQueued: request.maxQueued,
+    serving: request.serving,
   })
   return { plan, description, instruct: isInstruct(await readChatTemplate(source)) }
 }

@@ -5,6 +5,7 @@ import { parseServerUrl, ServerClient } from '../http/server-client.ts'
 import type { Output } from '../output.ts'
 import { homeFolder } from '../package-root.ts'
 import { LocalRing } from '../ring/local-ring.ts'
+import { defaultServing } from '../ring/serving-settings.ts'
 import { evenProfiles } from '../ring/worker-profiles.ts'
 import { planLocalRing } from './local-plan.ts'
 import { formatProgress } from './up-report.ts'
@@ -72,6 +73,7 @@ async function serve(path: string, output: Output, signal: AbortSignal): Promise
     device: null,
     maxSessions: TEMPORARY_SESSIONS,
     maxQueued: TEMPORARY_SESSIONS,
+    serving: defaultServing,
   })
   const progress = output.progress()
   const phases = plan.assignments.map(() => ({ phase: 'starting' as const }))

@@ -1,6 +1,7 @@
 import { describeShape } from '@deos/engine/weights'
 import { expect, test } from 'vitest'
 import { planRing } from '../ring/ring-plan.ts'
+import { defaultServing } from '../ring/serving-settings.ts'
 import { mixedProfiles, takeProfiles } from '../ring/worker-profiles.ts'
 import { smallModel } from '../testing/small-model.ts'
 import {
@@ -28,6 +29,7 @@ const plan = planRing({
   cacheDir: '/cache',
   maxSessions: 64,
   maxQueued: 256,
+  serving: defaultServing,
 })
 const description = describeShape(smallModel)
 const facts: ReadyFacts = {

@@ -23,6 +23,8 @@ export interface GatewayProcessOptions {
   readonly port: number
   readonly ring: string
   readonly model: { readonly id: string; readonly path: string }
+  /** Names under which the ring knows LoRA adapters. */
+  readonly adapters: readonly string[]
   /** Address of stage 0. */
   readonly leader: string
   /** Address of the last stage. */
@@ -117,11 +119,12 @@ export class GatewayProcess {
 
 /** @param url - where it listened in an earlier life */
 function gatewayArguments(options: GatewayProcessOptions, url: string | null): readonly string[] {
-  const { host, port, ring, leader, tail, model } = options
+  const { host, port, ring, leader, tail, model, adapters } = options
   return [
     ...['--host', host, '--port', String(url === null ? port : new URL(url).port)],
     ...['--ring', ring, '--leader', leader, '--tail', tail],
     ...['--model', model.path, '--model-id', model.id],
+    ...(adapters.length === 0 ? [] : ['--adapters', adapters.join(',')]),
     ...['--drain-limit', `${DRAIN_LIMIT_MS}ms`],
   ]
 }

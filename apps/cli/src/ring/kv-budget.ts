@@ -33,7 +33,8 @@ const BUCKET_TOKENS = 256
 const DEFAULT_CONTEXT = 8192
 const DEFAULT_CONTEXTS = 16
 
-const elementBytes = { F16: 2, F32: 4 } as const
+/** ggml's block types keep 32 values with one F16 scale. */
+const elementBytes: Readonly<Record<KvType, number>> = { F16: 2, F32: 4, Q8_0: 34 / 32, Q4_0: 18 / 32 }
 
 const inBuckets = (tokens: number): number => Math.floor(tokens / BUCKET_TOKENS) * BUCKET_TOKENS
 

@@ -124,7 +124,7 @@ export class LocalRing {
   async #begin(signal: AbortSignal): Promise<void> {
     const { plan, host, port, apiKey } = this.options
     const addresses = await this.#workers.start()
-    const { ring, model } = plan.assignments[0]!
+    const { ring, model, adapters } = plan.assignments[0]!
     this.#gateway = new GatewayProcess(
       {
         script: builtScript('gateway'),
@@ -135,6 +135,7 @@ export class LocalRing {
         port,
         ring,
         model,
+        adapters: adapters.map(({ name }) => name),
         leader: addresses[0]!,
         tail: addresses.at(-1)!,
         limits: defaultRestartLimits,

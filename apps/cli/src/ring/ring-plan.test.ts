@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { smallModel } from '../testing/small-model.ts'
 import { planRing, type RingSettings } from './ring-plan.ts'
+import { defaultServing } from './serving-settings.ts'
 import { evenProfiles, mixedProfiles, takeProfiles } from './worker-profiles.ts'
 
 const settings = (over: Partial<RingSettings> = {}): RingSettings => ({
@@ -20,6 +21,7 @@ const settings = (over: Partial<RingSettings> = {}): RingSettings => ({
   cacheDir: '/cache',
   maxSessions: 64,
   maxQueued: 256,
+  serving: defaultServing,
   ...over,
 })
 

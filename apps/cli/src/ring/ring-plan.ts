@@ -4,11 +4,12 @@ import {
   type LayerRange,
   layerCount,
   type ModelConfig,
-  matrixParametersPerLayer,
+  matrixParametersOfLayers,
 } from '@deos/domain'
 import { chooseKvType, type KvType } from '@deos/engine/kv-type'
 import { UsageError } from '../cli-error.ts'
 import { planKvBudget } from './kv-budget.ts'
+import type { AdapterFile, ServingSettings } from './serving-settings.ts'
 import type { WorkerProfile } from './worker-profiles.ts'
 
 /** What one worker is told to be, as it reads it from `DEOS_ASSIGNMENT`. */
@@ -33,6 +34,9 @@ export interface WorkerAssignment {
   readonly microbatches: number
   readonly maxSessions: number
   readonly maxQueued: number
+  readonly prefixCache: boolean
+  readonly prefillChunkTokens: number | 'auto'
+  readonly adapters: readonly AdapterFile[]
 }
 
 export interface RingSettings {
@@ -51,6 +55,7 @@ export interface RingSettings {
   readonly cacheDir: string
   readonly maxSessions: number
   readonly maxQueued: number
+  readonly serving: ServingSettings
 }
 
 export interface RingPlan {
@@ -77,7 +82,7 @@ export function planRing(settings: RingSettings): RingPlan {
     )
   }
   const ranges = balanceLayers(
-    { layers: config.layers, layer: matrixParametersPerLayer(config), head: headParameters(config) },
+    { layers: matrixParametersOfLayers(config), head: headParameters(config) },
     profiles.map(({ speed }) => speed),
   )
   const kvType = chooseKvType(settings.kvType, config.headDim)
@@ -111,6 +116,7 @@ export function planRing(settings: RingSettings): RingPlan {
       microbatches: profiles.length,
       maxSessions,
       maxQueued,
+      ...settings.serving,
     }),
   )
   return { assignments, profiles, contextLength, poolTokens, kvType }

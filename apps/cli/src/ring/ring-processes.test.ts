@@ -4,6 +4,7 @@ import { smallModel } from '../testing/small-model.ts'
 import type { Child, ChildSpec } from './child-process.ts'
 import { planRing } from './ring-plan.ts'
 import { RingProcesses, type WorkerLostError } from './ring-processes.ts'
+import { defaultServing } from './serving-settings.ts'
 import { evenProfiles, takeProfiles } from './worker-profiles.ts'
 
 const limits = { restarts: 1, windowMs: 10_000, firstDelayMs: 100, longestDelayMs: 1000 }
@@ -53,6 +54,7 @@ function world(stages: number) {
     cacheDir: '/cache',
     maxSessions: 1,
     maxQueued: 0,
+    serving: defaultServing,
   })
   const processes = new RingProcesses(
     { plan, script: '/dist/worker.mjs', ringSecret: '00', runFolder: '/run', limits },

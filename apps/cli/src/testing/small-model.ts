@@ -1,4 +1,4 @@
-import type { ModelConfig } from '@deos/domain'
+import { type ModelConfig, plainTraits } from '@deos/domain'
 
 /** A shape for tests: eight layers, heads of 32. */
 export const smallModel: ModelConfig = {
@@ -16,7 +16,7 @@ export const smallModel: ModelConfig = {
   ropeTheta: 10_000,
   ropeDim: 32,
   ropeScaling: { type: 'none' },
-  slidingWindow: null,
+  ...plainTraits(32),
   tiedEmbeddings: true,
   bosToken: 0,
   eosTokens: [0],

@@ -1,0 +1,21 @@
+/** A LoRA adapter that requests may name instead of the model. */
+export interface AdapterFile {
+  readonly name: string
+  /** PEFT folder or GGUF file. */
+  readonly path: string
+}
+
+/** How a ring serves, beside where its layers are. */
+export interface ServingSettings {
+  /** Keep the KV of ended sessions while there is room, for prompts that begin alike. */
+  readonly prefixCache: boolean
+  /** Most prompt tokens in one step; `auto` measures what decoding sessions bear. */
+  readonly prefillChunkTokens: number | 'auto'
+  readonly adapters: readonly AdapterFile[]
+}
+
+export const defaultServing: ServingSettings = {
+  prefixCache: true,
+  prefillChunkTokens: 'auto',
+  adapters: [],
+}
