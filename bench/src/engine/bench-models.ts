@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { syntheticShapes, writeSyntheticModel } from '@deos/engine/testing'
 import { convertModel, type ModelSource, openModel, targetType, type WeightType } from '@deos/engine/weights'
+import { forgetCachedFile } from './page-cache.ts'
 
 export interface BenchModelRequest {
   /** GGUF file or Hugging Face folder; `null` for random weights. */
@@ -22,7 +23,12 @@ const smallShape = {
   vocabSize: 32_000,
 }
 
-const openBenchModel = (path: string) => openModel(path, { vocabulary: false })
+/** Opening reads samples of every tensor, in small pages: what is mapped next begins anew. */
+async function openBenchModel(path: string): Promise<ModelSource> {
+  const source = await openModel(path, { vocabulary: false })
+  if (source.format === 'gguf') forgetCachedFile(path)
+  return source
+}
 
 /** The GGUF file that both contenders open for one type: as given, converted, or made up; kept for the next run. */
 export async function benchModel(request: BenchModelRequest, type: WeightType): Promise<ModelSource> {
@@ -38,6 +44,11 @@ export async function benchModel(request: BenchModelRequest, type: WeightType): 
     await convertModel({ source, type, output })
   }
   return openBenchModel(output)
+}
+
+/** The same for long prompts: made up, it is the small one even in full runs. */
+export function longPromptModel(request: BenchModelRequest, type: WeightType): Promise<ModelSource> {
+  return benchModel({ ...request, quick: true }, type)
 }
 
 async function syntheticModel(

@@ -1,14 +1,27 @@
-import type { ModelConfig } from '@deos/domain'
-import { Backend, Stage } from '@deos/engine'
 import { llamaCppAvailability } from '@deos/engine/testing'
-import { describeModel, type ModelSource, resolveStageWeights, type WeightType } from '@deos/engine/weights'
-import { type Figure, measuredFigure, skippedFigure } from '../contract.ts'
-import { type MemoryBandwidth, measureMemoryBandwidth, scanThreadLimit } from '../memory-bandwidth.ts'
+import type { ModelSource, WeightType } from '@deos/engine/weights'
+import { type Figure, measuredFigure, median, skippedFigure } from '../contract.ts'
+import { MemoryScan, scanThreadLimit } from '../memory-bandwidth.ts'
 import { measurePairs, type Pairs } from '../pairs.ts'
-import { benchModel } from './bench-models.ts'
+import { benchModel, longPromptModel } from './bench-models.ts'
 import { type Contender, type DecodeRun, decodeRate, prefillRate } from './contender.ts'
 import { LlamaCppContender } from './llama-cpp-contender.ts'
+import {
+  type Batch,
+  bandwidthShareBar,
+  batches,
+  decodeBars,
+  type EnginePlan,
+  fullPlan,
+  longPromptTokens,
+  maxBatch,
+  type PromptLength,
+  prefillBar,
+  promptLengths,
+  quickPlan,
+} from './plan.ts'
 import { StageContender } from './stage-contender.ts'
+import { stepBytes } from './step-bytes.ts'
 
 export interface EngineBenchOptions {
   readonly model: string | null
@@ -19,58 +32,33 @@ export interface EngineBenchOptions {
   progress(line: string): void
 }
 
-const batches = [1, 4, 8, 16] as const
-const maxBatch = Math.max(...batches)
-const pageTokens = 32
-/** Thresholds the figures are held to. */
-const decodeBars: Partial<Record<(typeof batches)[number], number>> = { 1: 0.95, 8: 1 }
-
 /** Largest first: sequences are dropped, not filled again, for the next size. */
 const descending = batches.toReversed()
-
-interface Plan {
-  readonly decodePairs: number
-  readonly prefillPairs: number
-  readonly promptTokens: number
-  /** Tokens each sequence holds when decoding starts. */
-  readonly depth: number
-  /** Short runs: on a machine that does other things too, more pairs say more than longer ones. */
-  readonly steps: Record<(typeof batches)[number], number>
-}
-const fullPlan: Plan = {
-  ...{ decodePairs: 11, prefillPairs: 5, promptTokens: 512, depth: 128 },
-  steps: { 1: 24, 4: 8, 8: 6, 16: 4 },
-}
-const quickPlan: Plan = {
-  ...{ decodePairs: 7, prefillPairs: 3, promptTokens: 96, depth: 32 },
-  steps: { 1: 8, 4: 3, 8: 2, 16: 2 },
-}
+/** Scans beside each decode run that its share of the bandwidth is taken of. */
+const scansPerShare = 3
 
 /** Figures of every type: prefill, and decode at each batch size, beside llama.cpp. */
 export async function measureEngine(options: EngineBenchOptions) {
   const availability = llamaCppAvailability()
-  const bandwidth = await bandwidthOf(options)
-  const figures: Figure[] = []
-  const raw: Record<string, unknown> = {}
-  for (const type of options.types) {
-    const source = await benchModel(options, type)
-    const bench = new TypeBench(options, source, type, bandwidth)
-    const result = availability.available ? await bench.run() : bench.skip(availability.reason)
-    figures.push(...result.figures)
-    raw[type] = result.raw
+  const plan = options.quick ? quickPlan : fullPlan
+  const scan = new MemoryScan({ threads: Math.min(options.threads, scanThreadLimit()) })
+  try {
+    const figures: Figure[] = []
+    const raw: Record<string, unknown> = {}
+    for (const type of options.types) {
+      const bench = new TypeBench(options, plan, type, scan)
+      if (availability.available) await bench.run()
+      else bench.skip(availability.reason)
+      figures.push(...bench.figures)
+      raw[type] = bench.raw
+    }
+    const { model, threads } = options
+    const bandwidth = { threads: scan.threads, bufferBytes: scan.bufferBytes }
+    return { figures, raw: { model: model ?? 'synthetic', threads, plan, bandwidth, types: raw } }
+  } finally {
+    scan.close()
   }
-  const { model, threads, quick } = options
-  const plan = quick ? quickPlan : fullPlan
-  return { figures, raw: { model: model ?? 'synthetic', threads, plan, bandwidth, types: raw } }
 }
-
-async function bandwidthOf({ threads, quick, progress }: EngineBenchOptions): Promise<MemoryBandwidth> {
-  const used = Math.min(threads, scanThreadLimit())
-  progress(`memory bandwidth with ${used} threads`)
-  return measureMemoryBandwidth({ threads: used, runs: quick ? 5 : 11 })
-}
-
-type Batch = (typeof batches)[number]
 
 interface Contenders {
   readonly ours: Contender
@@ -78,122 +66,173 @@ interface Contenders {
   readonly unified: Contender
 }
 
-interface TypeResult {
-  readonly figures: readonly Figure[]
-  readonly raw: unknown
-}
-
-/** All measurements of one file. */
+/** All measurements of one element type. */
 class TypeBench {
-  readonly #plan: Plan
-  readonly #prefix: string
+  readonly raw: Record<string, unknown> = {}
+  readonly #found = new Map<string, Figure>()
 
   constructor(
     private readonly options: EngineBenchOptions,
-    private readonly source: ModelSource,
+    private readonly plan: EnginePlan,
     private readonly type: WeightType,
-    private readonly bandwidth: MemoryBandwidth,
-  ) {
-    this.#plan = options.quick ? quickPlan : fullPlan
-    this.#prefix = type.toLowerCase()
+    private readonly scan: MemoryScan,
+  ) {}
+
+  /** In the same order however they were measured. */
+  get figures(): readonly Figure[] {
+    return this.#terms.map(({ id }) => this.#found.get(id)!)
   }
 
-  async run(): Promise<TypeResult> {
-    const contenders = await this.#open()
-    try {
-      const raw: Record<string, unknown> = { file: this.source.path }
-      const byBatch = new Map<Batch, Figure[]>()
-      const prompt = promptOf(this.source.config, this.#plan.depth)
-      for (const contender of Object.values(contenders)) await contender.fill(maxBatch, prompt)
-      for (const batch of descending) {
-        const { pairs, kv } = await this.#decode(contenders, batch)
-        byBatch.set(batch, this.#decodeFigures(batch, pairs))
-        raw[`batch${batch}`] = { ...rates(pairs), llamaCppKv: kv }
-      }
-      const prefill = await this.#prefill(contenders)
-      raw.prefill = rates(prefill)
-      const decode = batches.flatMap((batch) => byBatch.get(batch)!)
-      return { figures: [measuredFigure({ ...this.#prefillTerms, samples: prefill.ratios }), ...decode], raw }
-    } finally {
-      for (const contender of Object.values(contenders)) contender.close()
-    }
+  async run(): Promise<void> {
+    const source = await benchModel(this.options, this.type)
+    this.raw.file = source.path
+    const { depth, steps } = this.plan
+    const short = promptLengths.filter((length) => length < longPromptTokens)
+    const context = Math.max(...short, depth + Math.max(...Object.values(steps)))
+    await this.#with(source, { context, sequences: maxBatch }, async (contenders) => {
+      await this.#decodeAll(contenders, source)
+      for (const length of short) await this.#prefill(contenders, source, length)
+    })
+    await this.#longPrompts()
   }
 
-  skip(reason: string): TypeResult {
-    const terms = [this.#prefillTerms, ...batches.map((batch) => this.#decodeTerms(batch)), this.#shareTerms]
-    return { figures: terms.map((each) => skippedFigure({ ...each, reason })), raw: null }
+  skip(reason: string): void {
+    for (const terms of this.#terms) this.#add(skippedFigure({ ...terms, reason }))
   }
 
-  get #prefillTerms() {
-    return { id: `engine.prefill.${this.#prefix}.vsLlamaCpp`, unit: 'ratio', better: 'higher' } as const
+  get #terms() {
+    const decode = batches.flatMap((batch) => [
+      this.#decodeTerms(batch),
+      ...(batch === 1 ? [this.#shareTerms] : []),
+    ])
+    return [...promptLengths.map((length) => this.#prefillTerms(length)), ...decode]
+  }
+
+  #prefillTerms(length: PromptLength) {
+    const which = length === 512 ? '' : `.tokens${length}`
+    return this.#termsOf(`prefill.${this.#prefix}${which}.vsLlamaCpp`, prefillBar)
   }
 
   #decodeTerms(batch: Batch) {
-    const bar = decodeBars[batch]
-    const id = `engine.decode.${this.#prefix}.batch${batch}.vsLlamaCpp`
-    return { id, unit: 'ratio', better: 'higher', ...(bar === undefined ? {} : { bar }) } as const
+    return this.#termsOf(`decode.${this.#prefix}.batch${batch}.vsLlamaCpp`, decodeBars[batch])
   }
 
   get #shareTerms() {
-    return {
-      id: `engine.decode.${this.#prefix}.batch1.bandwidthShare`,
-      unit: 'ratio',
-      better: 'higher',
-    } as const
+    return this.#termsOf(`decode.${this.#prefix}.batch1.bandwidthShare`, bandwidthShareBar)
   }
 
-  #decodeFigures(batch: Batch, pairs: Pairs): Figure[] {
-    const ratio = measuredFigure({ ...this.#decodeTerms(batch), samples: pairs.ratios })
-    if (batch !== 1) return [ratio]
-    return [ratio, measuredFigure({ ...this.#shareTerms, samples: this.#shares(pairs.a) })]
+  #termsOf(name: string, bar: number) {
+    return { id: `engine.${name}`, unit: 'ratio', better: 'higher', bar } as const
   }
 
-  async #prefill({ ours, separate }: Contenders): Promise<Pairs> {
-    const tokens = promptOf(this.source.config, this.#plan.promptTokens)
-    const a = () => prefillRate(ours, tokens)
-    const b = () => prefillRate(separate, tokens)
-    return this.#report('prefill', await measurePairs({ n: this.#plan.prefillPairs, a, b }))
+  get #prefix(): string {
+    return this.type.toLowerCase()
   }
 
-  async #decode(contenders: Contenders, batch: Batch) {
-    for (const contender of Object.values(contenders)) contender.keep(batch)
-    const { decodePairs, depth, steps } = this.#plan
-    const { vocabSize } = this.source.config
+  #add(figure: Figure): void {
+    this.#found.set(figure.id, figure)
+  }
+
+  async #decodeAll(contenders: Contenders, source: ModelSource): Promise<void> {
+    const prompt = promptOf(source, this.plan.depth)
+    for (const contender of Object.values(contenders)) await contender.fill(maxBatch, prompt)
+    for (const batch of descending) {
+      for (const contender of Object.values(contenders)) contender.keep(batch)
+      await this.#decode(contenders, source, batch)
+    }
+  }
+
+  async #decode(contenders: Contenders, source: ModelSource, batch: Batch): Promise<void> {
+    const { decodePairs, depth, steps } = this.plan
+    const { vocabSize } = source.config
     const token = (sequence: number, step: number) => (1009 * sequence + 7919 * step + 17) % vocabSize
     const run: DecodeRun = { batch, steps: steps[batch], depth, token }
     const kv = await this.#fasterKv(contenders, run)
     const a = () => decodeRate(contenders.ours, run)
     const b = () => decodeRate(contenders[kv], run)
-    return { kv, pairs: this.#report(`decode batch ${batch}`, await measurePairs({ n: decodePairs, a, b })) }
+    const pairs = this.#report(`decode batch ${batch}`, await measurePairs({ n: decodePairs, a, b }))
+    this.#add(measuredFigure({ ...this.#decodeTerms(batch), samples: pairs.ratios }))
+    this.raw[`batch${batch}`] = { ...rates(pairs), llamaCppKv: kv }
+    if (batch === 1) await this.#bandwidthShare(source, run.steps, a)
   }
 
   /** llama.cpp keeps sequences in one KV buffer or in one each; it gets the one that is faster here. */
   async #fasterKv({ separate, unified }: Contenders, run: DecodeRun): Promise<'separate' | 'unified'> {
     const trial = await measurePairs({
-      n: this.options.quick ? 1 : 3,
-      warmUps: this.options.quick ? 0 : 1,
+      n: 1,
+      warmUps: 0,
       a: () => decodeRate(separate, run),
       b: () => decodeRate(unified, run),
     })
     return trial.medianRatio >= 1 ? 'separate' : 'unified'
   }
 
-  async #open(): Promise<Contenders> {
-    const { threads } = this.options
-    const settings = { threads, context: contextOf(this.#plan), sequences: maxBatch }
-    const ours = await openStage(this.options, this.source, this.#plan)
-    const opened: Contender[] = [ours]
+  /** Bytes a second that decoding cannot do without, of what a plain scan right beside it gets from memory. */
+  async #bandwidthShare(source: ModelSource, steps: number, decode: () => Promise<number>): Promise<void> {
+    const { decodePairs, depth } = this.plan
+    const bytes = stepBytes(source, depth + (steps - 1) / 2)
+    const pairs = await measurePairs({ n: decodePairs, a: decode, b: () => this.scan.best(scansPerShare) })
+    const samples = pairs.ratios.map((ratio) => ratio * bytes)
+    this.#add(measuredFigure({ ...this.#shareTerms, samples }))
+    const bytesPerSecond = median(pairs.b)
+    this.raw.bandwidth = { stepBytes: bytes, bytesPerSecond, stepsPerSecond: pairs.a }
+    const gigabytes = (bytesPerSecond / 1e9).toFixed(1)
+    this.options.progress(
+      `${this.type} reads ${median(samples).toFixed(3)} of the ${gigabytes} GB/s of a plain scan`,
+    )
+  }
+
+  async #longPrompts(): Promise<void> {
+    const long = promptLengths.filter((length) => length >= longPromptTokens)
+    const measured = long.filter((length) => this.plan.prefillPairs[length] > 0)
+    for (const length of long.filter((each) => !measured.includes(each))) {
+      const reason = `A prompt of ${length} tokens takes too long for --quick.`
+      this.#add(skippedFigure({ ...this.#prefillTerms(length), reason }))
+    }
+    if (measured.length === 0) return
+    const source = await longPromptModel(this.options, this.type)
+    await this.#with(source, { context: Math.max(...measured), sequences: 1 }, async (contenders) => {
+      for (const length of measured) await this.#prefill(contenders, source, length)
+    })
+  }
+
+  async #prefill(
+    { ours, separate }: Pick<Contenders, 'ours' | 'separate'>,
+    source: ModelSource,
+    length: PromptLength,
+  ): Promise<void> {
+    const tokens = promptOf(source, length)
+    const pairs = await measurePairs({
+      n: this.plan.prefillPairs[length],
+      warmUps: length < longPromptTokens ? 1 : 0,
+      a: () => prefillRate(ours, tokens),
+      b: () => prefillRate(separate, tokens),
+    })
+    this.#report(`prefill of ${length}`, pairs)
+    this.#add(measuredFigure({ ...this.#prefillTerms(length), samples: pairs.ratios }))
+    this.raw[`prefill${length}`] = { file: source.path, ...rates(pairs) }
+  }
+
+  /** Ours is opened first: whoever maps a file first decides on the size of its pages, for all. */
+  async #with(
+    source: ModelSource,
+    room: { readonly context: number; readonly sequences: number },
+    use: (contenders: Contenders) => Promise<void>,
+  ): Promise<void> {
+    const { threads, cacheDir } = this.options
+    const opened: Contender[] = []
+    const keep = <C extends Contender>(contender: C): C => {
+      opened.push(contender)
+      return contender
+    }
+    const theirs = (unifiedKv: boolean) =>
+      keep(new LlamaCppContender(source.path, { threads, ...room, unifiedKv }))
     try {
-      const separate = new LlamaCppContender(this.source.path, settings)
-      opened.push(separate)
-      return {
-        ours,
-        separate,
-        unified: new LlamaCppContender(this.source.path, { ...settings, unifiedKv: true }),
-      }
-    } catch (error) {
+      const ours = keep(await StageContender.open({ source, threads, cacheDir, ...room }))
+      const separate = theirs(false)
+      await use({ ours, separate, unified: room.sequences > 1 ? theirs(true) : separate })
+    } finally {
       for (const contender of opened) contender.close()
-      throw error
     }
   }
 
@@ -204,57 +243,15 @@ class TypeBench {
     this.options.progress(`${this.type} ${what}: ${line}`)
     return pairs
   }
-
-  /** Bytes a step reads, weights and KV once each, times steps a second, of what the memory can deliver. */
-  #shares(rate: readonly number[]): number[] {
-    const description = describeModel(this.source)
-    const stored = [...description.layers, description.head].reduce(
-      (sum, part) => sum + (part.storedBytes ?? 0),
-      0,
-    )
-    const tiedHead = this.source.config.tiedEmbeddings ? (description.embedding.storedBytes ?? 0) : 0
-    const kv = description.kvBytesPerToken.f16 * this.#plan.depth
-    return rate.map((steps) => (steps * (stored + tiedHead + kv)) / this.bandwidth.bytesPerSecond)
-  }
 }
 
-const contextOf = ({ promptTokens, depth, steps }: Plan) =>
-  Math.max(promptTokens, depth + Math.max(...Object.values(steps)))
-
-const promptOf = ({ vocabSize }: ModelConfig, length: number) =>
+const promptOf = ({ config: { vocabSize } }: ModelSource, length: number) =>
   Int32Array.from({ length }, (_, index) => (7919 * index + 13) % vocabSize)
 
-function rates(pairs: Pairs) {
-  const middle = (values: readonly number[]) => measuredFigure({ ...rateTerms, samples: values }).value!
-  return {
-    unit: 'tokens/s',
-    aMedian: middle(pairs.a),
-    bMedian: middle(pairs.b),
-    deos: pairs.a,
-    llamaCpp: pairs.b,
-  }
-}
-
-const rateTerms = { id: 'rate', unit: 'tokens/s', better: 'higher' } as const
-
-async function openStage(
-  options: EngineBenchOptions,
-  source: ModelSource,
-  plan: Plan,
-): Promise<StageContender> {
-  const { config } = source
-  const layers = { first: 0, end: config.layers }
-  const whole = { layers, embedding: true, head: true }
-  const weights = await resolveStageWeights({ source, ...whole, type: 'native', cacheDir: options.cacheDir })
-  // As a worker's engine process computes, and as llama.cpp is called here.
-  const backend = Backend.open({ threads: options.threads, inline: true })
-  const pagesPerSequence = Math.ceil(contextOf(plan) / pageTokens)
-  const kv = { type: 'F16', pageCount: maxBatch * pagesPerSequence, pageTokens } as const
-  try {
-    const stage = await Stage.load(backend, { config, ...whole, weights, kv, maxBatchTokens: 512 })
-    return new StageContender(stage, backend, 512)
-  } catch (error) {
-    backend.close()
-    throw error
-  }
-}
+const rates = ({ a, b }: Pairs) => ({
+  unit: 'tokens/s',
+  aMedian: median(a),
+  bMedian: median(b),
+  deos: a,
+  llamaCpp: b,
+})

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { type LayerRange, ringId, type SamplingParams } from '@deos/domain'
-import { defaultClientOptions, defaultWireLimits } from '@deos/protocol'
+import { defaultClientOptions, defaultWireLimits, plainNeeds } from '@deos/protocol'
 import { defaultHostTiming, linkIdentity, RingConnection, systemTimers, TcpTransport } from '@deos/transport'
 
 export interface LocalRingOptions {
@@ -64,9 +64,12 @@ export class LocalRing {
     const engineMs: number[] = []
     return new Promise((resolve, reject) => {
       this.connection!.generate(
-        { id, tokens, maxTokens, stopTokens: [], sampling, deadlineMs: 0 },
         {
-          onToken: (_, sampled, finish, engineUs) => {
+          ...{ id, tokens, maxTokens, stopTokens: [], sampling, deadlineMs: 0 },
+          ...{ tenant: 'bench', priority: 0, needs: plainNeeds, pooling: null },
+        },
+        {
+          onToken: ({ sampled, finish, engineUs }) => {
             arrivalsMs.push(performance.now() - started)
             produced.push(sampled.token)
             engineMs.push(engineUs / 1000)
@@ -147,6 +150,8 @@ export class LocalRing {
       ...{ contextLength: options.tokensPerSession, maxBatchTokens: 512, threads: options.threadsPerWorker },
       ...{ device: null, cacheDir: options.cacheDir, speed: 1, microbatches: options.microbatches },
       ...{ maxSessions: options.sessions, maxQueued: options.sessions },
+      // Prompts of a bench repeat, and are to be computed each time.
+      ...{ prefixCache: false, prefillChunkTokens: 'auto', adapters: [] },
     }
     const child = spawn(
       process.execPath,

@@ -5,7 +5,7 @@ import {
   headParameters,
   type LayerRange,
   type ModelConfig,
-  matrixParametersPerLayer,
+  matrixParametersOfLayers,
 } from '@deos/domain'
 import { syntheticShapes, writeSyntheticModel } from '@deos/engine/testing'
 import { describeModel, type ModelSource, openModel } from '@deos/engine/weights'
@@ -109,7 +109,7 @@ async function measureThroughput(options: RingBenchOptions, name: string, modelP
 /** Equally fast workers. */
 const cutsOf = (config: ModelConfig, workers: number): readonly LayerRange[] =>
   balanceLayers(
-    { layers: config.layers, layer: matrixParametersPerLayer(config), head: headParameters(config) },
+    { layers: matrixParametersOfLayers(config), head: headParameters(config) },
     new Array<number>(workers).fill(1),
   )
 

@@ -1,5 +1,5 @@
 import type { LayerRange, ModelConfig } from '@deos/domain'
-import { Backend, Stage, type StageOutput } from '@deos/engine'
+import { Backend, PooledSequences, Stage, type StageOutput } from '@deos/engine'
 import { Sampler } from '@deos/engine/sampling'
 import { openModel, resolveStageWeights } from '@deos/engine/weights'
 import { greedy } from './workload.ts'
@@ -18,11 +18,15 @@ const PAGE_TOKENS = 16
 
 /** The same engine without a ring: all stages in this process, one after another, all sessions in one batch. */
 export class SingleProcess {
+  private readonly pages: PooledSequences
+
   private constructor(
     private readonly config: ModelConfig,
     private readonly backend: Backend,
     private readonly stages: readonly Stage[],
-  ) {}
+  ) {
+    this.pages = new PooledSequences(stages.map(({ kv }) => kv.pages))
+  }
 
   static async open(options: SingleProcessOptions): Promise<SingleProcess> {
     const source = await openModel(options.modelPath, { vocabulary: false })
@@ -53,7 +57,7 @@ export class SingleProcess {
   async generate(prompts: readonly Int32Array[], count: number) {
     const samplers = prompts.map((prompt) => new Sampler(greedy, prompt, 0))
     const produced: number[][] = prompts.map(() => [])
-    for (const stage of this.stages) for (const s of prompts.keys()) stage.kv.pages.allocate(s)
+    for (const session of prompts.keys()) this.pages.open(session)
     for (const [session, prompt] of prompts.entries()) {
       const { logits } = await this.forward([session], prompt)
       produced[session]!.push(samplers[session]!.sample(logits, prompt.length).token)
@@ -73,7 +77,7 @@ export class SingleProcess {
       }
       stepsMs.push(performance.now() - started)
     }
-    for (const stage of this.stages) stage.kv.pages.clear()
+    this.pages.clear()
     return { stepsMs, tokens: produced }
   }
 
@@ -84,6 +88,7 @@ export class SingleProcess {
 
   private async forward(sessions: readonly number[], tokens: Int32Array): Promise<StageOutput> {
     const count = tokens.length / sessions.length
+    for (const session of sessions) this.pages.extend(session, count)
     let output: StageOutput | null = null
     for (const [index, stage] of this.stages.entries()) {
       const outputs = index === this.stages.length - 1 ? ('last' as const) : ('none' as const)

@@ -1,0 +1,33 @@
+import { availableParallelism, homedir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { measureKv } from './kv/measure-kv.ts'
+import { countFlag, runBench } from './run-bench.ts'
+
+const models = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'models')
+
+await runBench({
+  name: 'kv',
+  options: {
+    model: { type: 'string' },
+    text: { type: 'string' },
+    threads: { type: 'string' },
+    'cache-dir': { type: 'string' },
+  },
+  usage: `Size and quality of K and V in Q8_0 and Q4_0 beside F16: perplexity of a text, and how often the likeliest token
+is the same.
+
+  --model PATH     GGUF file or Hugging Face folder with its tokenizer (default: the embedded model)
+  --text PATH      text to read (default: the embedded model's held-out text)
+  --threads N      threads (default: cores of this machine)
+  --cache-dir DIR  where converted weights are kept (default ~/.deos/cache/bench)`,
+  run: ({ quick, values, progress }) =>
+    measureKv({
+      quick,
+      progress,
+      modelPath: typeof values.model === 'string' ? values.model : join(models, 'deos-7m'),
+      textPath: typeof values.text === 'string' ? values.text : join(models, 'held-out.txt'),
+      threads: countFlag(values, 'threads', availableParallelism()),
+      cacheDir: String(values['cache-dir'] ?? join(homedir(), '.deos', 'cache', 'bench')),
+    }),
+})

@@ -1,0 +1,54 @@
+import { readFileSync } from 'node:fs'
+import type { Figure } from '../contract.ts'
+import { measuredFigure } from '../contract.ts'
+import { type KvQuality, measureKvQuality } from './kv-quality.ts'
+
+export interface KvBenchOptions {
+  readonly modelPath: string
+  readonly textPath: string
+  readonly quick: boolean
+  readonly threads: number
+  readonly cacheDir: string
+  progress(line: string): void
+}
+
+/** Most that quantising K and V may cost, as a ratio of perplexities. */
+const perplexityBars = { Q8_0: 1.005, Q4_0: 1.1 } as const
+
+const types = ['Q8_0', 'Q4_0'] as const
+
+/** What quantised K and V save and what they cost, against F16. */
+export async function measureKv(options: KvBenchOptions) {
+  const { modelPath, textPath, quick, threads, cacheDir, progress } = options
+  const plan = quick ? { windows: 8, windowTokens: 256 } : { windows: 16, windowTokens: 512 }
+  const text = readFileSync(textPath, 'utf8')
+  const qualities = await measureKvQuality({ modelPath, text, types, ...plan, threads, cacheDir, progress })
+  const [f16, ...quantised] = qualities
+  const figures = quantised.flatMap((quality, index) => figuresOf(f16!, quality, types[index]!))
+  return { figures, raw: { model: modelPath, text: textPath, ...plan, qualities } }
+}
+
+function figuresOf(f16: KvQuality, quality: KvQuality, type: (typeof types)[number]): readonly Figure[] {
+  const prefix = `kv.${type.toLowerCase()}`
+  return [
+    measuredFigure({
+      id: `${prefix}.perplexityRatio`,
+      unit: 'ratio',
+      better: 'lower',
+      bar: perplexityBars[type],
+      samples: [quality.perplexity / f16.perplexity],
+    }),
+    measuredFigure({
+      id: `${prefix}.top1Agreement`,
+      unit: 'ratio',
+      better: 'higher',
+      samples: [quality.top1Agreement],
+    }),
+    measuredFigure({
+      id: `${prefix}.sizeRatio`,
+      unit: 'ratio',
+      better: 'lower',
+      samples: [quality.positionBytes / f16.positionBytes],
+    }),
+  ]
+}
