@@ -12,16 +12,25 @@ test('a sequence grows to the right, the next one begins in the middle of the la
   expect(pool.free).toBe(64 - 8)
 })
 
-test('what goes on from shared pages takes the free pages next to them, around the end if need be', () => {
-  const pool = new PagePool(4)
+test('what goes on from shared pages takes the free pages nearest to them', () => {
+  const pool = new PagePool(6)
   const prefix = pool.take(2)!
   pool.retain(prefix)
   expect(pool.take(1, 1)).toEqual([2])
   expect(pool.take(1, 1)).toEqual([3])
   pool.release(prefix)
-  expect(pool.free).toBe(0)
+  expect(pool.free).toBe(2)
   pool.release(prefix)
-  expect(pool.take(2, 3)).toEqual([0, 1])
+  expect(pool.take(3, 3)).toEqual([4, 5, 1])
+  expect(pool.take(1, 5)).toEqual([0])
+})
+
+test('a new sequence that takes many pages at once starts where they lie side by side', () => {
+  const pool = new PagePool(20)
+  pool.take(4)
+  pool.take(2, 15)
+  expect(pool.references(17)).toBe(1) // the gap is [4, 16)
+  expect(pool.take(9)).toEqual([7, 8, 9, 10, 11, 12, 13, 14, 15])
 })
 
 test('taking more than is free takes nothing', () => {

@@ -2,8 +2,9 @@
  * Which pages of a KV pool are in use, and by how many holders: sequences, and a cache of prefixes.
  *
  * Attention kernels read one strided range, so the pages of a sequence should be neighbours: a new sequence starts
- * in the middle of the largest gap and grows to the right, and what goes on from shared pages takes the free pages
- * next to them. Scattered pages stay correct and cost only speed.
+ * in the middle of the largest gap, as far as what it takes at once fits behind, and grows to the right; where that is
+ * taken it gets the nearest free page, as does what goes on from shared pages. Scattered pages stay correct and cost
+ * only speed.
  */
 export class PagePool {
   private readonly holders: Int32Array
@@ -41,7 +42,7 @@ export class PagePool {
     if (count > this.unheld) return null
     const pages: number[] = []
     for (let last = after; pages.length < count; ) {
-      const page = last === undefined ? this.startOfLargestGap() : this.nextFree(last)
+      const page = last === undefined ? this.startOfLargestGap(count) : this.nearestFree(last)
       this.holders[page] = 1
       pages.push(page)
       last = page
@@ -92,16 +93,20 @@ export class PagePool {
     throw new RangeError(`There is no page ${page} in a pool of ${this.pageCount}.`)
   }
 
-  private nextFree(after: number): number {
-    for (let step = 1; step <= this.pageCount; step += 1) {
-      const page = (after + step) % this.pageCount
-      if (this.holders[page] === 0) return page
+  /** To the right where two are equally near. */
+  private nearestFree(page: number): number {
+    for (let distance = 1; distance < this.pageCount; distance += 1) {
+      if (this.holders[page + distance] === 0) return page + distance
+      if (this.holders[page - distance] === 0) return page - distance
     }
     throw new Error('No free page although the count says so.')
   }
 
-  /** The middle of the largest gap, so that the sequence on its left may grow too; a gap at page 0 has none. */
-  private startOfLargestGap(): number {
+  /**
+   * The middle of the largest gap, so that the sequence on its left may grow too; a gap at page 0 has none. Nearer to
+   * its start if `count` pages fit only so.
+   */
+  private startOfLargestGap(count: number): number {
     let best = { start: 0, length: 0 }
     let start = 0
     for (let page = 0; page <= this.pageCount; page += 1) {
@@ -110,6 +115,7 @@ export class PagePool {
       start = page + 1
     }
     if (best.start === 0) return 0
-    return best.start + Math.floor(best.length / 2)
+    const middle = Math.floor(best.length / 2)
+    return best.start + Math.max(0, Math.min(middle, best.length - count))
   }
 }
