@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { GrammarError } from './errors.ts'
-import { TextOracle } from './test-walks.ts'
+import { TextOracle } from './testing/walks.ts'
 
 const oracle = new TextOracle()
 const accepts = (grammar: string, text: string) => oracle.accepts({ type: 'ebnf', grammar }, text)

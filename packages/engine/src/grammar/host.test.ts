@@ -6,7 +6,7 @@ import { build } from 'tsdown'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { GrammarBusyError, GrammarError, GrammarLimitError, GrammarThreadError } from './errors.ts'
 import { GrammarHost, type GrammarHostOptions } from './host.ts'
-import { isAllowed, smallVocabulary } from './test-walks.ts'
+import { isAllowed, smallVocabulary } from './testing/walks.ts'
 
 const { vocabulary, stop } = smallVocabulary()
 const ab = JSON.stringify({ type: 'regex', pattern: 'a+b' })

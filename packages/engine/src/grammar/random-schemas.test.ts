@@ -2,8 +2,8 @@ import Ajv2020, { type ValidateFunction } from 'ajv/dist/2020.js'
 import { beforeAll, expect, test } from 'vitest'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { GrammarEngine } from './engine.ts'
-import { randomSchema, seededRandom } from './test-schemas.ts'
-import { type Choose, embeddedVocabulary, sampleAnswer, skewed, uniform } from './test-walks.ts'
+import { randomSchema, seededRandom } from './testing/schemas.ts'
+import { type Choose, embeddedVocabulary, sampleAnswer, skewed, uniform } from './testing/walks.ts'
 
 const schemas = 500
 const maxTokens = 256

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { GrammarError } from './errors.ts'
 import { parseRegex } from './regex.ts'
 import { acceptsText } from './schema-strings.ts'
-import { TextOracle } from './test-walks.ts'
+import { TextOracle } from './testing/walks.ts'
 import { textsOf } from './text-automaton.ts'
 
 const patterns = [

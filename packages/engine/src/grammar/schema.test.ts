@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { GrammarError } from './errors.ts'
 import { checkGrammarSpec } from './grammar-expression.ts'
 import type { GrammarSpec, JsonSchema } from './spec.ts'
-import { TextOracle } from './test-walks.ts'
+import { TextOracle } from './testing/walks.ts'
 
 const oracle = new TextOracle()
 const specOf = (schema: JsonSchema, strict = false): GrammarSpec => ({ type: 'json_schema', schema, strict })

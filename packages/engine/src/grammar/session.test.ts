@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { GrammarEngine } from './engine.ts'
 import { GrammarLimitError } from './errors.ts'
 import type { GrammarSpec } from './spec.ts'
-import { seededRandom } from './test-schemas.ts'
-import { isAllowed, sampleAnswer, smallVocabulary, uniform } from './test-walks.ts'
+import { seededRandom } from './testing/schemas.ts'
+import { isAllowed, sampleAnswer, smallVocabulary, uniform } from './testing/walks.ts'
 
 const further = ['"name"', '{"', '": "', '"}', 'aaaa', ' the', '[[[[', 'required', '": ', '", "']
 const { vocabulary, stop } = smallVocabulary(further)

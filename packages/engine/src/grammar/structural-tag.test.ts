@@ -3,7 +3,7 @@ import { GrammarEngine } from './engine.ts'
 import { GrammarError } from './errors.ts'
 import { checkGrammarSpec } from './grammar-expression.ts'
 import type { JsonObject } from './spec.ts'
-import { isAllowed, smallVocabulary, TextOracle } from './test-walks.ts'
+import { isAllowed, smallVocabulary, TextOracle } from './testing/walks.ts'
 
 const oracle = new TextOracle()
 const accepts = (format: JsonObject, text: string) => oracle.accepts({ type: 'structural_tag', format }, text)

@@ -1,4 +1,4 @@
-import type { JsonObject, JsonSchema } from './spec.ts'
+import type { JsonObject, JsonSchema } from '../spec.ts'
 
 /** Numbers below 1 that depend on the seed alone (mulberry32). */
 export function seededRandom(seed: number): () => number {

@@ -1,13 +1,13 @@
 import { fileURLToPath } from 'node:url'
-import { loadTokenizer } from '../tokenizer/load.ts'
-import type { Tokenizer } from '../tokenizer/tokenizer.ts'
-import { openModel } from '../weights/open-model.ts'
-import { GrammarEngine } from './engine.ts'
-import type { GrammarSpec } from './spec.ts'
-import { type GrammarVocabulary, readVocabulary } from './vocabulary.ts'
+import { loadTokenizer } from '../../tokenizer/load.ts'
+import type { Tokenizer } from '../../tokenizer/tokenizer.ts'
+import { openModel } from '../../weights/open-model.ts'
+import { GrammarEngine } from '../engine.ts'
+import type { GrammarSpec } from '../spec.ts'
+import { type GrammarVocabulary, readVocabulary } from '../vocabulary.ts'
 
 export async function embeddedVocabulary(): Promise<{ tokenizer: Tokenizer; vocabulary: GrammarVocabulary }> {
-  const source = await openModel(fileURLToPath(new URL('../../../../models/deos-7m', import.meta.url)))
+  const source = await openModel(fileURLToPath(new URL('../../../../../models/deos-7m', import.meta.url)))
   const tokenizer = await loadTokenizer(source)
   return { tokenizer, vocabulary: readVocabulary(tokenizer, source.config.vocabSize) }
 }

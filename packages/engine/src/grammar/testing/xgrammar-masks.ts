@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import vm from 'node:vm'
-import { byteToCharacter } from '../tokenizer/byte-alphabet.ts'
-import type { GrammarVocabulary } from './vocabulary.ts'
+import { byteToCharacter } from '../../tokenizer/byte-alphabet.ts'
+import type { GrammarVocabulary } from '../vocabulary.ts'
 
 type Library = typeof import('@mlc-ai/web-xgrammar')
 
