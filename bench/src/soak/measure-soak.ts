@@ -90,7 +90,7 @@ class Soak {
       }
       case 'sampled':
         await this.client.post('/v1/completions', {
-          ...{ prompt, max_tokens: request.maxTokens, temperature: 1, seed: request.seed },
+          ...{ prompt, max_tokens: request.maxTokens, temperature: 1, seed: request.seed, ignore_eos: true },
         })
         break
       case 'cancelled':

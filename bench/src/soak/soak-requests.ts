@@ -36,7 +36,7 @@ export class SoakRequests {
       case 'checked':
         return { kind, prompt, maxTokens: this.#draw(1, 48) }
       case 'sampled':
-        return { kind, prompt, maxTokens: this.#draw(1, 96), seed: this.#draw(0, 1e9) }
+        return { kind, prompt, maxTokens: this.#length(), seed: this.#draw(0, 1e9) }
       case 'cancelled':
         return { kind, prompt, afterTokens: this.#draw(0, 12) }
       case 'schema':
@@ -49,6 +49,11 @@ export class SoakRequests {
   /** True in a share of cases. */
   chance(share: number): boolean {
     return this.#random.next() < share
+  }
+
+  /** Now and then far longer than what came before lets expect, so that somebody has to make room. */
+  #length(): number {
+    return this.chance(0.1) ? this.#draw(200, 400) : this.#draw(1, 96)
   }
 
   #kind(): SoakRequest['kind'] {
