@@ -36,9 +36,9 @@ class ScriptedEngine implements MaskedEngine {
 class CountingGrammars implements GrammarService {
   readonly counts = new Map<number, number>()
   problem: string | null = null
-  prepare = async (spec: string) => {
+  prepare = async (spec: string, maxTokens: number) => {
     if (spec === 'wrong') throw new Error('The grammar is wrong.')
-    calls.push(`grammar prepares ${spec}`)
+    calls.push(`grammar prepares ${spec} within ${maxTokens}`)
   }
   open = async (key: number, _: string, generated: Int32Array, maxTokens: number) => {
     if (maxTokens < 2) throw new Error('nothing fits')
@@ -127,7 +127,7 @@ test('a step ahead of the last token still gets a mask, of anything', async () =
 
 test('without constraints nothing is asked of the grammars', async () => {
   const { engine } = create()
-  await engine.prepare(plainNeeds)
+  await engine.prepare(plainNeeds, 9)
   engine.open(session(1, null))
   await engine.step(step([1, true]))
   engine.close(1)
@@ -136,9 +136,12 @@ test('without constraints nothing is asked of the grammars', async () => {
 
 test('needs are prepared on both sides, and a wrong grammar is refused', async () => {
   const { engine } = create()
-  await engine.prepare({ adapter: 'poet', grammar: 'good' })
-  expect(calls).toEqual(['engine prepares {"adapter":"poet","grammar":null}', 'grammar prepares good'])
-  await expect(engine.prepare({ adapter: null, grammar: 'wrong' })).rejects.toThrow(/grammar is wrong/)
+  await engine.prepare({ adapter: 'poet', grammar: 'good' }, 9)
+  expect(calls).toEqual([
+    'engine prepares {"adapter":"poet","grammar":null}',
+    'grammar prepares good within 9',
+  ])
+  await expect(engine.prepare({ adapter: null, grammar: 'wrong' }, 9)).rejects.toThrow(/grammar is wrong/)
 })
 
 test('a grammar that fails ends its answer and is reported', async () => {

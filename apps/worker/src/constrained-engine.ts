@@ -13,8 +13,8 @@ import type { StepMasks } from './engine-client.ts'
 
 /** Answers under way and what may come next in each. */
 export interface GrammarService {
-  /** @throws Error saying what is wrong with the specification */
-  prepare(specText: string): Promise<void>
+  /** @throws Error saying what is wrong with the specification, or that not even its shortest text fits */
+  prepare(specText: string, maxTokens: number): Promise<void>
   /**
    * What was prepared may be asked for at once.
    *
@@ -65,11 +65,11 @@ export class ConstrainedEngine implements StageEngine {
     return this.engine.capacity
   }
 
-  async prepare(needs: SessionNeeds): Promise<void> {
+  async prepare(needs: SessionNeeds, maxTokens: number): Promise<void> {
     const { grammar } = needs
     await Promise.all([
-      this.engine.prepare({ ...needs, grammar: null }),
-      grammar === null ? null : this.grammars.prepare(grammar),
+      this.engine.prepare({ ...needs, grammar: null }, maxTokens),
+      grammar === null ? null : this.grammars.prepare(grammar, maxTokens),
     ])
   }
 

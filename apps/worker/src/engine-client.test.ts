@@ -132,12 +132,12 @@ test('sessions bound to grammars write what these allow, beside one that is free
   const onProblem = (problem: string) => void problems.push(problem)
   const constrained = new ConstrainedEngine(engine, grammars, { vocabSize, stopTokens, onProblem })
   await expect(
-    constrained.prepare({ adapter: null, grammar: '{"type":"regex","pattern":"("}' }),
+    constrained.prepare({ adapter: null, grammar: '{"type":"regex","pattern":"("}' }, 64),
   ).rejects.toThrow()
   const specs = [{ type: 'regex', pattern: '[ab]{3}c' }, { type: 'json' }, null].map((spec) =>
     spec === null ? null : JSON.stringify(spec),
   )
-  for (const grammar of specs) await constrained.prepare({ adapter: null, grammar })
+  for (const grammar of specs) await constrained.prepare({ adapter: null, grammar }, 64)
   const texts = await generateTogether(constrained, specs, new Set(stopTokens))
   const tokenizer = await loadTokenizer(await openModel(modelPath))
   const [regex, json, free] = texts.map((text) => tokenizer.decode(text))

@@ -25,9 +25,9 @@ export class ModelGrammars implements GrammarService {
   constructor(private readonly options: ModelGrammarsOptions) {}
 
   /** @throws NoVocabularyError if the model has no tokenizer; those of `GrammarHost.prepare` */
-  async prepare(specText: string): Promise<void> {
+  async prepare(specText: string, maxTokens: number): Promise<void> {
     this.starting ??= this.start()
-    await (await this.starting).prepare(specText)
+    await (await this.starting).prepare(specText, maxTokens)
   }
 
   async open(key: number, specText: string, generated: Int32Array, maxTokens: number): Promise<void> {

@@ -142,6 +142,8 @@ export interface Prepare {
   readonly epoch: number
   readonly request: number
   readonly needs: SessionNeeds
+  /** Tokens the session may generate: a grammar must be able to come to an end within them. */
+  readonly maxTokens: number
   /** Why a stage cannot; the needs are wrong, not the stage. */
   readonly problem: string | null
 }

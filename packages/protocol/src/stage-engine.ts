@@ -52,9 +52,10 @@ export interface StageEngine {
   /**
    * Gets ready for sessions with these needs, beside steps that run meanwhile.
    *
+   * @param maxTokens - what a grammar must be able to come to an end within
    * @throws Error saying what is wrong with the needs; the engine stays usable
    */
-  prepare(needs: SessionNeeds): Promise<void>
+  prepare(needs: SessionNeeds, maxTokens: number): Promise<void>
   /** The needs were prepared since the last reset. */
   open(session: EngineSession): void
   close(key: SessionKey): void

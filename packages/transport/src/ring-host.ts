@@ -236,8 +236,8 @@ export class RingHost {
         break
       }
       case 'engine-prepare': {
-        const { epoch, request } = effect
-        engine.prepare(effect.needs).then(
+        const { epoch, request, needs, maxTokens } = effect
+        engine.prepare(needs, maxTokens).then(
           () => ifCurrent({ type: 'engine-prepared', epoch, request, problem: null }),
           (error: unknown) =>
             ifCurrent({ type: 'engine-prepared', epoch, request, problem: describe(error) }),

@@ -1,6 +1,6 @@
 import { GrammarError } from './errors.ts'
 import { grammarExpression } from './grammar-expression.ts'
-import { GrammarSession } from './session.ts'
+import { checkLimit, GrammarSession } from './session.ts'
 import { parseGrammarSpec } from './spec.ts'
 import { TokenMasks, type TokenSet } from './token-masks.ts'
 import { buildTokenTrie } from './token-trie.ts'
@@ -34,9 +34,15 @@ export class GrammarEngine {
     this.#maskBytes = options.maskBytesPerGrammar ?? 4 * 1024 * 1024
   }
 
-  /** @throws GrammarError if it is not understood, cannot be enforced, or no text satisfies it */
-  prepare(specText: string): void {
-    this.#compiled(specText).warm()
+  /**
+   * @param maxTokens - that an answer may have
+   * @throws GrammarError if it is not understood, cannot be enforced, or no text satisfies it; GrammarLimitError if
+   * not even the shortest text fits
+   */
+  prepare(specText: string, maxTokens: number): void {
+    const masks = this.#compiled(specText)
+    checkLimit(masks, maxTokens)
+    masks.warm()
   }
 
   /**

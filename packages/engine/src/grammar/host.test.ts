@@ -61,7 +61,7 @@ describe.each([
 ])('%s', (_name, create) => {
   test('masks follow what was accepted', async () => {
     const host = create()
-    await host.prepare(ab)
+    await host.prepare(ab, 64)
     await host.open(1, ab, new Int32Array(), 10)
     await host.open(2, ab, Int32Array.of(a), 10)
     expect(allowed(await host.mask(1))).toEqual([a])
@@ -83,14 +83,14 @@ describe.each([
   test('errors keep their kind and say what is wrong', async () => {
     const host = create()
     const wrong = { type: 'json_schema', schema: { items: { not: {} } } }
-    await expect(host.prepare(JSON.stringify(wrong))).rejects.toMatchObject({
+    await expect(host.prepare(JSON.stringify(wrong), 64)).rejects.toMatchObject({
       name: 'GrammarError',
       code: 'GRAMMAR_INVALID',
       retriable: false,
       path: '/schema/items/not',
       hint: expect.stringContaining('enum'),
     })
-    await expect(host.prepare('{')).rejects.toThrow(GrammarError)
+    await expect(host.prepare('{', 64)).rejects.toThrow(GrammarError)
     const five = JSON.stringify({ type: 'regex', pattern: '\\d{5}' })
     await expect(host.open(1, five, new Int32Array(), 4)).rejects.toThrow(GrammarLimitError)
     await host.open(1, five, new Int32Array(), 5)
@@ -106,24 +106,31 @@ describe.each([
     expect(allowed(await host.mask(2))).toEqual([a])
   })
 
+  test('a limit below the shortest text is refused with what it takes', async () => {
+    const host = create()
+    const long = JSON.stringify({ type: 'regex', pattern: 'a{20}' })
+    await expect(host.prepare(long, 3)).rejects.toThrow(GrammarLimitError)
+    await host.prepare(long, 64)
+  })
+
   test('stopping fails what comes', async () => {
     const host = create()
     await host.stop()
-    await expect(host.prepare(ab)).rejects.toThrow(GrammarThreadError)
+    await expect(host.prepare(ab, 64)).rejects.toThrow(GrammarThreadError)
   })
 })
 
 test('too many waiting grammars are refused with an error that may be retried', async () => {
   const host = createHost({ capacity: 2 })
-  const taken = [host.prepare(ab), host.prepare(ab)]
-  await expect(host.prepare(ab)).rejects.toThrow(GrammarBusyError)
+  const taken = [host.prepare(ab, 64), host.prepare(ab, 64)]
+  await expect(host.prepare(ab, 64)).rejects.toThrow(GrammarBusyError)
   await Promise.all(taken)
-  await host.prepare(ab)
+  await host.prepare(ab, 64)
 })
 
 test('stopping fails what waits', async () => {
   const host = createHost()
-  const outcome = Promise.allSettled([host.prepare(ab), host.open(1, ab, new Int32Array(), 10)])
+  const outcome = Promise.allSettled([host.prepare(ab, 64), host.open(1, ab, new Int32Array(), 10)])
   await host.stop()
   for (const result of await outcome)
     expect(result).toMatchObject({ status: 'rejected', reason: expect.any(GrammarThreadError) })
@@ -142,7 +149,7 @@ describe('when the thread fails', () => {
     await host.open(1, ab, new Int32Array(), 10)
     host.accept(1, a)
     await host.mask(1)
-    await expect(host.prepare('crash')).rejects.toMatchObject({
+    await expect(host.prepare('crash', 64)).rejects.toMatchObject({
       code: 'GRAMMAR_THREAD_FAILED',
       retriable: true,
     })
@@ -150,7 +157,7 @@ describe('when the thread fails', () => {
     expect(allowed(await host.mask(1))).toEqual([a, b])
     host.accept(1, b)
     expect(allowed(await host.mask(1))).toEqual([stop])
-    const [crash, masked] = await Promise.allSettled([host.prepare('crash'), host.mask(1)])
+    const [crash, masked] = await Promise.allSettled([host.prepare('crash', 64), host.mask(1)])
     expect(String((crash as PromiseRejectedResult).reason)).toContain('ended with code 3')
     expect(allowed((masked as PromiseFulfilledResult<Uint32Array>).value)).toEqual([stop])
   })
@@ -159,7 +166,7 @@ describe('when the thread fails', () => {
     'an entry that cannot start (%s) fails the call',
     async (entry) => {
       const host = createHost({ threadEntry: entry })
-      await expect(host.prepare(ab)).rejects.toThrow(GrammarThreadError)
+      await expect(host.prepare(ab, 64)).rejects.toThrow(GrammarThreadError)
       await expect(host.open(1, ab, new Int32Array(), 10)).rejects.toThrow(GrammarThreadError)
       await expect(host.mask(1)).rejects.toThrow('No grammar session')
     },

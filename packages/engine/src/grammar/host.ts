@@ -72,11 +72,12 @@ export class GrammarHost {
   /**
    * Compiles a grammar and keeps it for `open`.
    *
-   * @throws GrammarError if it is not understood, cannot be enforced, or no text satisfies it; GrammarBusyError when
-   * too many wait; GrammarThreadError when the thread died
+   * @param maxTokens - that an answer may have
+   * @throws GrammarError if it is not understood, cannot be enforced, or no text satisfies it; GrammarLimitError if
+   * not even the shortest text fits; GrammarBusyError when too many wait; GrammarThreadError when the thread died
    */
-  async prepare(specText: string): Promise<void> {
-    await this.#compile((id) => ({ kind: 'prepare', id, specText }))
+  async prepare(specText: string, maxTokens: number): Promise<void> {
+    await this.#compile((id) => ({ kind: 'prepare', id, specText, maxTokens }))
   }
 
   /**

@@ -35,7 +35,7 @@ export class GrammarServer {
   #answer(request: Exclude<GrammarRequest, { kind: 'accept' | 'close' }>): Pick<GrammarReply, 'mask'> {
     switch (request.kind) {
       case 'prepare':
-        this.#engine.prepare(request.specText)
+        this.#engine.prepare(request.specText, request.maxTokens)
         return {}
       case 'open':
         this.#broken.delete(request.key)

@@ -10,7 +10,12 @@ export interface GrammarThreadData {
 
 /** `accept` and `close` get no reply; what goes wrong with them shows at the next `mask`. */
 export type GrammarRequest =
-  | { readonly kind: 'prepare'; readonly id: number; readonly specText: string }
+  | {
+      readonly kind: 'prepare'
+      readonly id: number
+      readonly specText: string
+      readonly maxTokens: number
+    }
   | {
       readonly kind: 'open'
       readonly id: number

@@ -145,7 +145,9 @@ describe('masks', () => {
     const without = { ...vocabulary, special: Uint8Array.from(vocabulary.special) }
     without.special['y'.charCodeAt(0)] = 1
     const engine = new GrammarEngine(without)
-    expect(() => engine.prepare(JSON.stringify({ type: 'regex', pattern: 'y' }))).toThrow('No text satisfies')
+    expect(() => engine.prepare(JSON.stringify({ type: 'regex', pattern: 'y' }), 64)).toThrow(
+      'No text satisfies',
+    )
     engine.open(1, JSON.stringify({ type: 'regex', pattern: 'x(y|a)' }), new Int32Array(), 10)
     engine.accept(1, 'x'.charCodeAt(0))
     expect(isAllowed(engine.mask(1), 'a'.charCodeAt(0))).toBe(true)

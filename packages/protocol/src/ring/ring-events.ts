@@ -58,6 +58,7 @@ export type EngineEffect =
       readonly epoch: number
       readonly request: number
       readonly needs: SessionNeeds
+      readonly maxTokens: number
     }
   /** Answer with `engine-reset-done`, or with `engine-lost` if it fails. */
   | { readonly type: 'engine-reset' }

@@ -275,7 +275,8 @@ export class RingLeader {
     }
     const request = this.#preparations.begin(session, nowMs)
     const { needs } = session.request
-    this.#send({ type: 'prepare', epoch: this.#epoch, request, needs, problem: null }, out)
+    const maxTokens = allowedTokens(session.request, this.#capacity!)
+    this.#send({ type: 'prepare', epoch: this.#epoch, request, needs, maxTokens, problem: null }, out)
   }
 
   /** Why a request cannot even wait. */

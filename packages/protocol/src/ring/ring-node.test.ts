@@ -515,7 +515,7 @@ describe('the last of two stages', () => {
   test('needs are prepared by the engine beside its steps, and the answer travels on', () => {
     const bench = last()
     const needs = { adapter: null, grammar: '{"type":"json"}' }
-    const prepare = { type: 'prepare', epoch: 5, request: 7, needs, problem: null } as const
+    const prepare = { type: 'prepare', epoch: 5, request: 7, needs, maxTokens: 9, problem: null } as const
     bench.upstream(prepare)
     expect(bench.engine).toEqual(['engine-prepare'])
     expect(bench.downstream).toEqual([])

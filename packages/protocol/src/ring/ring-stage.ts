@@ -279,7 +279,7 @@ export class RingStage {
       return
     }
     this.#preparing.set(request, message)
-    out.push({ type: 'engine-prepare', epoch, request, needs })
+    out.push({ type: 'engine-prepare', epoch, request, needs, maxTokens: message.maxTokens })
   }
 
   #open(message: OpenSession, capacity: RingCapacity, out: StageEffect[]): string | null {

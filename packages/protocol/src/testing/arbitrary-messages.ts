@@ -164,6 +164,7 @@ export const messageArbitraries: {
     epoch: u32,
     request: u32,
     needs: generation.needs,
+    maxTokens: generation.maxTokens,
     problem: fc.option(text),
   }),
   status: fc.record({

@@ -231,7 +231,7 @@ export function describeStageEngine(name: string, fixture: StageEngineFixture): 
 
     test('needs that no stage can meet are refused, and the engine goes on', async () => {
       const [engine] = await create(1)
-      await expect(engine!.prepare({ adapter: 'no such adapter', grammar: null })).rejects.toThrow()
+      await expect(engine!.prepare({ adapter: 'no such adapter', grammar: null }, 8)).rejects.toThrow()
       expect(await generate([engine!], { key: 1, tokens: prompt(1, 4) }, 2)).toHaveLength(2)
     })
 

@@ -200,6 +200,7 @@ function readPrepare(fields: Fields, epoch: number, limits: WireLimits): Prepare
     epoch,
     request: fields.integer('request'),
     needs: readNeeds(fields.child('needs'), limits),
+    maxTokens: fields.integer('maxTokens', 1, MAX_TOKEN),
     problem: fields.isNull('problem') ? null : fields.text('problem', limits.maxTextBytes),
   }
 }
