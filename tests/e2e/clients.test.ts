@@ -121,7 +121,12 @@ describe('openai', () => {
   })
 
   test('responses: text, a tool, and the same as a stream', async () => {
-    const text = await client().responses.create({ model, input: 'Hello', max_output_tokens: 16 })
+    const text = await client().responses.create({
+      model,
+      input: 'Hello',
+      max_output_tokens: 16,
+      temperature: 0,
+    })
     expect(text.output_text.length).toBeGreaterThan(0)
     const tooled = {
       ...{ model, input: 'Weather?', max_output_tokens: 200, temperature: 0 },
@@ -168,6 +173,11 @@ describe('openai', () => {
       },
     }
     await expect(client().chat.completions.create(impossible)).rejects.toMatchObject({ status: 400 })
+    const short = client().chat.completions.create({
+      ...{ ...chat(), max_tokens: 3 },
+      response_format: { type: 'json_schema', json_schema: { name: 'weather', schema: weather } },
+    })
+    await expect(short).rejects.toMatchObject({ status: 400, message: expect.stringContaining('3 may be') })
     const stop = new AbortController()
     const stream = await client().chat.completions.create(
       { ...chat(), stream: true, max_tokens: 400 },
@@ -187,9 +197,19 @@ describe('ai', () => {
     })
 
   test('text, streams, objects, tools and embeddings', async () => {
-    const whole = await generateText({ model: provider()(model), prompt: 'Hello', maxOutputTokens: 12 })
+    const whole = await generateText({
+      model: provider()(model),
+      prompt: 'Hello',
+      maxOutputTokens: 12,
+      temperature: 0,
+    })
     expect(whole.text.length).toBeGreaterThan(0)
-    const streamed = streamText({ model: provider()(model), prompt: 'Hello', maxOutputTokens: 12 })
+    const streamed = streamText({
+      model: provider()(model),
+      prompt: 'Hello',
+      maxOutputTokens: 12,
+      temperature: 0,
+    })
     let pieces = 0
     for await (const _ of streamed.textStream) pieces += 1
     expect(pieces).toBeGreaterThan(1)
@@ -228,11 +248,16 @@ describe('@anthropic-ai/sdk', () => {
   })
 
   test('messages, streams, tools, counting and errors', async () => {
-    const whole = await client().messages.create({ ...ask(), max_tokens: 12, system: 'Be brief.' })
+    const whole = await client().messages.create({
+      ...ask(),
+      max_tokens: 12,
+      temperature: 0,
+      system: 'Be brief.',
+    })
     expect(whole.content[0]).toMatchObject({ type: 'text' })
     expect(whole.usage.output_tokens).toBeGreaterThan(0)
     const streamed = await client()
-      .messages.stream({ ...ask(), max_tokens: 12 })
+      .messages.stream({ ...ask(), max_tokens: 12, temperature: 0 })
       .finalMessage()
     expect(streamed.content[0]).toMatchObject({ type: 'text' })
     const tools = [{ name: 'get_weather', input_schema: { ...weather, required: [...weather.required] } }]
@@ -271,7 +296,7 @@ describe('ollama', () => {
   test('lists, chats, streams, keeps to a schema, embeds and reports errors', async () => {
     const { models } = await client().list()
     expect(models.map(({ name }) => name)).toContain(model)
-    const options = { num_predict: 12 }
+    const options = { num_predict: 12, temperature: 0 }
     const whole = await client().chat({ model, messages, options })
     expect(whole).toMatchObject({ done: true, eval_count: 12, done_reason: 'length' })
     let pieces = 0
@@ -297,7 +322,14 @@ describe('ollama', () => {
 describe('@langchain/openai', () => {
   const configuration = () => ({ baseURL: `${url}/v1` })
   const chat = (maxTokens: number) =>
-    new ChatOpenAI({ model, apiKey: key, maxTokens, maxRetries: 0, configuration: configuration() })
+    new ChatOpenAI({
+      model,
+      apiKey: key,
+      maxTokens,
+      temperature: 0,
+      maxRetries: 0,
+      configuration: configuration(),
+    })
 
   test('messages, streams, tools, structured output and embeddings', async () => {
     const whole = await chat(12).invoke([new HumanMessage('Hello')])
@@ -324,4 +356,29 @@ describe('@langchain/openai', () => {
     }).embedDocuments(['one', 'two'])
     expect(vectors).toHaveLength(2)
   })
+})
+
+test('a ring of one worker, which runs a step ahead, keeps to schemas and stops where it should', async () => {
+  const own = mkdtempSync(join(tmpdir(), 'deos-alone-'))
+  const alone = new UpProcess(own, ['--port', '0', '--workers', '1', '--even'])
+  try {
+    const ready = await alone.ready()
+    const client = new OpenAI({ apiKey: 'none', baseURL: `${ready.url}/v1`, maxRetries: 0 })
+    const ask = (seed: number) =>
+      client.chat.completions.create({
+        ...{ model: ready.model, messages: [{ role: 'user', content: 'Weather?' }], max_tokens: 120, seed },
+        response_format: { type: 'json_schema', json_schema: { name: 'weather', schema: weather } },
+      })
+    for (const answer of await Promise.all([1, 2, 3, 4, 5, 6].map(ask))) {
+      expectWeather(JSON.parse(answer.choices[0]!.message.content!))
+    }
+    const text = await client.completions.create({
+      ...{ model: ready.model, prompt: 'Ownership', max_tokens: 40, temperature: 0, stop: [' the'] },
+    })
+    expect(text.choices[0]!.text).not.toContain(' the')
+  } finally {
+    alone.signal('SIGTERM')
+    await alone.exit
+    rmSync(own, { recursive: true, force: true })
+  }
 })

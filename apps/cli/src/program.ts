@@ -76,8 +76,8 @@ function addUp(program: Command): void {
     .command('up')
     .summary('serve a model over worker processes of this machine')
     .description(
-      'Starts worker processes that together hold one model, none of them all of it, and an OpenAI-compatible\n' +
-        'API in front of them. Workers differ in speed and memory on purpose, as machines of a real fleet do.',
+      'Starts worker processes that together hold one model, none of them all of it, and in front of them\n' +
+        'APIs as OpenAI, Anthropic and Ollama have them. Workers differ in speed and memory on purpose, as machines of a real fleet do.',
     )
     .addOption(
       new Option('--model <path>', 'GGUF file or Hugging Face folder')

@@ -25,6 +25,12 @@ const settings = (over: Partial<RingSettings> = {}): RingSettings => ({
   ...over,
 })
 
+test('a step holds 512 tokens, or a longer prompt chunk if that is asked for', () => {
+  const batch = (prefillChunkTokens: number | 'auto') =>
+    planRing(settings({ serving: { ...defaultServing, prefillChunkTokens } })).assignments[0]!.maxBatchTokens
+  expect([batch('auto'), batch(32), batch(4096)]).toEqual([512, 512, 4096])
+})
+
 test('four mixed workers hold different numbers of layers, the fastest most', () => {
   const { assignments } = planRing(settings())
   expect(assignments.map(({ layers }) => [layers.first, layers.end])).toEqual([

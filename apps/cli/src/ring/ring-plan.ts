@@ -66,7 +66,11 @@ export interface RingPlan {
   readonly kvType: KvType
 }
 
+/** Tokens of a step, unless longer prompt chunks are asked for. */
 const MAX_BATCH_TOKENS = 512
+
+const largestBatch = (chunkTokens: number | 'auto'): number =>
+  chunkTokens === 'auto' ? MAX_BATCH_TOKENS : Math.max(MAX_BATCH_TOKENS, chunkTokens)
 
 /**
  * Cuts a model over workers so that the slowest is as fast as can be, and shares KV memory by their memory.
@@ -108,7 +112,7 @@ export function planRing(settings: RingSettings): RingPlan {
       kvType,
       kvBytes: workerBytes[stage]!,
       contextLength,
-      maxBatchTokens: MAX_BATCH_TOKENS,
+      maxBatchTokens: largestBatch(settings.serving.prefillChunkTokens),
       threads,
       device,
       cacheDir,
