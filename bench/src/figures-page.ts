@@ -8,7 +8,11 @@ export interface CollectedReports {
 
 const what: Readonly<Record<string, string>> = {
   engine:
-    'Our engine beside llama.cpp (libllama of the same release, the same kernels), same file, threads and context, in interleaved pairs. A ratio above 1 means ours is faster. The share of memory bandwidth is that of a plain scan with `memchr`, which a matrix kernel may exceed.',
+    'Our engine beside llama.cpp (libllama of the same release, the same kernels), same file, threads and context, in interleaved pairs. A ratio above 1 means ours is faster. The share of memory bandwidth is that of a plain scan with `memchr` by the same threads, right beside the decode run.',
+  serve:
+    'Streamed completions over HTTP beside llama.cpp’s server on the same kernels, file, threads and KV type, and beside DeOS without prefix cache or chunked prefill; same requests, in turn. For throughput above 1 is faster, for latencies below 1.',
+  kv: 'The embedded model over held-out text with its KV in fewer bits: perplexity and the likeliest token beside F16, and the size.',
+  soak: 'Random requests, cancels and memory pressure against the embedded model, greedy answers checked against runs alone; memory is that of all processes together.',
   ring: 'A ring of worker processes on loopback, one thread each, beside the same engine in one process with as many threads; what a hop costs beyond the engines’ own time; and a worker’s resident memory, both its processes, beyond its layers and KV budget (negative while part of the budget was never used).',
 }
 

@@ -29,7 +29,7 @@ export const quickPlan: ServePlan = {
 /** What is the same in every plan. */
 export const serveSettings = {
   /** What DeOS answers before anything counts: until its code is compiled. */
-  warmUp: { requests: 40, tokens: 32, clients: 8 },
+  warmUp: { requests: 96, tokens: 64, clients: 8 },
   /** Longest sequence of the mixed workload, rounded up. */
   mixedTokens: 512,
   /** Latencies of a closed loop are those at so many clients. */
