@@ -3,4 +3,6 @@
  */
 export { GrammarError } from './errors.ts'
 export { checkGrammarSpec } from './grammar-expression.ts'
+export { propertyTypes } from './schema.ts'
+export { hasType, type JsonType } from './schema-facts.ts'
 export type { GrammarSpec } from './spec.ts'

@@ -1,5 +1,6 @@
 import { GrammarError } from './errors.ts'
 import {
+  choice,
   type Expression,
   type ExpressionAutomaton,
   impossible,
@@ -14,13 +15,50 @@ import { acceptsText, quotedWhere, stringConditions } from './schema-strings.ts'
 import { isJsonObject, type JsonObject, pointer } from './spec.ts'
 import { noneOf, type TextAutomaton } from './text-automaton.ts'
 
+/** How values are written: as JSON, or in part in some other way. */
+export interface Notation {
+  /** Tells it from the other notations of one grammar. */
+  readonly name: string
+  /** Whether it has no way to write anything else. */
+  readonly objectsOnly: boolean
+  /** A value that no schema restricts. */
+  anything(compiler: ValueCompiler): Expression
+  string(nodes: readonly SchemaNode[]): Expression
+  object(nodes: readonly SchemaNode[], compiler: ValueCompiler): Expression
+  /** @param value - as parsed from JSON; an object if nothing else can be written */
+  literal(value: unknown): Expression
+}
+
 /** Compiles the schemas that a value must satisfy together. */
 export interface ValueCompiler {
   readonly reader: SchemaReader
   readonly strict: boolean
-  value(nodes: readonly SchemaNode[]): Expression
+  /** @param notation - default JSON */
+  value(nodes: readonly SchemaNode[], notation?: Notation): Expression
   /** The schemas with their references and `allOf` followed; `null` if nothing satisfies them. */
   flatten(nodes: readonly SchemaNode[]): readonly SchemaNode[] | null
+}
+
+/** What stands around the names and values of an object. */
+export interface ObjectLayout {
+  readonly empty: Expression
+  readonly open: Expression
+  readonly separator: Expression
+  readonly close: Expression
+  name(content: string): Expression
+  /** A name that satisfies all conditions. @param path - where they stand, for messages */
+  freeName(conditions: readonly TextAutomaton[], path: string | null): Expression
+  member(name: Expression, schemas: readonly SchemaNode[], compiler: ValueCompiler): Expression
+}
+
+const jsonLayout: ObjectLayout = {
+  empty: text('{}'),
+  open: sequence(text('{'), jsonSpace),
+  separator: sequence(text(','), jsonSpace),
+  close: sequence(jsonSpace, text('}')),
+  name: (content) => text(JSON.stringify(content)),
+  freeName: (conditions, path) => (conditions.length === 0 ? anyString : quotedWhere(() => conditions, path)),
+  member: (name, schemas, compiler) => sequence(name, jsonColon, compiler.value(schemas)),
 }
 
 interface Member {
@@ -30,7 +68,11 @@ interface Member {
 }
 
 /** Properties in the order of their declaration, then those that only `required` names, then any others. */
-export function objectExpression(nodes: readonly SchemaNode[], compiler: ValueCompiler): Expression {
+export function objectExpression(
+  nodes: readonly SchemaNode[],
+  compiler: ValueCompiler,
+  layout: ObjectLayout = jsonLayout,
+): Expression {
   const { min, max } = readCounts(nodes, 'minProperties', 'maxProperties')
   const rest = openSchemas(nodes, compiler)
   const keys = keyConditions(nodes, compiler)
@@ -42,14 +84,11 @@ export function objectExpression(nodes: readonly SchemaNode[], compiler: ValueCo
   const requiredCount = members.filter(({ required }) => required).length
   if (rest !== null && min > requiredCount) refuseMinimum(nodes, min)
 
-  const listed = listMembers(members, rest === null ? null : freeMember(members, keys, rest, compiler), {
-    min: Math.max(min, 1),
-    max,
-    compiler,
-  })
-  const full = sequence(text('{'), jsonSpace, listed, jsonSpace, text('}'))
+  const free = rest === null ? null : freeMember(members, keys, rest, compiler, layout)
+  const listed = listMembers(members, free, { min: Math.max(min, 1), max, compiler, layout })
+  const full = sequence(layout.open, listed, layout.close)
   if (min > 0 || requiredCount > 0) return full
-  return max === 0 ? text('{}') : { kind: 'choice', options: [text('{}'), full] }
+  return max === 0 ? layout.empty : choice(layout.empty, full)
 }
 
 function readMembers(
@@ -155,18 +194,23 @@ function freeMember(
   keys: readonly TextAutomaton[],
   rest: readonly SchemaNode[],
   compiler: ValueCompiler,
+  layout: ObjectLayout,
 ): Expression {
   const names = members.map(({ name }) => name)
   const conditions = names.length > 0 ? [...keys, noneOf(names)] : keys
-  const key = conditions.length === 0 ? anyString : quotedWhere(() => conditions, rest[0]?.path ?? null)
-  return sequence(key, jsonColon, compiler.value(rest))
+  return layout.member(layout.freeName(conditions, rest[0]?.path ?? null), rest, compiler)
 }
 
 /** States are pairs of a place among the members and the number of members written, as far as that matters. */
 function listMembers(
   members: readonly Member[],
   free: Expression | null,
-  { min, max, compiler }: { min: number; max: number | null; compiler: ValueCompiler },
+  {
+    min,
+    max,
+    compiler,
+    layout,
+  }: { min: number; max: number | null; compiler: ValueCompiler; layout: ObjectLayout },
 ): ExpressionAutomaton {
   const counted = max !== null || min > 1
   const most = max ?? (counted ? Math.max(min, 1) : 1)
@@ -178,12 +222,12 @@ function listMembers(
       // Without an upper bound, counting stops at the last number that matters.
       const next = max === null ? Math.min(count + 1, most) : count + 1
       if (next > most) continue
-      const over = count === 0 ? member : sequence(text(','), jsonSpace, member)
+      const over = count === 0 ? member : sequence(layout.separator, member)
       edges.push({ from: stateOf(place, count), to: stateOf(nextPlace, next), over })
     }
   }
   for (const [place, { name, schemas, required }] of members.entries()) {
-    write(place, place + 1, sequence(text(JSON.stringify(name)), jsonColon, compiler.value(schemas)))
+    write(place, place + 1, layout.member(layout.name(name), schemas, compiler))
     if (required) continue
     for (let count = 0; count <= most; count += 1)
       edges.push({ from: stateOf(place, count), to: stateOf(place + 1, count), over: nothing })

@@ -1,13 +1,24 @@
 import { type CodeRanges, single } from './characters.ts'
 import { GrammarError } from './errors.ts'
-import { call, type Expression, impossible, lateRule, repeat, rule, sequence, text } from './expression.ts'
+import {
+  call,
+  characters,
+  type Expression,
+  impossible,
+  lateRule,
+  repeat,
+  rule,
+  sequence,
+  text,
+} from './expression.ts'
 import { freeFormats, integerFormats, stringFormats } from './formats.ts'
+import { freeText } from './free-text.ts'
 import { anyString, anyStringCharacter, inString } from './json-text.ts'
 import { parseRegex } from './regex.ts'
 import { readCounts } from './schema-facts.ts'
 import { type SchemaNode, shown } from './schema-reader.ts'
 import { type JsonObject, pointer } from './spec.ts'
-import { allOf, lengthBetween, type TextAutomaton, textsOf } from './text-automaton.ts'
+import { allOf, lengthBetween, type TextAutomaton, textsOf, without } from './text-automaton.ts'
 
 /** Longest string that a bound is kept exactly for; a higher `maxLength` counts as this one. */
 const longestString = 16_384
@@ -57,6 +68,15 @@ export function acceptsText(conditions: readonly TextAutomaton[], content: strin
 export function quotedWhere(conditions: () => readonly TextAutomaton[], path: string | null): Expression {
   const content = lateRule('string', () => allOf(conditions(), inString, path))
   return quoted(call(content))
+}
+
+/** A string as it is, without quotes or escapes. @param excluded - texts that it cannot contain */
+export function bareString(nodes: readonly SchemaNode[], excluded: readonly string[]): Expression {
+  const { patterns, min, max } = readStringFacts(nodes)
+  if (max !== null && max < min) return impossible
+  if (patterns.length === 0 && min === 0 && max === null) return freeText([], excluded, true)
+  const conditions = () => [...stringConditions(nodes), ...excluded.map(without)]
+  return call(lateRule('text', () => allOf(conditions(), characters, patterns[0]?.path ?? null)))
 }
 
 function quoted(content: Expression): Expression {

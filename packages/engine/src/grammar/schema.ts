@@ -14,13 +14,15 @@ import {
   typeOf,
 } from './schema-facts.ts'
 import { acceptsNumber, integerExpression, numberExpression } from './schema-numbers.ts'
-import { objectExpression, type ValueCompiler } from './schema-objects.ts'
+import { type Notation, objectExpression, type ValueCompiler } from './schema-objects.ts'
 import { type SchemaNode, SchemaReader, shown } from './schema-reader.ts'
 import { acceptsText, stringConditions, stringExpression } from './schema-strings.ts'
 import { isJsonObject, type JsonObject, type JsonSchema, pointer } from './spec.ts'
 
 /** Most combinations of schemas that one document may lead to. */
 const maxRules = 5000
+/** Most choices among branches that are followed to find the types of a property. */
+const maxAlternatives = 256
 
 /**
  * The JSON texts that satisfy a schema (draft 2020-12, with the older spellings of tuples and excluded bounds).
@@ -31,10 +33,42 @@ const maxRules = 5000
  *
  * @param path - JSON pointer of the schema within the specification
  * @param strict - objects that do not mention `additionalProperties` are closed even if they declare no properties
+ * @param notation - how the value is written, if not as JSON
  * @throws GrammarError
  */
-export function schemaExpression(schema: JsonSchema, path: string, strict: boolean): Expression {
-  return new SchemaCompiler(new SchemaReader(schema, path), strict).compile()
+export function schemaExpression(
+  schema: JsonSchema,
+  path: string,
+  strict: boolean,
+  notation: Notation = json,
+): Expression {
+  return new SchemaCompiler(new SchemaReader(schema, path), strict).compile(notation)
+}
+
+/**
+ * The types that the schema of an object allows a property to have; all of them where that cannot be told.
+ *
+ * @param schema - also one that cannot be enforced
+ */
+export function propertyTypes(schema: JsonSchema, name: string): ReadonlySet<JsonType> {
+  try {
+    const types = new SchemaCompiler(new SchemaReader(schema, ''), false).propertyTypes(name)
+    return types.size === 0 ? everyType : types
+  } catch (error) {
+    if (error instanceof GrammarError) return everyType
+    throw error
+  }
+}
+
+const everyType = commonTypes([])
+
+const json: Notation = {
+  name: 'json',
+  objectsOnly: false,
+  anything: () => anyValue,
+  string: stringExpression,
+  object: objectExpression,
+  literal: jsonLiteral,
 }
 
 /**
@@ -45,28 +79,29 @@ class SchemaCompiler implements ValueCompiler {
   readonly reader: SchemaReader
   readonly strict: boolean
   readonly #rules = new Map<string, OpenRule>()
-  readonly #waiting: { readonly rule: OpenRule; readonly nodes: readonly SchemaNode[] }[] = []
+  readonly #waiting: {
+    readonly rule: OpenRule
+    readonly nodes: readonly SchemaNode[]
+    readonly notation: Notation
+  }[] = []
 
   constructor(reader: SchemaReader, strict: boolean) {
     this.reader = reader
     this.strict = strict
   }
 
-  compile(): Expression {
-    const root = this.value([this.reader.root])
+  compile(notation: Notation): Expression {
+    const root = this.value([this.reader.root], notation)
     for (let next = this.#waiting.pop(); next; next = this.#waiting.pop())
-      next.rule.body = this.#body(next.nodes)
+      next.rule.body = this.#body(next.nodes, next.notation)
     return root
   }
 
-  value(nodes: readonly SchemaNode[]): Expression {
+  value(nodes: readonly SchemaNode[], notation: Notation = json): Expression {
     const flat = this.flatten(nodes)
     if (flat === null) return impossible
-    if (flat.length === 0) return anyValue
-    const key = flat
-      .map(({ id }) => id)
-      .sort((a, b) => a - b)
-      .join(',')
+    if (flat.length === 0) return notation.anything(this)
+    const key = `${notation.name} ${idsOf(flat)}`
     let known = this.#rules.get(key)
     if (!known) {
       if (this.#rules.size >= maxRules)
@@ -77,7 +112,7 @@ class SchemaCompiler implements ValueCompiler {
         )
       known = rule(flat[0]!.path || 'root')
       this.#rules.set(key, known)
-      this.#waiting.push({ rule: known, nodes: flat })
+      this.#waiting.push({ rule: known, nodes: flat, notation })
     }
     return call(known)
   }
@@ -100,30 +135,71 @@ class SchemaCompiler implements ValueCompiler {
     return [...flat.values()]
   }
 
-  #body(nodes: readonly SchemaNode[]): Expression {
-    for (const keyword of ['anyOf', 'oneOf'] as const) {
-      const node = nodes.find(({ schema }) => (schema as JsonObject)[keyword] !== undefined)
-      if (node) return this.#branches(nodes, node, keyword)
-    }
+  /** Types that a property may have, whichever branches of the schemas are taken. */
+  propertyTypes(name: string): ReadonlySet<JsonType> {
+    const properties = this.#alternatives([this.reader.root], new Set()).map((nodes) => {
+      const declared = this.#propertySchemas(nodes, name)
+      if (declared.length > 0) return declared
+      const others = nodes.filter(({ schema }) => isJsonObject((schema as JsonObject).additionalProperties))
+      return others.map((node) => this.reader.child(node, 'additionalProperties'))
+    })
+    const ways = properties.flatMap((nodes) => this.#alternatives(nodes, new Set()))
+    return new Set(ways.flatMap((nodes) => [...writtenTypes(nodes)]))
+  }
+
+  /** The schemas once for each choice among the branches of `anyOf` and `oneOf`. */
+  #alternatives(nodes: readonly SchemaNode[], seen: Set<string>): readonly (readonly SchemaNode[])[] {
+    const flat = this.flatten(nodes)
+    if (flat === null || seen.has(idsOf(flat))) return []
+    seen.add(idsOf(flat))
+    if (seen.size > maxAlternatives)
+      throw new GrammarError(
+        `The schema leads to more than ${maxAlternatives} choices among branches.`,
+        'Use fewer anyOf and oneOf within each other.',
+        flat[0]?.path ?? null,
+      )
+    const branching = branchingOf(flat)
+    if (branching === null) return [flat]
+    const { node, keyword } = branching
+    return this.#branchesOf(node, keyword).flatMap((branch) =>
+      this.#alternatives([...this.#withoutBranches(flat, node, keyword), branch], seen),
+    )
+  }
+
+  #body(nodes: readonly SchemaNode[], notation: Notation): Expression {
+    const branching = branchingOf(nodes)
+    if (branching !== null) return this.#branches(nodes, branching, notation)
     const types = commonTypes(nodes)
     const values = commonValues(nodes)
     if (values !== null) {
       const fitting = values.filter((value) => hasType(types, value) && this.#accepts(nodes, value))
-      return choice(...fitting.map(jsonLiteral))
+      return choice(...fitting.filter((value) => canWrite(notation, typeOf(value))).map(notation.literal))
     }
-    return choice(...[...types].map((type) => this.#typed(type, nodes)))
+    const written = [...types].filter((type) => canWrite(notation, type))
+    return choice(...written.map((type) => this.#typed(type, nodes, notation)))
   }
 
-  #branches(nodes: readonly SchemaNode[], node: SchemaNode, keyword: 'anyOf' | 'oneOf'): Expression {
-    const at = pointer(node.path, keyword)
-    const places = readArray((node.schema as JsonObject)[keyword], at)
-    const branches = [...places.keys()].map((place) => this.reader.child(node, keyword, place))
-    if (keyword === 'oneOf') this.#refuseOverlap(branches, at)
-    const others = nodes.map((other) => (other === node ? this.reader.without(node, keyword) : other))
-    return choice(...branches.map((branch) => this.value([...others, branch])))
+  #branches(nodes: readonly SchemaNode[], { node, keyword }: Branching, notation: Notation): Expression {
+    const branches = this.#branchesOf(node, keyword)
+    if (keyword === 'oneOf') this.#refuseOverlap(branches, pointer(node.path, keyword))
+    const others = this.#withoutBranches(nodes, node, keyword)
+    return choice(...branches.map((branch) => this.value([...others, branch], notation)))
   }
 
-  #typed(type: JsonType, nodes: readonly SchemaNode[]): Expression {
+  #branchesOf(node: SchemaNode, keyword: BranchKeyword): readonly SchemaNode[] {
+    const places = readArray((node.schema as JsonObject)[keyword], pointer(node.path, keyword))
+    return [...places.keys()].map((place) => this.reader.child(node, keyword, place))
+  }
+
+  #withoutBranches(
+    nodes: readonly SchemaNode[],
+    node: SchemaNode,
+    keyword: BranchKeyword,
+  ): readonly SchemaNode[] {
+    return nodes.map((other) => (other === node ? this.reader.without(node, keyword) : other))
+  }
+
+  #typed(type: JsonType, nodes: readonly SchemaNode[], notation: Notation): Expression {
     switch (type) {
       case 'null':
         return jsonNull
@@ -134,11 +210,11 @@ class SchemaCompiler implements ValueCompiler {
       case 'number':
         return numberExpression(nodes)
       case 'string':
-        return stringExpression(nodes)
+        return notation.string(nodes)
       case 'array':
         return arrayExpression(nodes, this)
       case 'object':
-        return objectExpression(nodes, this)
+        return notation.object(nodes, this)
     }
   }
 
@@ -224,6 +300,37 @@ class SchemaCompiler implements ValueCompiler {
         : []
     })
   }
+}
+
+type BranchKeyword = 'anyOf' | 'oneOf'
+
+/** A schema with branches among which a value chooses. */
+interface Branching {
+  readonly node: SchemaNode
+  readonly keyword: BranchKeyword
+}
+
+function branchingOf(nodes: readonly SchemaNode[]): Branching | null {
+  for (const keyword of ['anyOf', 'oneOf'] as const) {
+    const node = nodes.find(({ schema }) => (schema as JsonObject)[keyword] !== undefined)
+    if (node) return { node, keyword }
+  }
+  return null
+}
+
+const idsOf = (nodes: readonly SchemaNode[]): string =>
+  nodes
+    .map(({ id }) => id)
+    .sort((a, b) => a - b)
+    .join(',')
+
+const canWrite = (notation: Notation, type: JsonType): boolean => !notation.objectsOnly || type === 'object'
+
+/** Types of the values that are generated. */
+function writtenTypes(nodes: readonly SchemaNode[]): ReadonlySet<JsonType> {
+  const types = commonTypes(nodes)
+  const values = commonValues(nodes)
+  return values === null ? types : new Set(values.filter((value) => hasType(types, value)).map(typeOf))
 }
 
 /** Types of all valid values; those generated may be fewer, for implied types narrow them. */

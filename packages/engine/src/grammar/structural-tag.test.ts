@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { GrammarEngine } from './engine.ts'
 import { GrammarError } from './errors.ts'
 import { checkGrammarSpec } from './grammar-expression.ts'
-import type { JsonObject } from './spec.ts'
+import { propertyTypes } from './schema.ts'
+import type { JsonObject, JsonSchema } from './spec.ts'
 import { isAllowed, smallVocabulary, TextOracle } from './testing/walks.ts'
 
 const oracle = new TextOracle()
@@ -145,6 +146,154 @@ describe('what a structural tag allows', () => {
   })
 })
 
+describe('parameters', () => {
+  const schema = {
+    type: 'object',
+    properties: {
+      city: { type: 'string' },
+      days: { type: 'integer', minimum: 1, maximum: 9 },
+      unit: { $ref: '#/$defs/unit' },
+      code: { anyOf: [{ type: 'string', pattern: '^[A-Z]+$', maxLength: 3 }, { type: 'null' }] },
+      places: { type: 'array', items: { type: 'string' } },
+    },
+    required: ['city'],
+    $defs: { unit: { enum: ['C', 'F', 7] } },
+  }
+  const qwen = { type: 'qwen_xml_parameter', json_schema: schema }
+  const tagged = { type: 'tag', begin: '<function=f>\n', content: qwen, end: '</function>' }
+  const glm = { type: 'json_schema', style: 'glm_xml', json_schema: schema }
+  const written = (...parts: readonly (readonly [string, string])[]) =>
+    parts.map(([name, value]) => `<parameter=${name}>\n${value}\n</parameter>\n`).join('')
+  const keyed = (...parts: readonly (readonly [string, string])[]) =>
+    parts.map(([name, value]) => `<arg_key>${name}</arg_key>\n<arg_value>${value}</arg_value>\n`).join('')
+  const oslo = ['city', 'Oslo'] as const
+  const none = { type: 'object', properties: {}, additionalProperties: false }
+
+  test.each<Case>([
+    [
+      'strings are bare, other values JSON',
+      tagged,
+      [
+        written(oslo),
+        written(['city', '']),
+        written(['city', '\n"a" < b </para> 日本\n\n']),
+        written(oslo, ['days', '3'], ['unit', 'F'], ['code', 'ABC'], ['places', '["a", "b"]']),
+        written(oslo, ['unit', '7'], ['code', 'null']),
+      ].map((text) => `<function=f>\n${text}</function>`),
+      [
+        '',
+        written(['days', '3']),
+        written(oslo, ['days', '"3"']),
+        written(oslo, ['days', '10']),
+        written(oslo, ['unit', '"F"']),
+        written(oslo, ['code', 'ABCD']),
+        written(oslo, ['code', 'A</parameter>']),
+        written(oslo, ['places', 'a']),
+        written(oslo, oslo),
+        written(oslo, ['else', 'a']),
+        written(['city', 'a</parameter>b']),
+      ].map((text) => `<function=f>\n${text}</function>`),
+    ],
+    [
+      'keys and values of GLM',
+      glm,
+      [
+        keyed(oslo, ['days', '3']),
+        keyed(oslo, ['days', '3']).replaceAll('\n', ''),
+        keyed(['city', ' a </arg_key> ']),
+      ],
+      ['', keyed(oslo, ['days', 'x']), keyed(['city', 'a</arg_value>']), keyed(oslo, ['else', 'a'])],
+    ],
+    [
+      'names and values that nothing restricts',
+      { ...qwen, json_schema: { type: 'object' } },
+      ['', written(['a b', 'x'], ['c', '{"d": [1]}'])],
+      [written(['', 'x']), written(['a>', 'x']), 'x'],
+    ],
+    ['no schema at all', { ...qwen, json_schema: true }, ['', written(['a', 'x'])], ['x']],
+    ['no parameters', { ...qwen, json_schema: none }, [''], [written(['a', 'x'])]],
+    [
+      'other names beside declared ones',
+      { ...qwen, json_schema: { ...schema, additionalProperties: { type: 'integer' } } },
+      [written(oslo, ['else', '5'])],
+      [written(oslo, ['else', 'a']), written(oslo, ['days', '10'])],
+    ],
+    [
+      'branches',
+      {
+        ...qwen,
+        json_schema: {
+          anyOf: [
+            { type: 'object', properties: { a: { const: 'x' } }, required: ['a'] },
+            { const: { b: 'y', c: ['z'] } },
+            { type: 'string' },
+          ],
+        },
+      },
+      [written(['a', 'x']), written(['b', 'y'], ['c', '["z"]'])],
+      ['', 'x', written(['a', 'y']), written(['b', 'y'])],
+    ],
+  ])('%s', (_name, format, allowed, refused) => {
+    expect(allowed.filter((text) => !accepts(format, text))).toEqual([])
+    expect(refused.filter((text) => accepts(format, text))).toEqual([])
+  })
+
+  test('marks that are control tokens', () => {
+    const marks = ['<arg_key>', '</arg_key>', '<arg_value>', '</arg_value>']
+    const engine = new GrammarEngine(smallVocabulary([], marks).vocabulary)
+    const format = { ...glm, control_tokens: marks }
+    engine.open(1, JSON.stringify({ type: 'structural_tag', format }), new Int32Array(), 1000)
+    for (const token of [256, ...Buffer.from('city'), 257, 258, ...Buffer.from('a </arg_value>'), 259])
+      engine.accept(1, token)
+    expect([256, 257, 258, 259].map((token) => isAllowed(engine.mask(1), token))).toEqual([
+      true,
+      false,
+      false,
+      false,
+    ])
+  })
+
+  test.each<[JsonSchema, string, readonly string[]]>([
+    [schema, 'city', ['string']],
+    [schema, 'unit', ['string', 'integer']],
+    [schema, 'code', ['string', 'null']],
+    [schema, 'places', ['array']],
+    [{ ...schema, additionalProperties: { type: 'boolean' } }, 'else', ['boolean']],
+    [{ anyOf: [schema, { properties: { city: { type: 'number' } } }] }, 'city', ['string', 'number']],
+    [
+      { properties: { city: { allOf: [{ type: ['string', 'null'] }, { minLength: 1 }] } } },
+      'city',
+      ['string', 'null'],
+    ],
+    [
+      { properties: { city: { anyOf: [{ $ref: '#/properties/city' }, { type: 'string' }] } } },
+      'city',
+      ['string'],
+    ],
+  ])('types: %j says of %s %j', (of, name, types) => {
+    expect(new Set(propertyTypes(of, name))).toEqual(new Set(types))
+  })
+
+  test.each<[JsonSchema, string]>([
+    [schema, 'else'],
+    [true, 'city'],
+    [{ properties: { city: { type: 'poem' } } }, 'city'],
+    [{ properties: { city: { not: {} } } }, 'city'],
+    [{ properties: { city: false } }, 'city'],
+    [
+      {
+        allOf: Array.from({ length: 12 }, () => ({
+          anyOf: [{ properties: { city: { type: 'string' } } }, { properties: { city: { minLength: 1 } } }],
+        })),
+      },
+      'city',
+    ],
+    [{ properties: { city: { $ref: '#/nowhere' } } }, 'city'],
+  ])('types: %j tells nothing of %s', (of, name) => {
+    expect(propertyTypes(of, name).size).toBe(7)
+  })
+})
+
 describe('control tokens', () => {
   const { vocabulary, stop } = smallVocabulary([], ['<|call|>', '<|end|>'])
   const [open, end] = [256, 257]
@@ -215,7 +364,7 @@ test.each<[JsonObject, string]>([
   [{ ...triggered, at_least_one: 1 }, '/format/at_least_one'],
   [{ type: 'repeat', min: 2, max: 1, content: any }, '/format/max'],
   [{ type: 'json_schema', json_schema: 3 }, '/format/json_schema'],
-  [{ type: 'json_schema', json_schema: {}, style: 'qwen_xml' }, '/format/style'],
+  [{ type: 'json_schema', json_schema: {}, style: 'poem' }, '/format/style'],
   [{ type: 'json_schema', json_schema: { not: {} } }, '/format/json_schema/not'],
   [{ type: 'regex', pattern: 'a(?=b)' }, '/format/pattern'],
   [{ type: 'any_text', excludes: [1] }, '/format/excludes'],

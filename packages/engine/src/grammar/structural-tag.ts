@@ -1,6 +1,7 @@
 import { parseEbnf } from './ebnf.ts'
 import { choice, type Expression, nothing, optional, repeat, sequence, text } from './expression.ts'
 import { freeText, type Mark } from './free-text.ts'
+import { type ParameterStyle, parameterNotation, parameterStyles } from './parameters.ts'
 import { parseRegex } from './regex.ts'
 import { schemaExpression } from './schema.ts'
 import { isJsonObject, type JsonObject, pointer, wrongField } from './spec.ts'
@@ -25,9 +26,10 @@ const anyByte: Expression = { kind: 'byte', range: [0, 256] }
 const anyText = repeat(anyByte, 0, null)
 
 /**
- * A structural tag: `const_string`, `json_schema`, `regex`, `grammar`, `any_text`, `token` and `any_tokens`, put
- * together by `sequence`, `or`, `optional`, `plus`, `star`, `repeat`, `tag`, `triggered_tags`, `token_triggered_tags`
- * and `tags_with_separator`, with the fields XGrammar gives them.
+ * A structural tag: `const_string`, `json_schema`, `qwen_xml_parameter`, `regex`, `grammar`, `any_text`, `token` and
+ * `any_tokens`, put together by `sequence`, `or`, `optional`, `plus`, `star`, `repeat`, `tag`, `triggered_tags`,
+ * `token_triggered_tags` and `tags_with_separator`, with the fields XGrammar gives them. Where a schema's `style` has
+ * marks of its own, `control_tokens` names those that are control tokens of the model.
  *
  * @throws GrammarError that names place and field
  */
@@ -40,13 +42,15 @@ function plain(node: FormatNode): Expression {
   switch (format.type) {
     case 'const_string':
       return text(readText(node, 'value'))
-    case 'json_schema': {
+    case 'json_schema':
+    case 'qwen_xml_parameter': {
       const schema = format.json_schema
       if (!isJsonObject(schema) && typeof schema !== 'boolean')
         throw wrongField(pointer(path, 'json_schema'), 'an object or a boolean', schema)
-      if (format.style !== undefined && format.style !== 'json')
-        throw wrongField(pointer(path, 'style'), '"json"', format.style)
-      return schemaExpression(schema, pointer(path, 'json_schema'), false)
+      const style = readStyle(node)
+      if (style === 'json') return schemaExpression(schema, pointer(path, 'json_schema'), false)
+      const notation = parameterNotation(style, readTexts(node, 'control_tokens', []))
+      return schemaExpression(schema, pointer(path, 'json_schema'), false, notation)
     }
     case 'regex':
       return parseRegex(readText(node, 'pattern'), 'whole', pointer(path, 'pattern'))
@@ -201,6 +205,18 @@ function tokenExpression({ format, path }: FormatNode): Expression {
   if (!isId && typeof token !== 'string')
     throw wrongField(pointer(path, 'token'), 'the spelling or the id of a control token', token)
   return { kind: 'token', token: token as string | number }
+}
+
+function readStyle({ format, path }: FormatNode): ParameterStyle | 'json' {
+  if (format.type === 'qwen_xml_parameter') return 'qwen_xml'
+  const styles = ['json', ...parameterStyles] as const
+  const style = styles.find((known) => known === (format.style ?? 'json'))
+  if (style !== undefined) return style
+  throw wrongField(
+    pointer(path, 'style'),
+    styles.map((known) => JSON.stringify(known)).join(' or '),
+    format.style,
+  )
 }
 
 function readFormat({ format, path }: FormatNode, field: string): FormatNode {

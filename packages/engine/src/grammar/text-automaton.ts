@@ -77,6 +77,41 @@ export function noneOf(names: Iterable<string>): TextAutomaton<NameNode | null> 
   }
 }
 
+/** All texts that do not contain a word. */
+export function without(word: string): TextAutomaton<number> {
+  const letters = [...word]
+  const known = [...new Set(letters)]
+  // How much of the word the text ends with.
+  const after = (length: number, letter: string): number => {
+    const read = [...letters.slice(0, length), letter]
+    let next = read.length
+    while (next > 0 && letters.slice(0, next).join('') !== read.slice(-next).join('')) next -= 1
+    return next
+  }
+  const others = complement(unionOf(known.map(single)))
+  return {
+    start: 0,
+    key: (length) => length,
+    moves: (length) => [
+      { ranges: others, to: 0 },
+      ...known
+        .map((letter) => ({ ranges: [single(letter)], to: after(length, letter) }))
+        .filter(({ to }) => to < letters.length),
+    ],
+    accepts: () => true,
+  }
+}
+
+/** Texts of one or more of the given characters. */
+export function madeOf(ranges: CodeRanges): TextAutomaton<number> {
+  return {
+    start: 0,
+    key: (length) => length,
+    moves: () => [{ ranges, to: 1 }],
+    accepts: (length) => length > 0,
+  }
+}
+
 /** Decimal numbers, with or without a sign, that are multiples of `divisor`. */
 export function multiplesOf(divisor: number): TextAutomaton<number> {
   const none = -1

@@ -51,8 +51,8 @@ export async function prepareChat(
   const thoughts = thoughtState(rendered, format)
   const grammar = constraintFor(request, tools, model, thoughts)
   const prompt = await model.encode(rendered, 'template', signal)
-  const names = new Set(tools.map(({ name }) => name))
-  const marksCalls = names.size > 0 || format.tools.marksAll
+  const offered = new Map(tools.map(({ name, parameters }) => [name, parameters ?? true]))
+  const marksCalls = offered.size > 0 || format.tools.marksAll
   const visibleTokens = [
     ...(marksCalls ? format.tools.visibleTokens : []),
     ...(format.reasoning === null ? [] : [format.reasoning.open, format.reasoning.close]),
@@ -66,7 +66,7 @@ export async function prepareChat(
       const id = `${request.id}.${answer}`
       const text = { id, prompt, maxTokens, stopStrings, ignoreEos, visibleTokens, grammar, sampling }
       return (signal) => {
-        const calls = format.tools.parser({ tools: names })
+        const calls = format.tools.parser({ tools: offered })
         const parser = withThoughts(calls, format, thoughts)
         const turn = new Turn(id, parser, request.parallelToolCalls)
         return writeTurn(model, { ...text, deadlineMs, tenant, priority }, turn, signal)

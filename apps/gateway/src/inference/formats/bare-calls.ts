@@ -3,7 +3,7 @@ import { StepParser } from './pieces.ts'
 import { readPythonCall } from './python-call.ts'
 
 export interface BareCallOptions {
-  readonly tools: ReadonlySet<string>
+  readonly tools: Pick<ReadonlySet<string>, 'has'>
   /** What may begin a call anywhere in the text, such as a fence or a control token. */
   readonly openings: readonly Opening[]
 }

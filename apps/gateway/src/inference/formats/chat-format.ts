@@ -5,6 +5,8 @@ import type { TagFormat } from './structural-tag.ts'
 
 export const formatNames = [
   'hermes',
+  'qwen-coder',
+  'glm',
   'llama',
   'mistral',
   'mistral-named',
@@ -26,8 +28,8 @@ export interface ReasoningMarkers {
 
 /** What a parser must know of the request. */
 export interface ParserOptions {
-  /** Names of the tools on offer; without any, calls are not looked for. */
-  readonly tools: ReadonlySet<string>
+  /** The tools on offer by name, with the schema of their arguments; without any, calls are not looked for. */
+  readonly tools: ReadonlyMap<string, JsonSchema>
 }
 
 /** A tool as grammars need it: its name and what its arguments must look like. */

@@ -24,6 +24,8 @@ class Spelling {
     switch (format.type) {
       case 'const_string':
         return sequence(...this.#text(format.value))
+      case 'json_schema':
+        return format.style === undefined ? format : { ...format, control_tokens: [...this.#tokens] }
       case 'sequence':
       case 'or':
         return { ...format, elements: format.elements.map((element) => this.format(element)) }
@@ -80,14 +82,11 @@ class Spelling {
     return {
       ...flags,
       type: 'token_triggered_tags',
-      tags: tags.map(({ begin, content, end }) => {
+      tags: tags.flatMap(({ begin, content, end }) => {
         const [first, ...rest] = this.#text(begin)
-        return {
-          type: 'tag',
-          begin: first as Extract<TagFormat, { readonly type: 'token' }>,
-          content: sequence(...rest, this.format(content), ...this.#text(end)),
-          end: '',
-        }
+        if (first?.type !== 'token') return []
+        const inner = sequence(...rest, this.format(content), ...this.#text(end))
+        return [{ type: 'tag', begin: first, content: inner, end: '' }]
       }),
     }
   }

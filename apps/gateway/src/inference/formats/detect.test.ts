@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { plainChat } from '../chat/chat-request.ts'
 import { conversationFor } from '../chat/conversation.ts'
 import type { FormatName } from './chat-format.ts'
-import { detectFormat } from './index.ts'
+import { detectFormat, toolFormat } from './index.ts'
 
 /** The lines of a template that decide, with what every one has around them. */
 function templateOf(text: string) {
@@ -51,6 +51,24 @@ const qwen = `
 {%- elif message.role == 'tool' %}{{ '<|im_start|>user\\n<tool_response>' + message.content + '</tool_response><|im_end|>\\n' }}{% endif %}
 {%- endfor %}`
 
+/** Arguments one by one, which only objects have. */
+const qwenCoder = `
+{%- if messages[0].role == 'system' %}{{ messages[0].content }}{% endif %}
+{%- for tool in tools or [] %}{{ '<function>\\n<name>' + tool.function.name }}{% endfor %}{{ '<tool_call>\\n<function=example>\\n<parameter=example>\\n' }}
+{%- for message in messages %}
+{%- for call in message.tool_calls or [] %}{{ '\\n<tool_call>\\n<function=' + call.function.name + '>\\n' }}
+{%- for name, value in call.function.arguments|items %}{{ '<parameter=' + name + '>\\n' + (value | tojson if value is mapping else value | string) + '\\n</parameter>\\n' }}{% endfor %}{{ '</function>\\n</tool_call>' }}{% endfor %}
+{%- if message.role == 'tool' %}{{ '<tool_response>\\n' + message.content + '\\n</tool_response>' }}{% endif %}
+{%- endfor %}`
+
+const glm = `
+{%- for tool in tools or [] %}{{ tool | tojson }}{% endfor %}
+{%- for message in messages %}
+{%- if message.role != 'assistant' %}{{ '<|' + message.role + '|>' + message.content }}{% endif %}
+{%- for call in message.tool_calls or [] %}{{ '<tool_call>' + call.function.name + '\\n' }}
+{%- for name, value in call.function.arguments.items() %}{{ '<arg_key>' + name + '</arg_key>\\n<arg_value>' + (value if value is string else value | tojson) + '</arg_value>\\n' }}{% endfor %}{{ '</tool_call>' }}{% endfor %}
+{%- endfor %}`
+
 /** Calls are known by the lack of content, arguments are text, and nothing is said of tools. */
 const r1 = `
 {%- for message in messages %}
@@ -95,6 +113,8 @@ const llama = `<|start_header_id|>
 describe('a template tells its format', () => {
   test.each([
     [qwen, 'hermes', '<think>'],
+    [qwenCoder, 'qwen-coder', null],
+    [glm, 'glm', null],
     [r1, 'deepseek', '<think>'],
     [r1.replaceAll('```json', ''), 'deepseek-plain', '<think>'],
     [gemma, 'gemma', null],
@@ -125,6 +145,53 @@ describe('what a template leaves out is made up for', () => {
       '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Oslo"}}\n</tool_call>',
     )
     expect(text).toContain('<tool_response>rain</tool_response>')
+  })
+
+  test.each([
+    [qwenCoder, '<function=get_weather>\n<parameter=city>\nOslo\n</parameter>\n</function>'],
+    [glm, '<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>Oslo</arg_value>\n</tool_call>'],
+  ])('nothing, where arguments stand one by one (%#)', (text, call) => {
+    const written = rendered(text)
+    expect(written).toContain(call)
+    expect(written).toContain('rain')
+    expect(written).not.toContain('You can call these functions')
+  })
+
+  test.each([
+    [qwenCoder, '<parameter=arguments>\n{"city": "Os\n</parameter>'],
+    [glm, '<arg_key>arguments</arg_key>\n<arg_value>{"city": "Os</arg_value>'],
+  ])('arguments that are no object (%#)', (text, argument) => {
+    const template = templateOf(text)
+    const cut = [
+      { ...toolCalls[0]!, arguments: '{"city": "Os' },
+      { ...toolCalls[1]!, arguments: '' },
+    ]
+    const said = [{ role: 'assistant' as const, content: '', toolCalls: cut }]
+    const conversation = conversationFor({ ...plainChat, messages: said }, [], detectFormat(template, null))
+    expect(template.render(conversation)).toContain(argument)
+    expect(template.render(conversation).split('get_weather')).toHaveLength(3)
+  })
+
+  test.each([
+    [qwenCoder, 'qwen-coder'],
+    [glm, 'glm'],
+  ] as const)('earlier arguments are read as they were (%#)', (text, name) => {
+    const template = templateOf(text)
+    const written = { city: 'a\n"b"', c: null, d: true, e: { f: [1, 'x'] }, g: -1.5, h: '' }
+    const said = [
+      {
+        role: 'assistant' as const,
+        content: '',
+        toolCalls: [{ ...toolCalls[0]!, arguments: JSON.stringify(written) }],
+      },
+    ]
+    const prompt = template.render(
+      conversationFor({ ...plainChat, messages: said }, [], detectFormat(template, null)),
+    )
+    const parser = toolFormat(name).parser({ tools: new Map([['get_weather', true]]) })
+    const pieces = [...parser.push(prompt.slice(prompt.lastIndexOf('<tool_call>'))), ...parser.finish()]
+    const given = pieces.map((piece) => (piece.type === 'arguments' ? piece.text : ''))
+    expect(JSON.parse(given.join(''))).toEqual(written)
   })
 
   test('arguments as text, and calls without content', () => {

@@ -1,11 +1,28 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { JsonSchema } from '../chat/chat-request.ts'
 import type { FormatName } from './chat-format.ts'
 import { toolFormat } from './index.ts'
 import type { AnswerParser, Piece } from './pieces.ts'
 import { ReasoningParser } from './reasoning.ts'
 
-const tools = new Set(['get_weather', 'add', 'python'])
+const tools = new Map<string, JsonSchema>([
+  [
+    'get_weather',
+    {
+      type: 'object',
+      properties: {
+        city: { type: 'string' },
+        days: { type: 'integer' },
+        unit: { anyOf: [{ type: 'string' }, { type: 'null' }] },
+        fresh: { type: 'boolean' },
+        places: { type: 'array' },
+      },
+    },
+  ],
+  ['add', true],
+  ['python', true],
+])
 
 interface Said {
   readonly content: string
@@ -98,8 +115,170 @@ const hermesExamples: readonly Example[] = [
   ['a mark and nothing else', '<tool_call>', { content: '<tool_call>' }],
 ]
 
+const qwen = (text: string) => `<tool_call>\n<function=get_weather>\n${text}</function>\n</tool_call>`
+const given = (name: string, value: string) => `<parameter=${name}>\n${value}\n</parameter>\n`
+const qwenOslo = qwen(given('city', 'Oslo'))
+const weather = (written: string) => ({ name: 'get_weather', arguments: written })
+
+const qwenExamples: readonly Example[] = [
+  ['text', 'Hello  \n', { content: 'Hello  \n' }],
+  ['one call', qwenOslo, { calls: [oslo] }],
+  ['calls in a row', `${qwenOslo}\n${qwenOslo}\n`, { calls: [oslo, oslo] }],
+  ['text around', `Let me see.\n\n${qwenOslo}\nDone`, { content: 'Let me see.\nDone', calls: [oslo] }],
+  [
+    'values by their types',
+    qwen(
+      given('city', '5') +
+        given('days', ' 3 ') +
+        given('unit', 'null') +
+        given('fresh', 'True') +
+        given('places', '["a",\n {"b": 1.0}]'),
+    ),
+    {
+      calls: [
+        weather('{"city": "5", "days": 3, "unit": null, "fresh": true, "places": ["a",\n {"b": 1.0}]}'),
+      ],
+    },
+  ],
+  [
+    'values that do not fit their types',
+    qwen(given('days', 'three') + given('unit', '5') + given('places', "['a']")),
+    { calls: [weather(`{"days": "three", "unit": "5", "places": "['a']"}`)] },
+  ],
+  [
+    'parameters that no schema knows',
+    qwen(given('a', '{"b": 1}') + given('c', 'd"') + given('e', '"f"')),
+    { calls: [weather(String.raw`{"a": {"b": 1}, "c": "d\"", "e": "\"f\""}`)] },
+  ],
+  [
+    'text of many lines',
+    qwen(given('city', '\n  if (a < b) {\n\t"😀" </p>\n\n')),
+    { calls: [weather(String.raw`{"city": "\n  if (a < b) {\n\t\"😀\" </p>\n\n"}`)] },
+  ],
+  [
+    'empty texts',
+    qwen(given('city', '') + given('unit', '')),
+    { calls: [weather('{"city": "", "unit": ""}')] },
+  ],
+  [
+    'everything on one line',
+    '<tool_call><function=get_weather><parameter=city>Oslo</parameter></function></tool_call>',
+    { calls: [oslo] },
+  ],
+  ['no arguments', qwen(''), { calls: [weather('{}')] }],
+  ['JSON in place of parameters', qwen('{"city": "Oslo"}\n'), { calls: [oslo] }],
+  [
+    'without the outer marks',
+    `I look.\n<function=get_weather>\n${given('city', 'Oslo')}</function>`,
+    { content: 'I look.', calls: [oslo] },
+  ],
+  ['without the first mark', qwenOslo.slice('<tool_call>\n'.length), { calls: [oslo] }],
+  ['without the inner end', qwenOslo.replace('</function>\n', ''), { calls: [oslo] }],
+  [
+    'two functions in one call',
+    qwenOslo.replace('</tool_call>', '<function=add>\n</function>\n</tool_call>'),
+    { calls: [oslo, { name: 'add', arguments: '{}' }] },
+  ],
+  [
+    'an unknown tool',
+    qwenOslo.replace('get_weather', 'fly'),
+    { calls: [{ name: 'fly', arguments: oslo.arguments }] },
+  ],
+  [
+    'an unknown tool without the outer marks',
+    '<function=fly>\n</function>',
+    { content: '<function=fly>\n</function>' },
+  ],
+  ['text between parameters', qwen(`${given('city', 'Oslo')}what?\n`), { content: '\nwhat?', calls: [oslo] }],
+  [
+    'cut off in a text',
+    '<tool_call>\n<function=get_weather>\n<parameter=city>\nOs\n</para',
+    {
+      calls: [weather(String.raw`{"city": "Os\n</para`)],
+    },
+  ],
+  [
+    'cut off in a value',
+    '<tool_call>\n<function=get_weather>\n<parameter=places>\n["a',
+    {
+      calls: [weather('{"places": ["a')],
+    },
+  ],
+  [
+    'cut off in a value that may be text',
+    '<tool_call>\n<function=add>\n<parameter=a>\n"x',
+    {
+      calls: [{ name: 'add', arguments: String.raw`{"a": "\"x` }],
+    },
+  ],
+  [
+    'cut off behind a parameter',
+    '<tool_call>\n<function=get_weather>\n<parameter=city>\nOslo\n</parameter>\n<par',
+    {
+      calls: [weather('{"city": "Oslo"')],
+    },
+  ],
+  [
+    'cut off in JSON',
+    qwen('{"city": "Os').slice(0, -'</function>\n</tool_call>'.length),
+    { calls: [weather('{"city": "Os')] },
+  ],
+  ['cut off behind a call', qwenOslo.slice(0, -3), { content: '\n</tool_ca', calls: [oslo] }],
+  ['no function', call('get_weather(Oslo)'), { content: call('get_weather(Oslo)') }],
+  ['a function without a name', call('<function=>'), { content: call('<function=>') }],
+  ['something else in a function', qwen('Oslo\n'), { content: qwen('Oslo\n') }],
+  ['half a mark', 'a <func', { content: 'a <func' }],
+  ['marks and nothing else', '<tool_call>\n<function=add>\n', { content: '<tool_call>\n<function=add>\n' }],
+]
+
+const glm = (text: string) => `<tool_call>get_weather\n${text}</tool_call>`
+const argument = (name: string, value: string) =>
+  `<arg_key>${name}</arg_key>\n<arg_value>${value}</arg_value>\n`
+const glmOslo = glm(argument('city', 'Oslo'))
+
+const glmExamples: readonly Example[] = [
+  ['text', 'Hello\n', { content: 'Hello\n' }],
+  ['one call', `Sure.\n${glmOslo}`, { content: 'Sure.', calls: [oslo] }],
+  ['calls in a row', `${glmOslo}\n${glmOslo.replaceAll('\n', '')}`, { calls: [oslo, oslo] }],
+  [
+    'values by their types',
+    glm(
+      argument('city', '\n5 ') + argument('days', '3') + argument('unit', 'null') + argument('fresh', 'no'),
+    ),
+    { calls: [weather(String.raw`{"city": "\n5 ", "days": 3, "unit": null, "fresh": "no"}`)] },
+  ],
+  ['no arguments', '<tool_call>add</tool_call>', { calls: [{ name: 'add', arguments: '{}' }] }],
+  ['JSON in place of arguments', glm('{"city": "Oslo"}\n'), { calls: [oslo] }],
+  [
+    'cut off in a text',
+    '<tool_call>get_weather<arg_key>city</arg_key><arg_value>Os</arg',
+    {
+      calls: [weather('{"city": "Os</arg')],
+    },
+  ],
+  [
+    'cut off in a key',
+    `${glmOslo.slice(0, -'</tool_call>'.length)}<arg_key>da`,
+    {
+      calls: [weather('{"city": "Oslo"')],
+    },
+  ],
+  [
+    'a key without a value',
+    glm('<arg_key>city</arg_key>\n'),
+    {
+      content: '<arg_key>city</arg_key>',
+      calls: [weather('{}')],
+    },
+  ],
+  ['no call', call('get weather'), { content: call('get weather') }],
+  ['a mark and nothing else', '<tool_call>get', { content: '<tool_call>get' }],
+]
+
 const examples: Readonly<Record<FormatName, readonly Example[]>> = {
   hermes: hermesExamples,
+  'qwen-coder': qwenExamples,
+  glm: glmExamples,
   generic: [
     ...hermesExamples.filter(([what]) => !/no JSON|mark and|no call|no text/.test(what)),
     ['bare JSON', osloJson, { calls: [oslo] }],
@@ -306,10 +485,10 @@ describe.each(Object.entries(examples) as [FormatName, readonly Example[]][])('%
 
   test('what it writes it reads', () => {
     const text = toolFormat(name).writeCalls(name === 'harmony' ? [oslo] : [oslo, sum])
-    expect(read(parserOf(name), [text])).toEqual({
-      ...nothing,
-      calls: name === 'harmony' ? [oslo] : [oslo, sum],
-    })
+    const { calls, ...others } = read(parserOf(name), [text])
+    const values = (list: Said['calls']) => list.map((one) => [one.name, JSON.parse(one.arguments)])
+    expect(values(calls)).toEqual(values(name === 'harmony' ? [oslo] : [oslo, sum]))
+    expect(others).toEqual({ content: '', reasoning: '' })
   })
 })
 
@@ -321,11 +500,36 @@ test('arguments are passed on as they come', () => {
   expect(parser.push('}}')).toEqual([{ type: 'arguments', text: '}' }, { type: 'call-end' }])
 })
 
+test('texts among arguments are passed on as they come', () => {
+  const parser = parserOf('qwen-coder')
+  expect(parser.push('<tool_call>\n<function=get_weather>\n<para')).toEqual([])
+  expect(parser.push('meter=city>\nOs')).toEqual([
+    { type: 'call', name: 'get_weather' },
+    { type: 'arguments', text: '{"city": "' },
+    { type: 'arguments', text: 'Os' },
+  ])
+  expect(parser.push('lo "now"\n')).toEqual([{ type: 'arguments', text: 'lo \\"now\\"' }])
+  expect(parser.push('</parameter>\n</function>\n')).toEqual([
+    { type: 'arguments', text: '"' },
+    { type: 'arguments', text: '}' },
+    { type: 'call-end' },
+  ])
+})
+
+test.each(['qwen-coder', 'glm'] as const)('%s writes arguments that are no object as they are', (name) => {
+  const broken = { name: 'add', arguments: '{"a": 1' }
+  const text = toolFormat(name).writeCalls([broken])
+  expect(read(parserOf(name), [text]).calls[0]).toMatchObject({ name: 'add' })
+  expect(text).toContain('\n{"a": 1\n')
+  const none = toolFormat(name).writeCalls([{ name: 'add', arguments: '' }])
+  expect(read(parserOf(name), [none]).calls).toEqual([{ name: 'add', arguments: '{}' }])
+})
+
 test.each(Object.keys(examples).filter((name) => name !== 'harmony') as FormatName[])(
   '%s without tools takes everything as content',
   (name) => {
     for (const [, text] of examples[name]) {
-      expect(read(toolFormat(name).parser({ tools: new Set() }), [text])).toEqual({
+      expect(read(toolFormat(name).parser({ tools: new Map() }), [text])).toEqual({
         ...nothing,
         content: text,
       })

@@ -130,7 +130,7 @@ describe.each(formatNames)('%s', (name) => {
     (_count, controls) => {
       for (let seed = 1; seed <= 10; seed += 1) {
         const text = wander(format.calls(tools, true), controls, seed)
-        const parser = format.parser({ tools: new Set(tools.map((tool) => tool.name)) })
+        const parser = format.parser({ tools: new Map(tools.map((tool) => [tool.name, tool.parameters])) })
         const pieces = [...parser.push(text), ...parser.finish()]
         const names = pieces.flatMap((piece) => (piece.type === 'call' ? [piece.name] : []))
         expect(names.length, text).toBeGreaterThan(0)

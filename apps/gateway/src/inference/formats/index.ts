@@ -3,11 +3,13 @@ import type { ChatFormat, FormatName, ReasoningMarkers, ToolFormat } from './cha
 import { deepseek, deepseekPlain } from './deepseek.ts'
 import { gemma } from './gemma.ts'
 import { generic } from './generic.ts'
+import { glm } from './glm.ts'
 import { harmony } from './harmony.ts'
 import { hermes } from './hermes.ts'
 import { llama } from './llama.ts'
 import { mistral, mistralNamed } from './mistral.ts'
 import { phi } from './phi.ts'
+import { qwenCoder } from './qwen-coder.ts'
 import { probeTemplate } from './template-probe.ts'
 
 /** In this order: a format stands before those that its templates could be mistaken for. */
@@ -17,6 +19,8 @@ const toolFormats: readonly ToolFormat[] = [
   deepseek,
   mistralNamed,
   mistral,
+  qwenCoder,
+  glm,
   hermes,
   phi,
   llama,

@@ -4,7 +4,14 @@ import type { JsonSchema } from '../chat/chat-request.ts'
 export type TagFormat =
   | { readonly type: 'any_text' }
   | { readonly type: 'const_string'; readonly value: string }
-  | { readonly type: 'json_schema'; readonly json_schema: JsonSchema }
+  | {
+      readonly type: 'json_schema'
+      readonly json_schema: JsonSchema
+      /** An object as parameters, each in marks of its own; JSON if left out. */
+      readonly style?: 'qwen_xml' | 'glm_xml'
+      /** Such marks that are control tokens of the model. */
+      readonly control_tokens?: readonly string[]
+    }
   | { readonly type: 'regex'; readonly pattern: string }
   | { readonly type: 'grammar'; readonly grammar: string }
   /** A control token by its spelling. */

@@ -17,6 +17,7 @@ const tool = {
 /** Nine letters and digits, as some templates demand. */
 const callId = 'probe1234'
 const callArguments = '{"probe_field":"probe-value"}'
+const argumentAsWritten = /probe_field(": ?"|>\n|<\/arg_key>\s*<arg_value>)probe-value/
 
 const turn = (content: string | null) => ({
   role: 'assistant',
@@ -43,10 +44,8 @@ export function probeTemplate(render: (conversation: Conversation) => string): T
   const variants = (['values', 'text'] as const).flatMap((argumentsAs) =>
     (['', null] as const).map((content) => ({ argumentsAs, content, text: calls(content, argumentsAs) })),
   )
-  // Arguments that come out as JSON; a template that adds texts to objects writes them in some other way.
-  const fits = variants.find(
-    ({ text }) => text.includes('probe_call') && /"probe_field": ?"probe-value"/.test(text),
-  )
+  // Arguments that come out as JSON or between marks; a template that adds texts to objects writes them otherwise.
+  const fits = variants.find(({ text }) => text.includes('probe_call') && argumentAsWritten.test(text))
   const system = { role: 'system', content: 'probe-system' }
   const withSystem = (tools: readonly object[]) =>
     rendered({ messages: [system, user], tools }).includes(system.content)
