@@ -124,6 +124,8 @@ export class LocalRing {
   async #begin(signal: AbortSignal): Promise<void> {
     const { plan, host, port, apiKey } = this.options
     const addresses = await this.#workers.start()
+    // Whoever gave up meanwhile has stopped what there was; nothing may start after that.
+    signal.throwIfAborted()
     const { ring, model, adapters } = plan.assignments[0]!
     this.#gateway = new GatewayProcess(
       {
