@@ -32,6 +32,7 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }))
 function start(layers: { readonly first: number; readonly end: number }): Promise<EngineClient> {
   const pageBytes = kvPageBytes(config, layers.end - layers.first, { type: 'F32', pageTokens: 16 })
   return EngineClient.start({
+    networkFirst: false,
     entry,
     assignment: {
       ...{ modelPath, layers, weightType: 'F32', kvType: 'auto', kvBytes: 32 * pageBytes },

@@ -29,6 +29,11 @@ export interface EngineClientOptions {
   /** Script of the engine process. */
   readonly entry: string
   readonly assignment: EngineAssignment
+  /**
+   * Whether the processes that pass messages on come before the engine: in a ring of several stages a message that
+   * waits holds up all of them. A ring of one computes a step ahead and would only be held up itself.
+   */
+  readonly networkFirst: boolean
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void
   /** Called once, when the process is gone, whatever the reason. */
   readonly onExit: (reason: string) => void
@@ -71,7 +76,7 @@ export class EngineClient implements StageEngine {
       const child = spawn(process.execPath, [...NODE_FLAGS, options.entry], {
         stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
       })
-      letNetworkGoFirst(child)
+      if (options.networkFirst) letNetworkGoFirst(child)
       let client: EngineClient | null = null
       let stderr = ''
       child.stderr!.on('data', (chunk: Buffer) => {
@@ -217,10 +222,7 @@ function describeExit(code: number | null, signal: string | null, stderr: string
   return `The engine process ${how}${last ? `: ${last}` : '.'}`
 }
 
-/**
- * Computing fills every core it gets. A message that waits behind it holds up the whole ring, so the processes that
- * pass messages on come first.
- */
+/** Computing fills every core it gets; the processes that pass messages on come first then. */
 function letNetworkGoFirst({ pid }: ChildProcess): void {
   if (pid === undefined) return
   try {

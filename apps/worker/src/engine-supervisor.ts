@@ -6,6 +6,7 @@ import type { EngineAssignment } from './engine-process/engine-load.ts'
 export interface EngineSupervisorOptions {
   readonly entry: string
   readonly assignment: EngineAssignment
+  readonly networkFirst: boolean
   readonly onProgress: (doneBytes: number, totalBytes: number) => void
   readonly onReady: (engine: EngineClient) => void
   readonly onLost: (reason: string) => void
@@ -58,6 +59,7 @@ export class EngineSupervisor {
       EngineClient.start({
         entry: this.options.entry,
         assignment: this.options.assignment,
+        networkFirst: this.options.networkFirst,
         onProgress: this.options.onProgress,
         onExit: resolve,
       }).then(

@@ -117,6 +117,7 @@ export class Worker implements Service {
     return new EngineSupervisor({
       entry: entryFile('worker-engine.mjs'),
       assignment: { ...assignment, modelPath: model.path },
+      networkFirst: assignment.stages > 1,
       onProgress: (doneBytes, totalBytes) => this.parent.send({ event: 'loading', doneBytes, totalBytes }),
       onReady: (engine) => {
         this.logger.info({ ...engine.report, enginePid: engine.pid }, 'The engine is loaded.')
