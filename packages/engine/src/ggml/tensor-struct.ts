@@ -11,6 +11,7 @@ const EXTENTS_OFFSET = 16
 const STRIDES_OFFSET = 48
 const VIEW_SOURCE_OFFSET = 232
 const VIEW_OFFSET_OFFSET = 240
+const DATA_OFFSET = 248
 
 // Fields are written one by one: a view of the struct would be an object with a finaliser, and a process that computes
 // without pause never comes to run those.
@@ -43,6 +44,19 @@ export function reinterpretRows(tensor: Pointer, type: TensorType, columns: numb
     write(tensor, EXTENTS_OFFSET + dim * 8, 'int64_t', extents[dim]!)
     write(tensor, STRIDES_OFFSET + dim * 8, 'int64_t', strides[dim]!)
   }
+}
+
+/** Where the data of an allocated tensor lies. */
+export const dataAddress = (tensor: Pointer): number => Number(koffi.decode(tensor, DATA_OFFSET, 'int64_t'))
+
+/**
+ * Lets an allocated view look elsewhere into its source.
+ *
+ * @param sourceAddress - of the source's data, in memory of this process
+ */
+export function moveView(tensor: Pointer, sourceAddress: number, offsetBytes: number): void {
+  write(tensor, VIEW_OFFSET_OFFSET, 'int64_t', offsetBytes)
+  write(tensor, DATA_OFFSET, 'int64_t', sourceAddress + offsetBytes)
 }
 
 /** Bytes from one row to the next. */

@@ -178,13 +178,18 @@ export const maskLength = (plans: readonly EntryPlan[]): number =>
     0,
   )
 
-/** Two batches with equal shapes can run the same graph. */
-export function planShape(plans: readonly EntryPlan[]): string {
+/**
+ * Two batches with equal shapes can run the same graph.
+ *
+ * @param movable - whether a graph can be pointed at other cells, so that it does not matter where a span begins
+ */
+export function planShape(plans: readonly EntryPlan[], movable: boolean): string {
   return plans
     .map(({ count, outputCount: outputs, spans }) => {
-      const cells = spans.map(
-        ({ cellStart, cellCount, gathered }) => `@${gathered ? 'gathered' : cellStart}+${cellCount}`,
-      )
+      const cells = spans.map(({ cellStart, cellCount, gathered }) => {
+        const from = gathered ? 'gathered' : movable ? 'anywhere' : cellStart
+        return `@${from}+${cellCount}`
+      })
       return `${count}/${outputs}${cells.join('')}`
     })
     .join(' ')

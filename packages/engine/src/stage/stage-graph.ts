@@ -10,6 +10,7 @@ import {
 import type { Backend } from '../ggml/backend.ts'
 import { GraphBuilder, type RopeSettings, type Tensor } from '../ggml/graph-builder.ts'
 import type { Pointer } from '../ggml/library.ts'
+import { dataAddress, moveView } from '../ggml/tensor-struct.ts'
 import type { AdapterStacks } from '../lora/adapter-stacks.ts'
 import { type EntryPlan, gatheredLength, type LayerReaches, maskLength, type Span } from './attention-plan.ts'
 import { type AttentionShape, attentionShape, foldsHeads } from './attention-shape.ts'
@@ -83,9 +84,25 @@ export interface GraphTensors {
   readonly output: Tensor | null
 }
 
+/** A view of an entry's cells in a matrix of the cache. */
+interface CellView {
+  readonly tensor: Tensor
+  readonly matrix: Tensor
+  readonly cellBytes: number
+}
+
+/** What has to move when an entry's span begins elsewhere. */
+interface MovableSpan {
+  readonly entry: number
+  readonly reach: number
+  cellStart: number
+  readonly views: CellView[]
+}
+
 /** One compiled batch shape: built once, run for every step of that shape. */
 export class StageGraph {
   readonly tensors: GraphTensors
+  private readonly spans: readonly MovableSpan[]
   readonly sizeBytes: number
   private readonly context: Pointer
   private readonly allocator: Pointer
@@ -109,7 +126,9 @@ export class StageGraph {
       no_alloc: true,
     })
     const builder = new GraphBuilder(ggml, this.context, maxNodes)
-    this.tensors = new StageGraphBuilder(parts, builder, plans, variant).build()
+    const stage = new StageGraphBuilder(parts, builder, plans, variant)
+    this.tensors = stage.build()
+    this.spans = stage.spans
     this.graph = builder.graph
     this.allocator = ggml.gallocrNew(parts.backend.bufferType)
     if (!ggml.gallocrAllocGraph(this.allocator, this.graph)) {
@@ -127,6 +146,21 @@ export class StageGraph {
     this.parts.backend.ggml.tensorGet(tensor.pointer, into, 0, into.byteLength)
   }
 
+  /**
+   * Points attention at the cells of other sequences: a batch of the same shape need not build a graph of its own
+   * because its sequences lie elsewhere.
+   */
+  aim(plans: readonly EntryPlan[]): void {
+    for (const span of this.spans) {
+      const { cellStart } = plans[span.entry]!.spans[span.reach]!
+      if (cellStart === span.cellStart) continue
+      span.cellStart = cellStart
+      for (const { tensor, matrix, cellBytes } of span.views) {
+        moveView(tensor.pointer, dataAddress(matrix.pointer), cellStart * cellBytes)
+      }
+    }
+  }
+
   run(): Promise<void> {
     return this.parts.backend.compute(this.graph)
   }
@@ -138,6 +172,7 @@ export class StageGraph {
 }
 
 class StageGraphBuilder {
+  readonly spans: MovableSpan[] = []
   private readonly tokenCount: number
   private readonly outputCount: number
   private readonly positions: Tensor
@@ -338,12 +373,13 @@ class StageGraphBuilder {
       : this.builder.view3d(q, [keyDim, rows, heads], [tokenBytes, headBytes], from)
     const { k, v } = this.parts.kv.layer(layer - this.parts.layers.first)
     const { cellBytes } = this.parts.kv
+    const moved = span.gathered ? null : this.movable(plan, this.parts.reaches.indexOf(layer))
     const keys = this.rowsOf(k, span, kvHeads * keyDim)
     const values = v ? this.rowsOf(v, span, kvHeads * valueDim) : keys
     this.builder.attentionInto(this.attended!, into, {
       q: queries,
-      k: this.cellsOf(keys, span, keyDim, cellBytes.k),
-      v: this.cellsOf(values, span, valueDim, v ? cellBytes.v : cellBytes.k),
+      k: this.cellsOf(keys, span, keyDim, cellBytes.k, moved),
+      v: this.cellsOf(values, span, valueDim, v ? cellBytes.v : cellBytes.k, moved),
       mask: folded ? this.maskOfHeads(span, plan.count, rows) : this.maskOf(span, plan.count, rows),
       sinks,
       scale: this.parts.config.attentionScale,
@@ -362,13 +398,31 @@ class StageGraphBuilder {
   }
 
   /** What queries look at: the first `dim` columns of each KV head, `[dim, cells, kvHeads]`. */
-  private cellsOf(rows: Tensor, span: Span, dim: number, cellBytes: number): Tensor {
-    return this.builder.view3d(
+  private cellsOf(
+    rows: Tensor,
+    span: Span,
+    dim: number,
+    cellBytes: number,
+    moved: MovableSpan | null,
+  ): Tensor {
+    const tensor = this.builder.view3d(
       rows,
       [dim, span.cellCount, this.shape.kvHeads],
       [cellBytes, cellBytes / this.shape.kvHeads],
       span.cellStart * cellBytes,
     )
+    moved?.views.push({ tensor, matrix: rows, cellBytes })
+    return tensor
+  }
+
+  /** What moves with an entry's span of one reach, in all layers that have it. */
+  private movable(plan: EntryPlan, reach: number): MovableSpan {
+    const entry = this.plans.indexOf(plan)
+    const known = this.spans.find((span) => span.entry === entry && span.reach === reach)
+    if (known) return known
+    const span = { entry, reach, cellStart: plan.spans[reach]!.cellStart, views: [] }
+    this.spans.push(span)
+    return span
   }
 
   /** {@link maskOf} with each row once for every head. */

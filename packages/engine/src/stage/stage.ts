@@ -177,9 +177,10 @@ export class Stage {
     const plans = planAttention(pages, batch.entries, reaches, this.kv.rowsAreWords)
     const { head } = this.options
     const result = head && batch.normed ? 'normed' : 'logits'
-    const shape = `${slots ? ADAPTED : ''}${result} ${planShape(plans)}`
+    const shape = `${slots ? ADAPTED : ''}${result} ${planShape(plans, this.parts.backend.isHost)}`
     const variant = { result, adapted: slots !== null } as const
     const graph = this.graph(shape, () => new StageGraph(this.parts, plans, variant))
+    graph.aim(plans)
 
     const length = maskLength(plans)
     if (this.mask.length < length) this.mask = new Uint16Array(length)
