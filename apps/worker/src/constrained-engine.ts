@@ -91,15 +91,13 @@ export class ConstrainedEngine implements StageEngine {
 
   async step(step: EngineStep): Promise<EngineStepResult> {
     const { entries } = step
-    const masked = [...entries.keys()].filter(
-      (index) => entries[index]!.sample && this.answers.has(entries[index]!.key),
-    )
+    const sampling = [...entries.keys()].filter((index) => entries[index]!.sample)
+    const masked = sampling.filter((index) => this.answers.has(entries[index]!.key))
     if (masked.length === 0) return this.engine.step(step)
     const turns = masked.map((index) => this.takeTurn(entries[index]!.key))
     const words = Promise.all(turns.map(({ mask }) => mask))
     try {
       const result = await this.engine.step(step, { entries: masked, words })
-      const sampling = [...entries.keys()].filter((index) => entries[index]!.sample)
       for (const [turn, index] of masked.entries()) {
         turns[turn]!.sampled(result.sampled[sampling.indexOf(index)]?.token ?? null)
       }

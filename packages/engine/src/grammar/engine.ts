@@ -1,6 +1,6 @@
 import { GrammarError } from './errors.ts'
 import { grammarExpression } from './grammar-expression.ts'
-import { checkLimit, GrammarSession } from './session.ts'
+import { GrammarSession } from './session.ts'
 import { parseGrammarSpec } from './spec.ts'
 import { TokenMasks, type TokenSet } from './token-masks.ts'
 import { buildTokenTrie } from './token-trie.ts'
@@ -41,7 +41,7 @@ export class GrammarEngine {
    */
   prepare(specText: string, maxTokens: number): void {
     const masks = this.#compiled(specText)
-    checkLimit(masks, maxTokens)
+    this.#begin(masks, maxTokens)
     masks.warm()
   }
 
@@ -51,7 +51,7 @@ export class GrammarEngine {
    * @throws GrammarError, GrammarLimitError
    */
   open(key: number, specText: string, generated: Int32Array, maxTokens: number): void {
-    const session = new GrammarSession(this.#compiled(specText), this.#set.vocabulary.stopTokens, maxTokens)
+    const session = this.#begin(this.#compiled(specText), maxTokens)
     for (const token of generated) session.accept(token)
     this.#sessions.set(key, session)
   }
@@ -68,6 +68,11 @@ export class GrammarEngine {
 
   close(key: number): void {
     this.#sessions.delete(key)
+  }
+
+  /** @throws GrammarLimitError */
+  #begin(masks: TokenMasks, maxTokens: number): GrammarSession {
+    return new GrammarSession(masks, this.#set.vocabulary.stopTokens, maxTokens)
   }
 
   #session(key: number): GrammarSession {

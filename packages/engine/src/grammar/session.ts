@@ -81,14 +81,6 @@ export class GrammarSession {
   }
 }
 
-/** @throws GrammarLimitError if not even the shortest text fits */
-export function checkLimit(masks: TokenMasks, maxTokens: number): void {
-  const { distance } = masks.start
-  if (distance <= maxTokens) return
-  const needed = masks.closing(masks.start)?.length ?? distance
-  if (needed > maxTokens) throw new GrammarLimitError(needed, maxTokens)
-}
-
 function refusal(token: number, where: string): GrammarError {
   return new GrammarError(
     `The grammar does not allow token ${token} ${where}.`,

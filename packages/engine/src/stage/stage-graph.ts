@@ -87,7 +87,8 @@ export interface GraphTensors {
 /** A view of an entry's cells in a matrix of the cache. */
 interface CellView {
   readonly tensor: Tensor
-  readonly matrix: Tensor
+  /** Of the matrix, which stays where it is. */
+  readonly address: number
   readonly cellBytes: number
 }
 
@@ -155,8 +156,8 @@ export class StageGraph {
       const { cellStart } = plans[span.entry]!.spans[span.reach]!
       if (cellStart === span.cellStart) continue
       span.cellStart = cellStart
-      for (const { tensor, matrix, cellBytes } of span.views) {
-        moveView(tensor.pointer, dataAddress(matrix.pointer), cellStart * cellBytes)
+      for (const { tensor, address, cellBytes } of span.views) {
+        moveView(tensor.pointer, address, cellStart * cellBytes)
       }
     }
   }
@@ -411,7 +412,7 @@ class StageGraphBuilder {
       [cellBytes, cellBytes / this.shape.kvHeads],
       span.cellStart * cellBytes,
     )
-    moved?.views.push({ tensor, matrix: rows, cellBytes })
+    moved?.views.push({ tensor, address: dataAddress(rows.pointer), cellBytes })
     return tensor
   }
 

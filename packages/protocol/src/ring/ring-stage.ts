@@ -9,6 +9,7 @@ import type {
   RingCapacity,
   RingMessage,
   SessionKey,
+  SessionNeeds,
   StageReport,
   Step,
   StepEntry,
@@ -270,10 +271,15 @@ export class RingStage {
     out.push({ type: 'ring', message: { ...message, reports: [...message.reports, report] } })
   }
 
-  /** Getting ready takes its time beside steps; the grammar matters only where sampling is. */
+  /** A grammar matters only where sampling is. */
+  #ownNeeds(needs: SessionNeeds): SessionNeeds {
+    return this.#last ? needs : { ...needs, grammar: null }
+  }
+
+  /** Getting ready takes its time beside steps. */
   #prepare(message: Prepare, out: StageEffect[]): void {
     const { epoch, request, problem } = message
-    const needs = { ...message.needs, grammar: this.#last ? message.needs.grammar : null }
+    const needs = this.#ownNeeds(message.needs)
     if (problem !== null || (needs.adapter === null && needs.grammar === null)) {
       out.push({ type: 'ring', message })
       return
@@ -302,7 +308,7 @@ export class RingStage {
       closed: false,
     })
     this.#dirty = true
-    const needs = { ...message.needs, grammar: this.#last ? message.needs.grammar : null }
+    const needs = this.#ownNeeds(message.needs)
     out.push({
       type: 'engine-open',
       session: { key, tokens, resumed, maxTokens, sampling, needs, pooling, cachedTokens, pages },
