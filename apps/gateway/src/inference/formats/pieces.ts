@@ -73,19 +73,25 @@ export class TextInput {
   }
 
   /**
-   * Takes the text before the first marker, and the marker if it is there. Text that may be the start of a marker stays.
-   * No marker may be the start of another.
+   * Takes the text before the first marker, and the marker if it is there; of markers that begin at the same place, the
+   * longest. Text that may be the start of a marker stays.
    */
   takeUntil(markers: readonly string[]): { readonly text: string; readonly marker: string | null } {
     let end = this.#text.length
     let marker: string | null = null
     for (const candidate of markers) {
       const at = this.#text.indexOf(candidate)
-      if (at === -1 || at >= end) continue
+      if (at === -1 || at > end || (at === end && candidate.length <= (marker?.length ?? 0))) continue
       end = at
       marker = candidate
     }
-    if (marker === null && !this.#ended) end -= this.#openEnd(markers)
+    if (!this.#ended) {
+      const openAt = this.#text.length - this.#openEnd(markers)
+      if (openAt <= end) {
+        end = openAt
+        marker = null
+      }
+    }
     const text = this.take(end)
     if (marker !== null) this.take(marker.length)
     return { text, marker }
