@@ -243,7 +243,7 @@ export class GraphBuilder {
     return { pointer: this.ggml.concat(this.context, a.pointer, b.pointer, 0) }
   }
 
-  /** `[a, b, c]` seen as `[a, c, b]`, without a copy. */
+  /** `[a, b, c, …]` seen as `[a, c, b, …]`, without a copy. */
   swapOuter(x: Tensor): Tensor {
     return { pointer: this.ggml.permute(this.context, x.pointer, 0, 2, 1, 3) }
   }
@@ -312,12 +312,52 @@ export class GraphBuilder {
   }
 
   /**
+   * The heads of each token that share a key as so many queries of one head: `q [dim, heads, n]` without gaps →
+   * `[dim, heads / kvHeads * n, kvHeads]`.
+   */
+  foldHeads(q: Tensor, dim: number, heads: number, kvHeads: number, n: number): Tensor {
+    if (kvHeads === 1) return this.reshape3d(q, dim, heads * n, 1)
+    const group = heads / kvHeads
+    const apart = this.reshape4d(q, dim, group, kvHeads, n)
+    const turned = this.ggml.permute(this.context, apart.pointer, 0, 1, 3, 2)
+    return this.reshape3d({ pointer: this.ggml.cont(this.context, turned) }, dim, group * n, kvHeads)
+  }
+
+  /**
    * Attention of `q [headDim, n, heads]` over `k`, `v [headDim, m, kvHeads]` with an additive `mask [m, n]` in F16;
    * scores are summed in float32. The result, `[headDim * heads, n]`, is written into rows of `into` from `firstRow` on:
    * one result for many sequences without a copy for each. Expanded at once, so that what reads `into` comes after it.
    */
   attentionInto(into: Tensor, firstRow: number, operands: AttentionOperands): void {
-    const { q, k, v, mask, sinks, scale, softcap, width } = operands
+    this.settle(this.attention(operands), into, firstRow * operands.width)
+  }
+
+  /**
+   * The same for queries from {@link foldHeads}.
+   *
+   * @param dim - of a value
+   */
+  foldedAttentionInto(
+    into: Tensor,
+    firstRow: number,
+    operands: AttentionOperands,
+    [dim, heads, kvHeads, n]: readonly [dim: number, heads: number, kvHeads: number, n: number],
+  ): void {
+    let result = this.attention(operands)
+    if (kvHeads > 1) {
+      const apart = this.reshape4d({ pointer: result }, dim, kvHeads, heads / kvHeads, n)
+      result = this.ggml.cont(this.context, this.swapOuter(apart).pointer)
+    }
+    this.settle(result, into, firstRow * operands.width)
+  }
+
+  /** Lets an operation write its float32 result into `into`, behind `offset` elements. */
+  private settle(result: Pointer, into: Tensor, offset: number): void {
+    makeView(result, into.pointer, offset * F32_BYTES)
+    this.expand({ pointer: result })
+  }
+
+  private attention({ q, k, v, mask, sinks, scale, softcap }: AttentionOperands): Pointer {
     const pointer = this.ggml.flashAttnExt(
       this.context,
       q.pointer,
@@ -330,8 +370,7 @@ export class GraphBuilder {
     )
     this.ggml.flashAttnExtSetPrec(pointer, PRECISION_F32)
     if (sinks) this.ggml.flashAttnExtAddSinks(pointer, sinks.pointer)
-    makeView(pointer, into.pointer, firstRow * width * F32_BYTES)
-    this.expand({ pointer })
+    return pointer
   }
 
   /** Float32 matrix `[columns, rows]`, rows from `first` on. */

@@ -28,9 +28,13 @@ describe('heads become queries', () => {
     expect(foldsHeads(shape, queries, cells, 'F16')).toBe(folded)
   })
 
-  test('only where all share one key, and of types the kernel takes', () => {
-    expect(foldsHeads({ ...shape, kvHeads: 2 }, 8, 1024, 'F16')).toBe(false)
-    expect(foldsHeads({ ...shape, heads: 1 }, 8, 1024, 'F16')).toBe(false)
+  test('those that share a key count', () => {
+    expect(foldsHeads({ ...shape, kvHeads: 4 }, 15, 1024, 'F16')).toBe(false)
+    expect(foldsHeads({ ...shape, kvHeads: 4 }, 16, 1024, 'F16')).toBe(true)
+    expect(foldsHeads({ ...shape, kvHeads: 16 }, 63, 1024, 'F16')).toBe(false)
+  })
+
+  test('only of types the kernel takes', () => {
     expect(foldsHeads(shape, 8, 1024, 'Q8_0')).toBe(false)
     expect(foldsHeads(shape, 8, 1024, 'F32')).toBe(true)
   })

@@ -24,8 +24,9 @@ const KERNEL_QUERIES = 64
 const MAX_FOLDED_MASK = 1 << 24
 
 /**
- * Whether to hand the heads of each token to the kernel as so many queries of one head, which is possible where all of
- * them share one key: in the shapes of DeepSeek-V3 that decodes 2.3 times as fast.
+ * Whether to hand the heads of each token that share a key to the CPU's kernel as so many queries of one head, where
+ * that makes enough queries for it to take them at once. In the shapes of DeepSeek-V3, with one key for all heads, a
+ * step decodes 2.3 times as fast; with 3 heads a key, attention of 32 and of 48 tokens takes a half and a third.
  */
 export function foldsHeads(
   { heads, kvHeads }: AttentionShape,
@@ -33,7 +34,7 @@ export function foldsHeads(
   cells: number,
   type: KvType,
 ): boolean {
-  if (kvHeads !== 1 || heads === 1 || !(type === 'F16' || type === 'F32')) return false
-  const folded = queries * heads
+  if (!(type === 'F16' || type === 'F32')) return false
+  const folded = queries * (heads / kvHeads)
   return queries < KERNEL_QUERIES && folded >= KERNEL_QUERIES && folded * cells <= MAX_FOLDED_MASK
 }

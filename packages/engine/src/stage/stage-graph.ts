@@ -19,10 +19,10 @@ import { rotationNodes } from './kv-rotation.ts'
 import type { WeightStore } from './weight-store.ts'
 
 const F16_BYTES = 2
-const F32_BYTES = 4
 const I32_BYTES = 4
 const NODES_PER_LAYER = 48
-const NODES_PER_ENTRY = 6
+const NODES_PER_ENTRY = 7
+const NODES_PER_LONG_ENTRY = 12
 const NODES_PER_GATHERED_ENTRY = 8
 /** Views and copies of the mask, for the last layer's rows and for the others'. */
 const MASK_NODES_PER_ENTRY = 8
@@ -115,12 +115,16 @@ export class StageGraph {
     variant: GraphVariant,
   ) {
     const { ggml } = parts.backend
-    const nodesPerEntry = NODES_PER_ENTRY + (gatheredLength(plans) > 0 ? NODES_PER_GATHERED_ENTRY : 0)
+    const perGathered = gatheredLength(plans) > 0 ? NODES_PER_GATHERED_ENTRY : 0
+    const entryNodes = plans.reduce(
+      (sum, { count }) => sum + perGathered + (count === 1 ? NODES_PER_ENTRY : NODES_PER_LONG_ENTRY),
+      0,
+    )
     const maxNodes =
       NODES_AROUND +
       MASK_NODES_PER_ENTRY * plans.length +
       NODES_PER_ADAPTED_MODULE * (variant.adapted ? parts.adapters.moduleCount : 0) +
-      layerCount(parts.layers) * (nodesPerLayer(parts.config) + nodesPerEntry * plans.length)
+      layerCount(parts.layers) * (nodesPerLayer(parts.config) + entryNodes)
     this.context = ggml.init({
       mem_size: maxNodes * ggml.tensorOverhead() + ggml.graphOverheadCustom(maxNodes, false),
       mem_buffer: null,
@@ -363,30 +367,39 @@ class StageGraphBuilder {
     into: number,
   ): void {
     const { heads, kvHeads, keyDim, valueDim } = this.shape
-    const headBytes = keyDim * F32_BYTES
-    const tokenBytes = heads * headBytes
-    const from = (plan.firstRow + plan.count - rows) * tokenBytes
+    const { builder } = this
     const span = plan.spans[this.parts.reaches.indexOf(layer)]!
-    // A head has its own sink.
-    const folded = sinks === null && foldsHeads(this.shape, rows, span.cellCount, this.parts.kv.options.type)
-    const queries = folded
-      ? this.builder.view3d(q, [keyDim, rows * heads, 1], [headBytes, rows * tokenBytes], from)
-      : this.builder.view3d(q, [keyDim, rows, heads], [tokenBytes, headBytes], from)
     const { k, v } = this.parts.kv.layer(layer - this.parts.layers.first)
     const { cellBytes } = this.parts.kv
     const moved = span.gathered ? null : this.movable(plan, this.parts.reaches.indexOf(layer))
     const keys = this.rowsOf(k, span, kvHeads * keyDim)
     const values = v ? this.rowsOf(v, span, kvHeads * valueDim) : keys
-    this.builder.attentionInto(this.attended!, into, {
-      q: queries,
+    const own = builder.f32Rows(q, heads * keyDim, plan.firstRow + plan.count - rows, rows)
+    const operands = {
       k: this.cellsOf(keys, span, keyDim, cellBytes.k, moved),
       v: this.cellsOf(values, span, valueDim, v ? cellBytes.v : cellBytes.k, moved),
-      mask: folded ? this.maskOfHeads(span, plan.count, rows) : this.maskOf(span, plan.count, rows),
       sinks,
       scale: this.parts.config.attentionScale,
       softcap: this.parts.config.attentionSoftcap,
       width: heads * valueDim,
-    })
+    }
+    if (this.folds(span, rows, sinks)) {
+      const folded = builder.foldHeads(own, keyDim, heads, kvHeads, rows)
+      const mask = this.maskOfHeads(span, plan.count, rows)
+      const extents = [valueDim, heads, kvHeads, rows] as const
+      builder.foldedAttentionInto(this.attended!, into, { ...operands, q: folded, mask }, extents)
+    } else {
+      const queries = builder.swapOuter(builder.reshape3d(own, keyDim, heads, rows))
+      const mask = this.maskOf(span, plan.count, rows)
+      builder.attentionInto(this.attended!, into, { ...operands, q: queries, mask })
+    }
+  }
+
+  /** A head has its own sink; other devices fold heads themselves, if there is a key for each few. */
+  private folds({ cellCount }: Span, rows: number, sinks: Tensor | null): boolean {
+    const { kv, backend } = this.parts
+    if (sinks !== null || !(backend.isHost || this.shape.kvHeads === 1)) return false
+    return foldsHeads(this.shape, rows, cellCount, kv.options.type)
   }
 
   /** The cells themselves, or a copy of those of a scattered sequence. */
@@ -426,16 +439,16 @@ class StageGraphBuilder {
     return span
   }
 
-  /** {@link maskOf} with each row once for every head. */
+  /** {@link maskOf} with each row once for every head that shares a key with others. */
   private maskOfHeads(span: Span, count: number, rows: number): Tensor {
     const key = `${span.maskOffset}/${rows}/heads`
     const known = this.masks.get(key)
     if (known) return known
-    const { heads } = this.shape
+    const group = this.shape.heads / this.shape.kvHeads
     const { cellCount } = span
     const apart = this.builder.reshape3d(this.maskOf(span, count, rows), cellCount, 1, rows)
-    const repeated = this.builder.repeat3d(apart, cellCount, heads, rows)
-    const mask = this.builder.reshape2d(repeated, cellCount, heads * rows)
+    const repeated = this.builder.repeat3d(apart, cellCount, group, rows)
+    const mask = this.builder.reshape2d(repeated, cellCount, group * rows)
     this.masks.set(key, mask)
     return mask
   }
