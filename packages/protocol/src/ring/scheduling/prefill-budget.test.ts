@@ -1,6 +1,6 @@
 import { seededRandom } from '@deos/domain'
 import { describe, expect, test } from 'vitest'
-import { PrefillBudget, roundBudget } from './prefill-budget.ts'
+import { PrefillBudget, type PromptAhead, roundBudget } from './prefill-budget.ts'
 
 /** Microseconds of a step; prompt tokens cost more the later they are. */
 interface Engine {
@@ -19,6 +19,11 @@ interface Ran {
   readonly ratio: number
 }
 
+const long = (asked: Pick<PromptAhead, 'decodes'> & Partial<PromptAhead>): PromptAhead => ({
+  ...{ position: 0, promptTokens: 1_000_000, behind: 0 },
+  ...asked,
+})
+
 /** Steps of sessions that decode beside an endless prompt. */
 class BudgetBench {
   readonly budget = new PrefillBudget()
@@ -36,7 +41,7 @@ class BudgetBench {
     const first = this.ran.length
     for (let count = 0; count < steps; count++) {
       const measures = this.budget.measures(decodes)
-      this.#run(decodes, measures ? 0 : this.budget.tokens(decodes, this.#position))
+      this.#run(decodes, measures ? 0 : this.budget.tokens(long({ decodes, position: this.#position })))
       if (this.#position >= length) this.#position = 0
     }
     return this.ran.slice(first)
@@ -91,7 +96,7 @@ describe('PrefillBudget', () => {
     bench.engine = { ...engine, tokenUs: 50_000 }
     bench.decode(1, 10)
     const ran = bench.prefill(1, 100)
-    expect(mixed(ran.slice(20)).every(({ promptTokens }) => promptTokens === 8)).toBe(true)
+    expect(mixed(ran.slice(20)).every(({ promptTokens }) => promptTokens === 1)).toBe(true)
     expect(mixed(ran).length).toBeGreaterThan(80)
   })
 
@@ -111,10 +116,10 @@ describe('PrefillBudget', () => {
     const bench = new BudgetBench()
     bench.decode(4, 20)
     bench.prefill(4, 100)
-    const before = bench.budget.tokens(4, 1_000)
+    const before = bench.budget.tokens(long({ decodes: 4, position: 1_000 }))
     bench.budget.observe({ decodes: 4, promptTokens: 48, position: 1_000, engineUs: 5_000_000 })
     bench.budget.observe({ decodes: 4, promptTokens: 0, position: 0, engineUs: 5_000_000 })
-    expect(bench.budget.tokens(4, 1_000)).toBe(before)
+    expect(bench.budget.tokens(long({ decodes: 4, position: 1_000 }))).toBe(before)
   })
 
   test.each([
@@ -144,7 +149,65 @@ describe('PrefillBudget', () => {
     const ran = bench.prefill(4, 40)
     expect(worst(mixed(ran).slice(8))).toBeLessThanOrEqual(1.8)
     bench.decode(2, 3)
-    expect(bench.budget.tokens(2, 0)).toBeLessThanOrEqual(16)
+    expect(bench.budget.tokens(long({ decodes: 2 }))).toBeLessThanOrEqual(16)
+  })
+
+  test('an engine that bears few tokens gets just those', () => {
+    const bench = new BudgetBench()
+    bench.engine = { ...engine, tokenUs: 2_000 }
+    bench.decode(4, 20)
+    bench.prefill(4, 100)
+    // 0.7 × 12 ms / 2 ms
+    const ran = mixed(bench.prefill(4, 100))
+    expect(worst(ran)).toBeLessThanOrEqual(1.75)
+    expect(mean(ran.map(({ promptTokens }) => promptTokens))).toBeGreaterThan(2)
+  })
+
+  test('steps may take as long as if the prompts behind the first decoded already', () => {
+    const bench = new BudgetBench()
+    bench.engine = { ...engine, baseUs: (decodes) => 1_000 * decodes, tokenUs: 100 }
+    bench.decode(16, 20)
+    bench.decode(2, 20)
+    bench.prefill(2, 100)
+    // 0.7 × 2 ms / 0.1 ms, rounded down to 12 and, with those that decode, to whole groups of four.
+    expect(bench.budget.tokens(long({ decodes: 2 }))).toBe(10)
+    // 1.7 × 16 ms - 2 ms, of which at most twice as much as before is tried.
+    expect(bench.budget.tokens(long({ decodes: 2, behind: 14 }))).toBe(30)
+    bench.budget.observe({ decodes: 2, promptTokens: 128, position: 0, engineUs: 15_000 })
+    expect(bench.budget.tokens(long({ decodes: 2, behind: 14 }))).toBe(190)
+  })
+
+  test('short prompts may take more of a step', () => {
+    const bench = new BudgetBench()
+    bench.decode(4, 20)
+    bench.prefill(4, 100, 200)
+    // 500 ms are worth 3,333 tokens of 150 µs.
+    expect(bench.budget.tokens(long({ decodes: 4, promptTokens: 3_400 }))).toBe(48)
+    // 50 ms - 12 ms, as far as was tried.
+    expect(bench.budget.tokens(long({ decodes: 4, promptTokens: 3_200 }))).toBe(96)
+  })
+
+  test('beside short prompts, twenty tokens a second are enough', () => {
+    const bench = new BudgetBench()
+    bench.engine = { ...engine, baseUs: () => 5_000, tokenUs: 1_000 }
+    bench.decode(1, 20)
+    bench.prefill(1, 100, 70)
+    expect(bench.budget.tokens(long({ decodes: 1 }))).toBe(3)
+    // 50 ms - 5 ms, rounded down to 32, one less for the session that decodes.
+    expect(bench.budget.tokens(long({ decodes: 1, promptTokens: 70 }))).toBe(31)
+  })
+
+  test('what was not measured lies on the line through the nearest that were', () => {
+    const bench = new BudgetBench()
+    bench.engine = { ...engine, baseUs: (decodes) => 10_000 + 1_000 * decodes, tokenUs: 100 }
+    bench.decode(2, 20)
+    bench.decode(6, 20)
+    bench.prefill(2, 100)
+    const asked = (behind: number) => bench.budget.tokens(long({ decodes: 2, behind }))
+    // 1.7 × 14 ms - 12 ms, and 1.7 × 26 ms - 12 ms of which as much is tried as twice the most so far.
+    expect(asked(2)).toBe(94)
+    bench.budget.observe({ decodes: 2, promptTokens: 512, position: 0, engineUs: 63_200 })
+    expect(asked(14)).toBe(254)
   })
 
   test('steps without prompt tokens are rare once all is known', () => {
@@ -158,7 +221,10 @@ describe('PrefillBudget', () => {
 })
 
 test.each([
-  [1, 8],
+  [0.2, 1],
+  [1.9, 1],
+  [2.9, 2],
+  [3, 3],
   [11.9, 8],
   [12, 12],
   [15, 12],

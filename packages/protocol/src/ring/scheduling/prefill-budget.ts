@@ -9,12 +9,32 @@ export interface StepTiming {
   readonly engineUs: number
 }
 
+/** What a budget is asked for. */
+export interface PromptAhead {
+  /** Sessions that decode in the step. */
+  readonly decodes: number
+  /** Of the prompt's first token in the step. */
+  readonly position: number
+  /** What there is to compute of the whole prompt. */
+  readonly promptTokens: number
+  /** Prompts that wait for this one. */
+  readonly behind: number
+}
+
 /** How much longer than a step without prompt tokens one with them may take, with room for noise below twice. */
 const LONGEST_RATIO = 1.7
+/** The same for short prompts: those that take no longer than so many steps without prompt tokens, or than that. */
+const SHORT_RATIO = 3
+const SHORT_STEPS = 16
+const SHORT_US = 500_000
+/** Beside short prompts, a token in this time is often enough: some 15 words a second. */
+const SMOOTH_US = 50_000
+/** Engines compute rows of a step in groups of so many; one row more costs as much as a group. */
+const ROW_GROUP = 4
 /** Prompt tokens in a step while too little is measured. */
 const FIRST_BUDGET = 32
-/** Prompts progress by so many however slow the engine is. */
-export const LEAST_BUDGET = 8
+/** Shorter chunks tell little of what a token costs, unless chunks are that short. */
+const TELLING_TOKENS = 8
 /** Measurements that a median is taken of, and how many it takes to believe it. */
 const WINDOW = 9
 const ENOUGH = 3
@@ -58,7 +78,9 @@ interface Base {
 }
 
 /**
- * Chooses how many prompt tokens go into a step beside decoding sessions, so that those hardly notice.
+ * Chooses how many prompt tokens go into a step beside decoding sessions, so that those hardly notice. Short
+ * prompts are through so soon that they may go faster. Prompts that wait behind the first are sessions too: a step may
+ * take as long as if these decoded already.
  *
  * Learns the time of a step without prompt tokens for each number of sessions, and what a prompt token adds for each
  * range of positions (attention makes late ones dearer). Budgets come from a small set, so that shapes of steps
@@ -69,6 +91,8 @@ export class PrefillBudget {
   /** Microseconds for each prompt token, by magnitude of its position. */
   readonly #costs: RecentMedian[] = []
   readonly #tried: number[] = []
+  /** The newest budget. */
+  #given = FIRST_BUDGET
 
   observe({ decodes, promptTokens, position, engineUs }: StepTiming): void {
     if (decodes === 0) return
@@ -78,7 +102,7 @@ export class PrefillBudget {
       this.#measured(base, engineUs)
       return
     }
-    if (promptTokens < LEAST_BUDGET) return
+    if (promptTokens < TELLING_TOKENS && promptTokens < this.#given) return
     this.#tried.push(promptTokens)
     if (this.#tried.length > WINDOW) this.#tried.shift()
     const baseUs = this.#baseUs(decodes)
@@ -97,13 +121,22 @@ export class PrefillBudget {
     return base.unmeasured === 0
   }
 
-  /** Prompt tokens, the first of them at `position`, for a step beside which so many sessions decode. */
-  tokens(decodes: number, position: number): number {
+  /** Prompt tokens for a step. */
+  tokens(ahead: PromptAhead): number {
+    this.#given = this.#choose(ahead)
+    return this.#given
+  }
+
+  #choose({ decodes, position, promptTokens, behind }: PromptAhead): number {
     const baseUs = this.#baseUs(decodes)
     const cost = this.#cost(position)
     if (baseUs === null || cost === null) return FIRST_BUDGET
-    const fitting = ((LONGEST_RATIO - 1) * baseUs) / Math.max(cost, Number.MIN_VALUE)
-    return roundBudget(Math.min(fitting, Math.max(FIRST_BUDGET, 2 * Math.max(0, ...this.#tried))))
+    const isShort = promptTokens * cost <= Math.max(SHORT_STEPS * baseUs, SHORT_US)
+    const alikeUs = Math.max(baseUs, this.#baseUs(decodes + behind)!)
+    const longestUs = isShort ? Math.max(SHORT_RATIO * alikeUs, SMOOTH_US) : LONGEST_RATIO * alikeUs
+    const fitting = (longestUs - baseUs) / Math.max(cost, Number.MIN_VALUE)
+    const most = Math.max(FIRST_BUDGET, 2 * Math.max(0, ...this.#tried))
+    return wholeGroups(roundBudget(Math.min(fitting, most)), decodes)
   }
 
   #base(decodes: number): Base {
@@ -134,17 +167,18 @@ export class PrefillBudget {
     for (const value of surprises) anew.add(value)
   }
 
-  /** Time of a step without prompt tokens; from another number of sessions, rather too short than too long. */
+  /** Time of a step without prompt tokens; for a number of sessions that was not measured, by the nearest that were. */
   #baseUs(decodes: number): number | null {
     const own = this.#bases.get(bucketOf(decodes))
     if (own?.time.settled) return own.time.value
-    let nearest: Base | null = null
-    for (const base of this.#bases.values()) {
-      if (!base.time.settled) continue
-      if (nearest === null || preferred(base.decodes, nearest.decodes, decodes)) nearest = base
-    }
-    if (nearest === null) return null
-    return nearest.time.value * Math.min(1, 0.5 + (0.5 * decodes) / nearest.decodes)
+    const known = [...this.#bases.values()]
+      .filter(({ time }) => time.settled)
+      .sort((a, b) => a.decodes - b.decodes)
+    if (known.length === 0) return null
+    const above = known.findIndex((base) => base.decodes > decodes)
+    if (above === 0) return fewerUs(known[0]!, decodes)
+    const high = above === -1 ? known.length - 1 : above
+    return betweenUs(known[high - 1] ?? known[high]!, known[high]!, decodes)
   }
 
   /** What a prompt token adds; later positions than measured are taken to cost a quarter more for each magnitude. */
@@ -166,18 +200,27 @@ export class PrefillBudget {
 const bucketOf = (decodes: number): number =>
   decodes <= 8 ? decodes : 8 + Math.floor(4 * Math.log2(decodes / 8))
 
-/** Whether `a` tells more than `b` about `wanted` sessions: fewer rather than more of them, then the nearer. */
-function preferred(a: number, b: number, wanted: number): boolean {
-  if (a <= wanted !== b <= wanted) return a <= wanted
-  return a <= wanted ? a > b : a < b
+/** Somewhat fewer tokens, if there are many, so that with the decoding sessions they make whole groups of rows. */
+const wholeGroups = (budget: number, decodes: number): number =>
+  budget < 2 * ROW_GROUP ? budget : budget - ((decodes + budget) % ROW_GROUP)
+
+/** Of fewer sessions than `base`, rather too short than too long. */
+const fewerUs = ({ decodes: known, time }: Base, decodes: number): number =>
+  time.value * (0.5 + (0.5 * decodes) / known)
+
+/** On the line through both, which rises no faster than in proportion to the sessions. */
+function betweenUs(low: Base, high: Base, decodes: number): number {
+  const rise = (high.time.value - low.time.value) / Math.max(1, high.decodes - low.decodes)
+  const slope = Math.min(Math.max(0, rise), high.time.value / high.decodes)
+  return high.time.value + slope * (decodes - high.decodes)
 }
 
 const magnitudeOf = (position: number): number =>
   Math.max(0, Math.floor(Math.log2(Math.max(1, position) / 256)) + 1)
 
-/** Down to a power of two or one and a half of it, from the least budget on. */
+/** Down to a power of two or one and a half of it; prompts progress however slow the engine is. */
 export function roundBudget(tokens: number): number {
-  if (tokens < 12) return LEAST_BUDGET
+  if (tokens < 2) return 1
   const power = 2 ** Math.floor(Math.log2(tokens))
   return tokens >= 1.5 * power ? 1.5 * power : power
 }

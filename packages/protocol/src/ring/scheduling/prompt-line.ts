@@ -45,6 +45,12 @@ export class PromptLine {
     this.#lanes.clear()
   }
 
+  count(pooling: boolean): number {
+    let count = 0
+    for (const lane of this.#lanes.values()) if (lane.pooling === pooling) count += lane.sessions.length
+    return count
+  }
+
   /** Highest priority in line; `null` if nobody is. */
   topPriority(pooling: boolean): number | null {
     let top: number | null = null

@@ -50,7 +50,7 @@ export class Residents {
   #nextKey = 1
 
   constructor(
-    private readonly maxSessions: number,
+    readonly maxSessions: number,
     private readonly lengths: OutputLengths,
   ) {}
 

@@ -1,7 +1,7 @@
 import { LAST_SAMPLED, type RingCapacity, type StepEntry } from '../../messages.ts'
 import { allowedTokens } from '../admission.ts'
 import type { RingSession, Stay } from '../ring-session.ts'
-import { LEAST_BUDGET, PrefillBudget } from './prefill-budget.ts'
+import { PrefillBudget } from './prefill-budget.ts'
 import { type Lane, PromptLine } from './prompt-line.ts'
 import type { Residents } from './residents.ts'
 import { PROMPT_TOKEN_SERVICE } from './tenant-shares.ts'
@@ -30,6 +30,8 @@ export interface ComposedStep {
 
 /** Most that a step gives to a short prompt goes in multiples of this, so that shapes of steps repeat. */
 const GRANULE = 8
+/** Tokens of a step that are kept for prompts, if it is long enough. */
+const PROMPT_RESERVE = 8
 
 /**
  * Chooses what goes into the next step.
@@ -195,7 +197,7 @@ export class StepComposer {
   get #promptReserve(): number {
     if (this.#line.topPriority(false) === null) return 0
     if (this.#limit === 1) return this.#promptLast ? 0 : 1
-    return Math.min(LEAST_BUDGET, Math.max(1, this.#limit >> 2))
+    return Math.min(PROMPT_RESERVE, Math.max(1, this.#limit >> 2))
   }
 
   #promptBudget(pooling: boolean, decodes: number): number {
@@ -205,8 +207,20 @@ export class StepComposer {
     if (this.#decoding === 0 || room === 0) return room
     const next = this.#line.first(pooling, this.#mayProgress)?.session
     if (next === undefined || this.#budget.measures(decodes)) return 0
-    const position = next.tokens.length - next.remaining
-    return Math.min(room, this.#budget.tokens(Math.max(decodes, this.#share), position))
+    const budget = this.#budget.tokens({
+      decodes: Math.max(decodes, this.#share),
+      position: next.tokens.length - next.remaining,
+      promptTokens: next.estimate,
+      behind: this.#behind(pooling),
+    })
+    return Math.min(room, budget)
+  }
+
+  /** Prompts behind the first that there are places for, by how many steps share them. */
+  #behind(pooling: boolean): number {
+    const { maxSessions } = this.residents
+    const waiting = Math.min(this.#line.count(pooling), maxSessions - this.#decoding)
+    return Math.max(0, Math.floor((waiting - 1) / this.options.microbatches))
   }
 
   /** Gives the budget to prompts and writes their chunks. */
