@@ -251,6 +251,7 @@ function bind(base: LibraryHandle, ggml: LibraryHandle) {
     buildForwardExpand: b('ggml_build_forward_expand', 'void', [p, p]),
     gallocrNew: b('ggml_gallocr_new', p, [p]),
     gallocrFree: b('ggml_gallocr_free', 'void', [p]),
+    gallocrReserve: b('ggml_gallocr_reserve', 'bool', [p, p]),
     gallocrAllocGraph: b('ggml_gallocr_alloc_graph', 'bool', [p, p]),
     gallocrBufferSize: b('ggml_gallocr_get_buffer_size', 'size_t', [p, 'int']),
 

@@ -9,6 +9,7 @@ import {
 } from '../architectures/index.ts'
 import type { Backend } from '../ggml/backend.ts'
 import { GraphBuilder, type RopeSettings, type Tensor } from '../ggml/graph-builder.ts'
+import type { GraphMemory } from '../ggml/graph-memory.ts'
 import type { Pointer } from '../ggml/library.ts'
 import { dataAddress, moveView } from '../ggml/tensor-struct.ts'
 import type { AdapterStacks } from '../lora/adapter-stacks.ts'
@@ -57,6 +58,7 @@ export interface StageParts {
   readonly kv: KvCache
   readonly adapters: AdapterStacks
   readonly reaches: LayerReaches
+  readonly memory: GraphMemory
   rope(layer: number): RopeSettings
 }
 
@@ -106,8 +108,8 @@ export class StageGraph {
   private readonly spans: readonly MovableSpan[]
   readonly sizeBytes: number
   private readonly context: Pointer
-  private readonly allocator: Pointer
   private readonly graph: Pointer
+  private readonly generation: number
 
   constructor(
     private readonly parts: StageParts,
@@ -135,12 +137,18 @@ export class StageGraph {
     this.tensors = stage.build()
     this.spans = stage.spans
     this.graph = builder.graph
-    this.allocator = ggml.gallocrNew(parts.backend.bufferType)
-    if (!ggml.gallocrAllocGraph(this.allocator, this.graph)) {
+    const { memory } = parts
+    if (!memory.lay(this.graph)) {
       this.close()
       throw new RangeError(`No memory for a step of ${plans.length} entries on ${parts.backend.device.name}.`)
     }
-    this.sizeBytes = ggml.gallocrBufferSize(this.allocator, 0) + ggml.usedMem(this.context)
+    this.generation = memory.generation
+    this.sizeBytes = ggml.usedMem(this.context)
+  }
+
+  /** Whether its memory is still there. */
+  get isValid(): boolean {
+    return this.generation === this.parts.memory.generation
   }
 
   write(tensor: Tensor, data: ArrayBufferView): void {
@@ -171,7 +179,6 @@ export class StageGraph {
   }
 
   close(): void {
-    this.parts.backend.ggml.gallocrFree(this.allocator)
     this.parts.backend.ggml.free(this.context)
   }
 }

@@ -1,6 +1,7 @@
 import { DomainError, formatLayers, type LayerRange, layerCount, type ModelConfig } from '@deos/domain'
 import { architectures } from '../architectures/index.ts'
 import type { Backend } from '../ggml/backend.ts'
+import { GraphMemory } from '../ggml/graph-memory.ts'
 import { AdapterStacks } from '../lora/adapter-stacks.ts'
 import type { AdapterWeights } from '../lora/adapter-weights.ts'
 import { requiredLayerTensors } from '../weights/families/index.ts'
@@ -70,7 +71,7 @@ const nothing = new Float32Array(0)
 const ADAPTED = 'adapted '
 
 /** Graphs of recent batch shapes are kept up to these limits. */
-const MAX_GRAPHS = 8
+const MAX_GRAPHS = 64
 const MAX_GRAPH_BYTES = 96 * 1024 * 1024
 
 /**
@@ -99,6 +100,7 @@ export class Stage {
       ...{ backend, architecture, config, layers, embedding, head, weights, kv: this.kv },
       adapters: this.adapters,
       reaches: layerReaches(config, layers),
+      memory: new GraphMemory(backend),
       rope: layerRope(options, architecture.ropeLayout, (name) => weights.get(name)),
     }
   }
@@ -163,6 +165,7 @@ export class Stage {
   close(): void {
     for (const graph of this.graphs.values()) graph.close()
     this.graphs.clear()
+    this.parts.memory.close()
     this.adapters.close()
     this.kv.close()
     this.parts.weights.close()
@@ -271,8 +274,11 @@ export class Stage {
     const known = this.graphs.get(shape)
     if (known) {
       this.graphs.delete(shape)
-      this.graphs.set(shape, known)
-      return known
+      if (known.isValid) {
+        this.graphs.set(shape, known)
+        return known
+      }
+      known.close()
     }
     const graph = build()
     this.graphs.set(shape, graph)
