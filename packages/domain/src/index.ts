@@ -4,10 +4,12 @@
  * Pure: imports nothing.
  */
 export * from './errors.ts'
+export * from './fleet.ts'
 export * from './ids.ts'
 export * from './layers.ts'
 export * from './model.ts'
 export * from './nondeterminism.ts'
 export * from './page-pool.ts'
+export * from './placement.ts'
 export * from './sampling.ts'
 export * from './units.ts'

@@ -1,0 +1,63 @@
+import type { FleetSnapshot, MachineLocation } from './fleet.ts'
+import type { MachineId } from './ids.ts'
+import type { LayerRange } from './layers.ts'
+import type { Bytes, Milliseconds, Tokens } from './units.ts'
+
+/** What holding and passing on a model takes, in the precision it is to be held in. */
+export interface ModelFootprint {
+  /** Of the weights, as benchmarks name it. */
+  readonly weightType: string
+  /** Weights of each layer. */
+  readonly layerBytes: readonly Bytes[]
+  /** The first stage holds these besides. */
+  readonly embeddingBytes: Bytes
+  /** The last stage holds these besides. */
+  readonly headBytes: Bytes
+  /** KV of one token in one layer. */
+  readonly kvBytesPerLayer: Bytes
+  /** What goes from stage to stage for each token. */
+  readonly boundaryBytes: Bytes
+}
+
+export interface PlacementRequest {
+  readonly model: ModelFootprint
+  /** Tokens of all sessions together that the KV cache is to hold. */
+  readonly kvTokens: Tokens
+  /** `null` allows every one. */
+  readonly regions: readonly string[] | null
+  readonly providers: readonly string[] | null
+  /** Machines that another replica should not share, as far as there are others. */
+  readonly avoid: readonly MachineId[]
+}
+
+/** A stage that has a place but no id yet. */
+export interface StagePlacement {
+  readonly machine: MachineId
+  readonly device: string
+  readonly location: MachineLocation
+  readonly layers: LayerRange
+  readonly weightBytes: Bytes
+  readonly kvBytes: Bytes
+  /** Predicted for one sequence. */
+  readonly decodeMs: Milliseconds
+}
+
+export interface Placement {
+  /** In the order of the ring. */
+  readonly stages: readonly StagePlacement[]
+  /** Predicted time of one token of one sequence around the ring, links included. */
+  readonly tokenMs: Milliseconds
+  /** Why this and not another: sentences for people. */
+  readonly reasons: readonly string[]
+}
+
+/** `placement` is null if nothing fits; then `reasons` say what is missing, with numbers. */
+export interface PlacementOutcome {
+  readonly placement: Placement | null
+  readonly reasons: readonly string[]
+}
+
+/** Chooses machines for one replica of a model. Pure: the same request and fleet give the same outcome. */
+export interface Placer {
+  place(request: PlacementRequest, fleet: FleetSnapshot): PlacementOutcome
+}
