@@ -1,0 +1,7 @@
+/**
+ * @packageDocumentation
+ * Turns a fleet snapshot and a model into a placement that explains itself. Pure: imports `domain` only. Start at
+ * {@link ringPlacer}.
+ */
+export { PlacementRequestError } from './errors.ts'
+export { ringPlacer } from './ring-placer.ts'

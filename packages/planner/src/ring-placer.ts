@@ -1,0 +1,51 @@
+import { ms, type Placement, type Placer } from '@deos/domain'
+import { Demand } from './demand.ts'
+import { eligibleCandidates } from './eligible.ts'
+import { fewestStages } from './fewest-stages.ts'
+import { LinkTimes } from './link-times.ts'
+import { quickRing, type Ring } from './quick-ring.ts'
+import { reasonsAgainst, reasonsFor } from './reasons.ts'
+
+/**
+ * The first rule: one ring in as few stages as fit, of the machines and in the order that let a token around it
+ * soonest, layers shared in proportion to measured speed as far as memory allows. Machines to be avoided are used
+ * only if it does not fit without them, even where that takes more stages.
+ *
+ * The number of stages is the least there is for up to 8 stages, or any number if all layers have one size. Times
+ * count weights read and links, not the KV read, which depends on how long sequences are.
+ *
+ * `place` throws `PlacementRequestError` if a size of the request makes no sense.
+ */
+export const ringPlacer: Placer = {
+  place(request, fleet) {
+    const demand = new Demand(request)
+    const eligible = eligibleCandidates(request, fleet, demand)
+    const fewest = fewestStages(demand, eligible)
+    if (!fewest) return { placement: null, reasons: reasonsAgainst(request, demand, eligible) }
+    const links = new LinkTimes(fleet.links, request.model.boundaryBytes)
+    const { fresh, avoided } = eligible
+    const choice = quickRing(demand, links, fewest.order, fresh, fewest.sharing ? avoided : [])
+    const reasons = reasonsFor(request, demand, eligible, links, choice)
+    return { placement: placementOf(demand, choice.best, reasons), reasons }
+  },
+}
+
+function placementOf(
+  demand: Demand,
+  { order, ranges, tokenMs }: Ring,
+  reasons: readonly string[],
+): Placement {
+  const stages = order.map(({ machine, device, location, benchmark }, index) => {
+    const layers = ranges[index]!
+    return {
+      machine,
+      device,
+      location,
+      layers,
+      weightBytes: demand.weightsOf(layers),
+      kvBytes: demand.kvOf(layers),
+      decodeMs: demand.readTime(layers, benchmark.weightBytesPerSecond),
+    }
+  })
+  return { stages, tokenMs: ms(tokenMs), reasons }
+}
