@@ -1,0 +1,131 @@
+import { type Milliseconds, type ModelId, type Tokens, type TokensPerSecond, tokens } from '@deos/domain'
+import { invalidValue } from './deployment-error.ts'
+
+/** What a deployment should achieve; what is missing does not matter. */
+export interface DeploymentTarget {
+  readonly ttftMs?: Milliseconds
+  readonly tpotMs?: Milliseconds
+  readonly tokensPerSecond?: TokensPerSecond
+  /** In the minor unit of the organisation's currency. */
+  readonly pricePerMillionTokens?: number
+}
+
+/** What people wish for. Never changed: a change makes a new revision. */
+export interface DeploymentSpec {
+  readonly model: ModelId
+  /** The longest session, prompt and answer together. */
+  readonly contextTokens: Tokens
+  /** Of that length, at once on one replica. */
+  readonly sessions: number
+  /** In which type weights are held: `native`, as the model comes, or a type's name: `F16`, `Q8_0`, … */
+  readonly precision: string
+  readonly target: DeploymentTarget
+  readonly minReplicas: number
+  readonly maxReplicas: number
+  /** `null` allows every one. */
+  readonly regions: readonly string[] | null
+  readonly providers: readonly string[] | null
+}
+
+export const mostReplicas = 1000
+
+/** Tokens of all sessions of a replica together. */
+export const kvTokensOf = ({ contextTokens, sessions }: DeploymentSpec): Tokens =>
+  tokens(contextTokens * sessions)
+
+/** Whether a replica made for one serves the other as it is: only bounds and targets differ. */
+export function sameRuntime(a: DeploymentSpec, b: DeploymentSpec): boolean {
+  return (
+    a.model === b.model &&
+    a.contextTokens === b.contextTokens &&
+    a.sessions === b.sessions &&
+    a.precision === b.precision &&
+    sameNames(a.regions, b.regions) &&
+    sameNames(a.providers, b.providers)
+  )
+}
+
+export function sameSpec(a: DeploymentSpec, b: DeploymentSpec): boolean {
+  return (
+    sameRuntime(a, b) &&
+    a.minReplicas === b.minReplicas &&
+    a.maxReplicas === b.maxReplicas &&
+    a.target.ttftMs === b.target.ttftMs &&
+    a.target.tpotMs === b.target.tpotMs &&
+    a.target.tokensPerSecond === b.target.tokensPerSecond &&
+    a.target.pricePerMillionTokens === b.target.pricePerMillionTokens
+  )
+}
+
+/** The same with names sorted, each once, and nothing else in it. */
+export function checkSpec(spec: DeploymentSpec): DeploymentSpec {
+  checkText('spec.model', spec.model, 200)
+  checkInteger('spec.contextTokens', spec.contextTokens, 1, 2 ** 31)
+  checkInteger('spec.sessions', spec.sessions, 1, 100_000)
+  if (!/^[A-Za-z0-9_]{1,32}$/.test(spec.precision)) {
+    throw invalidValue('spec.precision', spec.precision, '"native" or a weight type such as F16 or Q8_0')
+  }
+  checkInteger('spec.maxReplicas', spec.maxReplicas, 1, mostReplicas)
+  checkInteger('spec.minReplicas', spec.minReplicas, 0, spec.maxReplicas)
+  return {
+    model: spec.model,
+    contextTokens: spec.contextTokens,
+    sessions: spec.sessions,
+    precision: spec.precision,
+    target: checkTarget(spec.target),
+    minReplicas: spec.minReplicas,
+    maxReplicas: spec.maxReplicas,
+    regions: checkNames('spec.regions', spec.regions),
+    providers: checkNames('spec.providers', spec.providers),
+  }
+}
+
+/** A part of a host name, so that it may become one. */
+export function checkName(name: string): string {
+  if (/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(name)) return name
+  throw invalidValue('name', name, '1 to 63 of a-z, 0-9 and "-", with no "-" at either end')
+}
+
+/** One line for people. */
+export function checkText(field: string, value: string, maxLength: number): string {
+  const text = typeof value === 'string' ? value.trim() : ''
+  if (text !== '' && text.length <= maxLength && !/[\p{Cc}\p{Zl}\p{Zp}]/u.test(text)) return text
+  throw invalidValue(field, value, `one line of 1 to ${maxLength} characters`)
+}
+
+export function checkInteger(field: string, value: number, min: number, max: number): void {
+  if (Number.isSafeInteger(value) && value >= min && value <= max) return
+  throw invalidValue(field, value, `a whole number from ${min} to ${max}`)
+}
+
+function checkTarget(target: DeploymentTarget): DeploymentTarget {
+  const { ttftMs, tpotMs, tokensPerSecond, pricePerMillionTokens } = target
+  const positive = (field: string, value: number | undefined) => {
+    if (value !== undefined && !(value > 0 && Number.isFinite(value))) {
+      throw invalidValue(`spec.target.${field}`, value, 'more than 0')
+    }
+  }
+  positive('ttftMs', ttftMs)
+  positive('tpotMs', tpotMs)
+  positive('tokensPerSecond', tokensPerSecond)
+  if (pricePerMillionTokens !== undefined) {
+    checkInteger('spec.target.pricePerMillionTokens', pricePerMillionTokens, 1, Number.MAX_SAFE_INTEGER)
+  }
+  return {
+    ...(ttftMs !== undefined && { ttftMs }),
+    ...(tpotMs !== undefined && { tpotMs }),
+    ...(tokensPerSecond !== undefined && { tokensPerSecond }),
+    ...(pricePerMillionTokens !== undefined && { pricePerMillionTokens }),
+  }
+}
+
+function checkNames(field: string, names: readonly string[] | null): readonly string[] | null {
+  if (names === null) return null
+  if (names.length === 0 || names.length > 100) {
+    throw invalidValue(`${field}.length`, names.length, 'from 1 to 100; null allows every one')
+  }
+  return [...new Set(names.map((name, index) => checkText(`${field}[${index}]`, name, 100)))].sort()
+}
+
+const sameNames = (a: readonly string[] | null, b: readonly string[] | null): boolean =>
+  JSON.stringify(a) === JSON.stringify(b)

@@ -1,0 +1,112 @@
+import { type Deployment, isCurrent, type Replica, wantedReplicas } from './deployment.ts'
+
+/**
+ * - `ready`: as wished
+ * - `progressing`: on its way
+ * - `lacking`: no place is found for what is missing
+ * - `failing`: something failed and is tried again
+ * - `paused`, `removing`: not wished to run
+ */
+export type DeploymentCondition = 'ready' | 'progressing' | 'lacking' | 'failing' | 'paused' | 'removing'
+
+/** A deployment for people. */
+export interface DeploymentStatus {
+  readonly condition: DeploymentCondition
+  /** How many should be published. */
+  readonly desired: number
+  /** Published, of whatever revision. */
+  readonly ready: number
+  /** Published and serving the active revision as it is. */
+  readonly updated: number
+  /** On their way to be published. */
+  readonly updating: number
+  /** No longer published, but not finished. */
+  readonly draining: number
+  /** Why it is not as wished, or that it is. */
+  readonly sentence: string
+}
+
+export function deploymentStatus(deployment: Deployment): DeploymentStatus {
+  const { replicas } = deployment
+  const published = replicas.filter(({ phase }) => phase === 'ready')
+  const draining = replicas.filter(({ phase }) => phase === 'draining').length
+  const counts = {
+    desired: wantedReplicas(deployment),
+    ready: published.length,
+    updated: published.filter((replica) => isCurrent(deployment, replica)).length,
+    updating: replicas.length - published.length - draining,
+    draining,
+  }
+  const condition = conditionOf(deployment, counts)
+  return { condition, ...counts, sentence: sentenceFor(deployment, condition, counts) }
+}
+
+type Counts = Omit<DeploymentStatus, 'condition' | 'sentence'>
+
+function conditionOf(
+  deployment: Deployment,
+  { desired, ready, updated, updating }: Counts,
+): DeploymentCondition {
+  if (deployment.removing) return 'removing'
+  if (deployment.paused) return 'paused'
+  if (updated === desired && ready === desired && updating === 0) return 'ready'
+  if (deployment.refusal) return 'lacking'
+  return deployment.replicas.some(({ phase }) => phase === 'failed') ? 'failing' : 'progressing'
+}
+
+function sentenceFor(deployment: Deployment, condition: DeploymentCondition, counts: Counts): string {
+  const { removing, paused, refusal, squeeze, activeRevision } = deployment
+  const { desired, ready, updated } = counts
+  const share = `${ready} of ${desired} ${desired === 1 ? 'replica' : 'replicas'} ready`
+  switch (condition) {
+    case 'removing':
+      return `Being removed: ${removing!.reason} ${whatIsLeft(deployment)}`.trim()
+    case 'paused':
+      return `Paused: ${paused!.reason} ${whatIsLeft(deployment)}`.trim()
+    case 'ready':
+      return desired === 0
+        ? 'Scaled to none.'
+        : `All ${share.replace(/^\d+ of /, '')} at revision ${activeRevision}.`
+    default: {
+      const update = ready > updated ? `, ${updated} of them at revision ${activeRevision}` : ''
+      const why =
+        condition === 'lacking'
+          ? `No place for ${ready < desired ? 'the rest' : 'the next'}: ${refusal!.reasons.join(' ')}`
+          : condition === 'failing'
+            ? whyFailing(deployment)
+            : whatGoesOn(deployment.replicas)
+      return [`${share}${update}.`, squeeze ?? '', why].filter((part) => part !== '').join(' ')
+    }
+  }
+}
+
+function whatIsLeft({ replicas, leaving }: Deployment): string {
+  const going = replicas.length > 0 ? [`${replicas.length} still to finish`] : []
+  const machines = [...new Set(leaving.map(({ machine }) => machine))].sort()
+  const unloading = machines.length > 0 ? [`unloading on ${machines.join(', ')}`] : []
+  const left = [...going, ...unloading].join(', ')
+  return left === '' ? '' : `(${left})`
+}
+
+function whyFailing({ replicas }: Deployment): string {
+  const failed = replicas.find(({ phase }) => phase === 'failed')!
+  const times = failed.failures > 1 ? ` ${failed.failures} times in a row, last` : ''
+  return `${failed.id} failed${times}: ${failed.failure!.reason}`
+}
+
+function whatGoesOn(replicas: readonly Replica[]): string {
+  const busy = replicas.find(({ phase }) => phase !== 'ready' && phase !== 'draining')
+  if (!busy) return 'Replicas of before still serve.'
+  switch (busy.phase) {
+    case 'loading': {
+      const loaded = busy.stages.filter(({ state }) => state.type === 'loaded').length
+      return `${busy.id} loads: ${loaded} of ${busy.stages.length} stages are there.${cause(busy)}`
+    }
+    case 'verifying':
+      return `${busy.id} is to prove itself with a first token.${cause(busy)}`
+    default:
+      return `${busy.id} looks for machines.${cause(busy)}`
+  }
+}
+
+const cause = ({ failure }: Replica): string => (failure ? ` Before, it failed: ${failure.reason}` : '')

@@ -1,0 +1,169 @@
+import {
+  type DeploymentId,
+  ms,
+  type Placement,
+  type PlacementOutcome,
+  type PlacementRequest,
+  type StageId,
+} from '@deos/domain'
+import { drain, sortReplicas } from './balance-replicas.ts'
+import { activeSpec, type Deployment, type Refusal, type Replica } from './deployment.ts'
+import { kvTokensOf } from './deployment-spec.ts'
+import { backoff } from './reconciler-settings.ts'
+import type { Reconciliation } from './reconciliation.ts'
+
+const unknownModel = 'unknown model'
+
+/** Finds machines for replicas that have none, oldest first; where one does not fit, the next one does not either. */
+export function placeReplicas(run: Reconciliation, id: DeploymentId): void {
+  for (const { id: replicaId } of run.deployment(id).replicas) {
+    const deployment = run.deployment(id)
+    const replica = deployment.replicas.find((candidate) => candidate.id === replicaId)
+    if (!replica || !isDue(replica, run)) continue
+    if (deployment.refusal && run.nowMs < retryAtMs(deployment, deployment.refusal, run)) return
+    const request = requestFor(run, deployment, replica)
+    const outcome = request ? run.input.placer.place(request, run.room()) : sizesUnknown(deployment)
+    if (outcome.placement) {
+      place(run, deployment, replica, outcome.placement)
+      continue
+    }
+    refuse(run, deployment, outcome.reasons)
+    if (request) makeRoom(run, id, request)
+    return
+  }
+}
+
+const isDue = ({ phase, failure }: Replica, { nowMs }: Reconciliation): boolean =>
+  phase === 'placing' || (phase === 'failed' && nowMs >= failure!.retryAtMs)
+
+/** When a refused placement is worth another try: soon if something has changed. */
+export function retryAtMs(deployment: Deployment, refusal: Refusal, run: Reconciliation): number {
+  const changed = fleetKey(run, deployment) !== refusal.fleetKey
+  return changed ? Math.min(refusal.retryAtMs, refusal.atMs + run.settings.refusalGapMs) : refusal.retryAtMs
+}
+
+function footprintOf(run: Reconciliation, deployment: Deployment) {
+  const { model, precision } = activeSpec(deployment)
+  return run.input.footprint(model, precision)
+}
+
+const fleetKey = (run: Reconciliation, deployment: Deployment): string =>
+  footprintOf(run, deployment) ? run.roomKey() : unknownModel
+
+function sizesUnknown(deployment: Deployment): PlacementOutcome {
+  const { model, precision } = activeSpec(deployment)
+  return { placement: null, reasons: [`The sizes of ${model} as ${precision} are not known yet.`] }
+}
+
+function requestFor(run: Reconciliation, deployment: Deployment, replica: Replica): PlacementRequest | null {
+  const model = footprintOf(run, deployment)
+  if (!model) return null
+  const spec = activeSpec(deployment)
+  const others = deployment.replicas.filter(({ id }) => id !== replica.id)
+  const theirs = others.flatMap(({ stages }) => stages.map(({ machine }) => machine))
+  return {
+    model,
+    kvTokens: kvTokensOf(spec),
+    regions: spec.regions,
+    providers: spec.providers,
+    avoid: [...new Set([...theirs, ...replica.avoid])].sort(),
+  }
+}
+
+function place(run: Reconciliation, deployment: Deployment, replica: Replica, placement: Placement): void {
+  assertSound(run, deployment, placement)
+  const { tokenMs, reasons } = placement
+  const stages = placement.stages.map(({ machine, device, layers, weightBytes, kvBytes }) => {
+    const { incarnation } = run.machine(machine)!
+    const id = run.input.ids.next('stage') as StageId
+    return { id, machine, device, layers, weightBytes, kvBytes, incarnation }
+  })
+  run.emit({
+    type: 'replicaPlaced',
+    deployment: deployment.id,
+    atMs: run.nowMs,
+    replica: replica.id,
+    generation: replica.generation + 1,
+    stages,
+    tokenMs,
+    reasons,
+  })
+}
+
+/** Whatever placer is put in: all layers in order, in memory that is free. */
+function assertSound(run: Reconciliation, deployment: Deployment, { stages }: Placement): void {
+  const layers = footprintOf(run, deployment)!.layerBytes.length
+  let next = 0
+  for (const { layers: range } of stages) {
+    if (range.first !== next || range.end <= next) throw new Error(`A placement leaves out layer ${next}.`)
+    next = range.end
+  }
+  if (next !== layers) throw new Error(`A placement ends at layer ${next} of ${layers}.`)
+  for (const candidate of run.room().candidates) {
+    const here = stages.filter(
+      ({ machine, device }) => machine === candidate.machine && device === candidate.device,
+    )
+    const taken = here.reduce((sum, { weightBytes, kvBytes }) => sum + weightBytes + kvBytes, 0)
+    if (taken > candidate.freeBytes) {
+      const where = `${candidate.machine}/${candidate.device}`
+      throw new Error(`A placement takes ${taken} bytes of ${candidate.freeBytes} on ${where}.`)
+    }
+  }
+  const open = new Set(run.room().candidates.map(({ machine }) => machine))
+  const stranger = stages.find(({ machine }) => !open.has(machine))
+  if (stranger) throw new Error(`A placement uses ${stranger.machine}, which was not offered.`)
+}
+
+function refuse(run: Reconciliation, deployment: Deployment, reasons: readonly string[]): void {
+  const { refusal, id } = deployment
+  const key = fleetKey(run, deployment)
+  const count = refusal?.fleetKey === key ? refusal.count + 1 : 1
+  const { refusalBackoffMs, longestBackoffMs } = run.settings
+  const waitMs = backoff(refusalBackoffMs, longestBackoffMs, count)
+  run.emit({
+    type: 'placementRefused',
+    deployment: id,
+    atMs: run.nowMs,
+    reasons,
+    fleetKey: key,
+    count,
+    retryAtMs: ms(run.nowMs + waitMs),
+  })
+}
+
+/**
+ * An update without room for a spare: as many of the replicas it replaces go first as must, if any number of them
+ * makes it fit. None has to if what is going anyway makes room enough.
+ */
+function makeRoom(run: Reconciliation, id: DeploymentId, request: PlacementRequest): void {
+  const { leaving } = sortReplicas(run, run.deployment(id))
+  if (leaving.length === 0) return
+  const freed = goingAnyway(run)
+  const fits = () => run.input.placer.place(request, run.room(freed)).placement !== null
+  if (fits()) return
+  // Replicas on draining machines come first there, but give no room; others do.
+  const inOrder = leaving.toReversed()
+  for (const [index, replica] of inOrder.entries()) {
+    for (const stage of replica.stages) freed.add(stage.id)
+    if (!fits()) continue
+    const going = inOrder.slice(0, index + 1)
+    const { activeRevision } = run.deployment(id)
+    const who = going.length === 1 ? 'One replica stops' : `${going.length} replicas stop`
+    const reason = `${who} before revision ${activeRevision} has taken over: there is no room for a spare.`
+    run.emit({ type: 'updateSqueezed', deployment: id, atMs: run.nowMs, reason })
+    for (const old of going) drain(run, id, old, 'room', reason)
+    return
+  }
+}
+
+/** Stages whose room will be free without anything more being done. */
+function goingAnyway(run: Reconciliation): Set<StageId> {
+  const going = new Set<StageId>()
+  for (const { replicas, leaving } of run.state.deployments.values()) {
+    for (const { id } of leaving) going.add(id)
+    for (const { phase, stages } of replicas) {
+      if (phase === 'draining') for (const { id } of stages) going.add(id)
+    }
+  }
+  return going
+}
