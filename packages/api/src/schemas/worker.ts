@@ -1,0 +1,285 @@
+import { z } from 'zod'
+import { component, exemplified } from '../contract/registry.ts'
+import { layerRangeSchema, precisionSchema } from './deployment.ts'
+import { deploymentIdSchema, machineIdSchema, modelIdSchema, replicaIdSchema, stageIdSchema } from './id.ts'
+import {
+  benchmarkSchema,
+  deviceNameSchema,
+  inventorySchema,
+  locationSchema,
+  machineLoadSchema,
+} from './machine.ts'
+import {
+  bytesPerSecondSchema,
+  bytesSchema,
+  count,
+  fraction,
+  millisecondsSchema,
+  tokensSchema,
+} from './quantity.ts'
+import {
+  digestSchema,
+  line,
+  modelNameSchema,
+  paragraph,
+  secretSchema,
+  slugSchema,
+  versionSchema,
+} from './text.ts'
+import { timestampSchema } from './time.ts'
+
+const incarnation = z.int().min(1)
+
+/** An Ed25519 public key: 32 bytes in base64url. */
+export const publicKeySchema = exemplified(
+  z.string().regex(/^[A-Za-z0-9_-]{43}$/, 'must be 32 bytes in base64url'),
+  ['A'.repeat(43)],
+)
+
+/** `host:port` where other machines reach this one's links. */
+const linkAddressSchema = exemplified(
+  z
+    .string()
+    .max(262)
+    .regex(
+      /^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]):(?!0)\d{1,5}$/,
+      'must be host:port',
+    )
+    .refine(
+      (text) => Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535,
+      'must have a port up to 65535',
+    ),
+  ['10.0.0.7:7400'],
+)
+
+export const challengeRequestSchema = component(
+  'WorkerChallengeRequest',
+  z.strictObject({ publicKey: publicKeySchema }),
+)
+
+export const challengeSchema = component(
+  'WorkerChallenge',
+  z.object({
+    /** To be signed with the machine's key, as it is. */
+    challenge: secretSchema(''),
+    expiresAt: timestampSchema,
+    /** Of the machine with this key; 0 if it is not known. */
+    incarnation: count(),
+  }),
+)
+
+export const joinSchema = component(
+  'WorkerJoin',
+  z.strictObject({
+    publicKey: publicKeySchema,
+    challenge: z.string().min(16).max(512),
+    /** Of the challenge's UTF-8 bytes: 64 bytes in base64url. */
+    signature: exemplified(z.string().regex(/^[A-Za-z0-9_-]{86}$/, 'must be 64 bytes in base64url'), [
+      'B'.repeat(86),
+    ]),
+    /** Random, new with each start of the process: a join sent twice is one. */
+    process: exemplified(z.string().regex(/^[A-Za-z0-9_-]{8,64}$/, 'must be 8 to 64 letters and digits'), [
+      'process-0c1',
+    ]),
+    /** The incarnation that came with the challenge: a join that is late changes nothing. */
+    after: count(),
+    /** Needed the first time; a key that is known needs none. */
+    token: z.string().min(16).max(512).nullable().default(null),
+    /** Wished for; the answer says which name it got. */
+    name: slugSchema.nullable().default(null),
+    location: locationSchema.nullable().default(null),
+    version: versionSchema,
+    protocols: z
+      .strictObject({ min: z.int().min(1).max(10_000), max: z.int().min(1).max(10_000) })
+      .refine(({ min, max }) => min <= max, { path: ['min'], message: 'must not be above max' }),
+    /** Null behind a NAT: then the machine dials. */
+    linkAddress: linkAddressSchema.nullable().default(null),
+  }),
+)
+
+const missingReportSchema = z.enum(['inventory', 'benchmark'])
+
+const leaseTerms = z.object({
+  expiresAt: timestampSchema,
+  /** After the last heartbeat. */
+  durationMs: z.int().min(1),
+  heartbeatMs: z.int().min(1),
+})
+
+export const joinedSchema = component(
+  'WorkerJoined',
+  z.object({
+    machineId: machineIdSchema,
+    name: slugSchema,
+    incarnation,
+    /** Sent as a bearer token with everything that follows; dies with the incarnation. */
+    credential: secretSchema('deos_m_'),
+    protocol: z.int().min(1),
+    lease: leaseTerms,
+    /** What is wanted before anything else. */
+    missingReport: missingReportSchema.nullable(),
+  }),
+)
+
+/** A neighbour on the ring. */
+const neighbourSchema = component(
+  'StageNeighbour',
+  z.object({
+    stageId: stageIdSchema,
+    machineId: machineIdSchema,
+    /** Null if it dials. */
+    linkAddress: linkAddressSchema.nullable(),
+  }),
+)
+
+/** A stage that the machine is to hold. */
+export const assignmentSchema = component(
+  'StageAssignment',
+  z.object({
+    stageId: stageIdSchema,
+    replicaId: replicaIdSchema,
+    deploymentId: deploymentIdSchema,
+    /** Of the replica's placements; reports name it. */
+    generation: count(),
+    /** `run` loads and serves, `drain` finishes what runs and takes nothing new. */
+    wanted: z.enum(['run', 'drain']),
+    position: count(),
+    stages: z.int().min(1),
+    device: deviceNameSchema,
+    layers: layerRangeSchema,
+    model: z.object({
+      id: modelIdSchema,
+      name: modelNameSchema,
+      /** Files of the model; their names are for people, their digests are what is fetched. */
+      files: z.array(z.object({ name: z.string(), digest: digestSchema, sizeBytes: bytesSchema() })),
+    }),
+    precision: precisionSchema,
+    contextTokens: tokensSchema(),
+    kvTokens: tokensSchema(),
+    weightBytes: bytesSchema(),
+    kvBytes: bytesSchema(),
+    /** The secret that the ring's members know: 32 bytes in hexadecimal digits. */
+    ringSecret: exemplified(z.string().regex(/^[0-9a-f]{64}$/), ['5e'.repeat(32)]),
+    previous: neighbourSchema,
+    next: neighbourSchema,
+    /** Machines that have the layers already. */
+    sources: z.array(z.object({ machineId: machineIdSchema, address: linkAddressSchema })),
+  }),
+)
+export type StageAssignment = z.output<typeof assignmentSchema>
+
+/** All that a machine is to hold; what it holds beside this it lets go. */
+export const assignmentsSchema = component(
+  'StageAssignments',
+  z.object({
+    /** Grows with every change; the id of the stream's events. */
+    version: count(),
+    assignments: z.array(assignmentSchema),
+  }),
+)
+
+const stageReportSchema = z.strictObject({
+  stageId: stageIdSchema,
+  /** Of the assignment that this is about. */
+  generation: count(),
+  state: z.enum(['loading', 'loaded', 'failed']),
+  /** Of its bytes that are there. */
+  loadedFraction: fraction(),
+  /** What went wrong, if it did. */
+  problem: paragraph(2000).nullable(),
+  activeSessions: count(),
+  kvUsedTokens: tokensSchema(),
+  busyFraction: fraction(),
+  generatedTokens: tokensSchema(),
+})
+
+const reportedDevice = machineLoadSchema.shape.devices.element
+
+export const heartbeatSchema = component(
+  'WorkerHeartbeat',
+  z.strictObject({
+    incarnation,
+    /** Counts heartbeats of the incarnation; older ones that come late are passed over. */
+    sequence: z.int().min(1),
+    /** Of the assignments that the machine has seen last. */
+    assignmentsVersion: count(),
+    load: z.strictObject({
+      cpuFraction: fraction(),
+      memoryUsedBytes: bytesSchema(),
+      devices: z.array(z.strictObject(reportedDevice.shape)).max(64),
+    }),
+    /** All it holds; what is not among them has been unloaded. */
+    stages: z.array(stageReportSchema).max(256),
+    /** Whether the machine asks to be drained, because its owner stops it. */
+    leaving: z.boolean().default(false),
+  }),
+)
+
+export const heartbeatAnswerSchema = component(
+  'WorkerHeartbeatAnswer',
+  z.object({
+    lease: leaseTerms,
+    /** Of the newest assignments: if the machine has seen others, they are to be fetched. */
+    assignmentsVersion: count(),
+    missingReport: missingReportSchema.nullable(),
+    /** Whether the machine may go: nothing depends on it. */
+    released: z.boolean(),
+  }),
+)
+
+export const inventoryReportSchema = component(
+  'WorkerInventory',
+  z.strictObject({ incarnation, inventory: inventorySchema }),
+)
+
+export const benchmarkReportSchema = component(
+  'WorkerBenchmark',
+  z.strictObject({ incarnation, benchmark: benchmarkSchema }),
+)
+
+export const linksReportSchema = component(
+  'WorkerLinks',
+  z.strictObject({
+    incarnation,
+    links: z
+      .array(
+        z.strictObject({
+          to: machineIdSchema,
+          roundTripMs: millisecondsSchema(),
+          bytesPerSecond: bytesPerSecondSchema(),
+        }),
+      )
+      .max(256),
+  }),
+)
+
+export const peersSchema = component(
+  'WorkerPeers',
+  z.object({
+    peers: z.array(z.object({ machineId: machineIdSchema, linkAddress: linkAddressSchema })),
+  }),
+  'Machines to which the link is worth measuring now.',
+)
+
+export const workerLogSchema = component(
+  'WorkerLog',
+  z.strictObject({
+    incarnation,
+    lines: z
+      .array(
+        z.strictObject({
+          at: timestampSchema,
+          level: z.enum(['debug', 'info', 'warn', 'error']),
+          stageId: stageIdSchema.nullable(),
+          message: z.string().max(4000),
+        }),
+      )
+      .min(1)
+      .max(500),
+  }),
+)
+
+export const leaveSchema = component(
+  'WorkerLeave',
+  z.strictObject({ incarnation, reason: line(200).optional() }),
+)
