@@ -1,0 +1,2 @@
+export * from './arbitrary-commands.ts'
+export * from './fixtures.ts'
