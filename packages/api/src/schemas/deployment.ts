@@ -183,19 +183,24 @@ export type Revision = z.output<typeof revisionSchema>
 
 export const stageStates = ['assigned', 'loading', 'loaded', 'failed'] as const
 
+/** Where a stage lies and what it takes there. */
+export const stagePlaceShape = {
+  machineId: machineIdSchema,
+  machineName: slugSchema,
+  device: deviceNameSchema,
+  location: locationSchema,
+  layers: layerRangeSchema,
+  weightBytes: bytesSchema(),
+  kvBytes: bytesSchema(),
+}
+
 export const stageSchema = component(
   'Stage',
   z.object({
     id: stageIdSchema,
     /** Along the ring, from 0. */
     position: count(),
-    machineId: machineIdSchema,
-    machineName: slugSchema,
-    device: deviceNameSchema,
-    location: locationSchema,
-    layers: layerRangeSchema,
-    weightBytes: bytesSchema(),
-    kvBytes: bytesSchema(),
+    ...stagePlaceShape,
     state: z.enum(stageStates),
     reason: reasonSchema,
     /** Of its bytes that are there, while it loads. */

@@ -1,11 +1,9 @@
 import { z } from 'zod'
 import { component } from '../contract/registry.ts'
-import { deploymentSpecSchema, layerRangeSchema } from './deployment.ts'
-import { machineIdSchema } from './id.ts'
-import { deviceNameSchema, locationSchema } from './machine.ts'
+import { deploymentSpecSchema, stagePlaceShape } from './deployment.ts'
 import { priceSchema } from './money.ts'
-import { bytesSchema, millisecondsSchema, tokensPerSecondSchema, tokensSchema } from './quantity.ts'
-import { sentence, slugSchema } from './text.ts'
+import { millisecondsSchema, tokensPerSecondSchema, tokensSchema } from './quantity.ts'
+import { sentence } from './text.ts'
 
 export const previewRequestSchema = component(
   'PlacementPreviewRequest',
@@ -15,13 +13,7 @@ export const previewRequestSchema = component(
 export const plannedStageSchema = component(
   'PlannedStage',
   z.object({
-    machineId: machineIdSchema,
-    machineName: slugSchema,
-    device: deviceNameSchema,
-    location: locationSchema,
-    layers: layerRangeSchema,
-    weightBytes: bytesSchema(),
-    kvBytes: bytesSchema(),
+    ...stagePlaceShape,
     decodeMs: millisecondsSchema(),
   }),
 )

@@ -13,7 +13,7 @@ export class GraphMemory {
     this.allocator = backend.ggml.gallocrNew(backend.bufferType)
   }
 
-  /** Counts how often the memory grew: graphs that were laid out before are void. */
+  /** Counts how often the memory was replaced: graphs that were laid out before are void. */
   get generation(): number {
     return this.moves
   }
@@ -27,9 +27,10 @@ export class GraphMemory {
     const { ggml } = this.backend
     const before = this.sizeBytes
     // Without it, a graph of as many nodes as the last would be laid out as that one was.
-    if (!ggml.gallocrReserve(this.allocator, graph)) return false
+    const isReserved = ggml.gallocrReserve(this.allocator, graph)
+    // Also when there is not enough memory: what there was is gone then.
     if (this.sizeBytes !== before) this.moves += 1
-    return ggml.gallocrAllocGraph(this.allocator, graph)
+    return isReserved && ggml.gallocrAllocGraph(this.allocator, graph)
   }
 
   close(): void {

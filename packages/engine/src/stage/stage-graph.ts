@@ -375,10 +375,11 @@ class StageGraphBuilder {
   ): void {
     const { heads, kvHeads, keyDim, valueDim } = this.shape
     const { builder } = this
-    const span = plan.spans[this.parts.reaches.indexOf(layer)]!
+    const reach = this.parts.reaches.indexOf(layer)
+    const span = plan.spans[reach]!
     const { k, v } = this.parts.kv.layer(layer - this.parts.layers.first)
     const { cellBytes } = this.parts.kv
-    const moved = span.gathered ? null : this.movable(plan, this.parts.reaches.indexOf(layer))
+    const moved = span.gathered ? null : this.movable(plan, reach)
     const keys = this.rowsOf(k, span, kvHeads * keyDim)
     const values = v ? this.rowsOf(v, span, kvHeads * valueDim) : keys
     const own = builder.f32Rows(q, heads * keyDim, plan.firstRow + plan.count - rows, rows)

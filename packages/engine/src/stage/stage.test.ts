@@ -213,6 +213,19 @@ test('rolling back and going another way leaves no trace', async () => {
   expect(argmax(logits)).toBe(argmax(straight))
 })
 
+test('a step of a shape seen before a longer one is as it was: the memory of graphs has moved', async () => {
+  const stage = await whole()
+  const step = async (sequence: number, count: number) => {
+    begin(stage, sequence)
+    const tokens = Int32Array.from({ length: count }, (_, index) => 20 + index)
+    const { logits } = await forward(stage, { entries: [{ sequence, count, outputs: 'last' }], tokens })
+    return logits.slice()
+  }
+  const before = await step(1, 3)
+  await step(2, 120)
+  expect(await step(3, 3)).toEqual(before)
+})
+
 test('exported K and V continue a sequence in another stage', async () => {
   const from = await whole()
   const to = await whole()

@@ -1,4 +1,5 @@
 import { type Milliseconds, type ModelId, type Tokens, type TokensPerSecond, tokens } from '@deos/domain'
+import { isWholeWithin, oneLine } from '../field-rules.ts'
 import { invalidValue } from './deployment-error.ts'
 
 /** What a deployment should achieve; what is missing does not matter. */
@@ -88,13 +89,13 @@ export function checkName(name: string): string {
 
 /** One line for people. */
 export function checkText(field: string, value: string, maxLength: number): string {
-  const text = typeof value === 'string' ? value.trim() : ''
-  if (text !== '' && text.length <= maxLength && !/[\p{Cc}\p{Zl}\p{Zp}]/u.test(text)) return text
-  throw invalidValue(field, value, `one line of 1 to ${maxLength} characters`)
+  const text = oneLine(value, maxLength)
+  if (text === null) throw invalidValue(field, value, `one line of 1 to ${maxLength} characters`)
+  return text
 }
 
 export function checkInteger(field: string, value: number, min: number, max: number): void {
-  if (Number.isSafeInteger(value) && value >= min && value <= max) return
+  if (isWholeWithin(value, min, max)) return
   throw invalidValue(field, value, `a whole number from ${min} to ${max}`)
 }
 

@@ -13,8 +13,8 @@ import type {
 import { FleetError } from './fleet-error.ts'
 import type { FleetEvent } from './fleet-events.ts'
 import type { FleetState } from './fleet-state.ts'
-import { type Machine, sentence } from './machine.ts'
-import { machineOf } from './machine-lookup.ts'
+import type { Machine } from './machine.ts'
+import { assertKept, machineOf } from './machine-lookup.ts'
 
 export function cordon(
   state: FleetState,
@@ -102,8 +102,8 @@ export function remove(
 
 function managedMachine(state: FleetState, command: OperatorCommand): Machine {
   const machine = machineOf(state, command.machine)
-  if (machine.removal === null) return machine
-  throw new FleetError('MACHINE_REMOVED', `${machine.id} was removed: ${sentence(machine.removal.reason)}`)
+  assertKept(machine)
+  return machine
 }
 
 function assertEmpty({ id }: Machine, { placed }: ConfirmDrained | RemoveMachine): void {

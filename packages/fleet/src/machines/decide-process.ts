@@ -13,7 +13,7 @@ import type { FleetEvent } from './fleet-events.ts'
 import type { FleetState } from './fleet-state.ts'
 import { checkInventory, sameHardware, sameReport } from './inventory.ts'
 import { type Machine, sentence } from './machine.ts'
-import { machineOf } from './machine-lookup.ts'
+import { assertKept, machineOf } from './machine-lookup.ts'
 
 export function reportInventory(
   state: FleetState,
@@ -79,7 +79,7 @@ export function leave(
 /** The machine, if the command comes from its latest process. */
 function presentMachine(state: FleetState, command: ProcessCommand): Machine {
   const machine = machineOf(state, command.machine)
-  const { id, incarnation, removal } = machine
+  const { id, incarnation } = machine
   checkInteger('incarnation', command.incarnation, 1, Number.MAX_SAFE_INTEGER)
   if (command.incarnation < incarnation) {
     throw new FleetError(
@@ -87,8 +87,7 @@ function presentMachine(state: FleetState, command: ProcessCommand): Machine {
       `Incarnation ${command.incarnation} of ${id} is fenced: another process with the same key joined as incarnation ${incarnation}.`,
     )
   }
-  if (removal !== null)
-    throw new FleetError('MACHINE_REMOVED', `${id} was removed: ${sentence(removal.reason)}`)
+  assertKept(machine)
   if (command.incarnation > incarnation) {
     throw new FleetError(
       'MACHINE_REJOIN',

@@ -1,11 +1,10 @@
+import { isWholeWithin, oneLine } from '../field-rules.ts'
 import { invalidField } from './fleet-error.ts'
 
 /** Text that fits on a line: no control characters, not blank. */
 export function checkText(field: string, value: string, maxLength: number): string {
-  const text = typeof value === 'string' ? value.trim() : ''
-  if (text === '' || text.length > maxLength || /[\p{Cc}\p{Zl}\p{Zp}]/u.test(text)) {
-    throw invalidField(field, value, `one line of 1 to ${maxLength} characters`)
-  }
+  const text = oneLine(value, maxLength)
+  if (text === null) throw invalidField(field, value, `one line of 1 to ${maxLength} characters`)
   return text
 }
 
@@ -17,7 +16,7 @@ export const checkOptionalText = (field: string, value: string, maxLength: numbe
 export const checkReason = (value: string): string => checkText('reason', value, 500)
 
 export function checkInteger<T extends number>(field: string, value: T, min: number, max: number): T {
-  if (Number.isSafeInteger(value) && value >= min && value <= max) return value
+  if (isWholeWithin(value, min, max)) return value
   throw invalidField(field, value, `a whole number from ${min} to ${max}`)
 }
 
