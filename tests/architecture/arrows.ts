@@ -14,6 +14,7 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
   transport: ['protocol'],
   api: [],
   sdk: ['api'],
+  blobs: [],
   service: [],
   'control-plane': [
     'planner',
@@ -24,11 +25,13 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
     'fleet',
     'transport',
     'api',
+    'blobs',
+    'engine',
     'service',
   ],
-  gateway: ['protocol', 'transport', 'sdk', 'service', 'engine'],
-  worker: ['protocol', 'transport', 'codec', 'engine', 'service'],
-  cli: ['planner', 'simulator', 'engine', 'sdk', 'service'],
+  gateway: ['protocol', 'transport', 'api', 'sdk', 'blobs', 'service', 'engine'],
+  worker: ['protocol', 'transport', 'codec', 'engine', 'api', 'sdk', 'blobs', 'service'],
+  cli: ['planner', 'simulator', 'engine', 'api', 'sdk', 'service'],
   console: ['api', 'sdk'],
   bench: [
     'planner',
@@ -41,12 +44,15 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
     'transport',
     'api',
     'sdk',
+    'blobs',
     'service',
   ],
 }
 
-/** Entry points to which an arrow is narrowed. The gateway turns text into tokens, checks grammars, and computes nothing. */
+/** Entry points to which an arrow is narrowed. The gateway turns text into tokens and checks grammars, the control plane reads what
+ * model files say of themselves; neither computes anything. */
 export const narrowed: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
+  'control-plane': { engine: ['@deos/engine/weights', '@deos/engine/weights/open-model'] },
   gateway: {
     engine: [
       '@deos/engine/grammar-spec',

@@ -19,27 +19,30 @@ const all = everyRoute(routes)
 /** By hand, from what each actor is for; the matrix itself is checked against this. */
 const mayCall: Readonly<Record<Actor, (id: string) => boolean>> = (() => {
   const open = (id: string) =>
-    /^session\.(?!changePassword)/.test(id) || id === 'worker.challenge' || id === 'worker.join'
+    /^session\.(?!changePassword|inferenceToken)/.test(id) ||
+    id === 'worker.challenge' ||
+    id === 'worker.join'
   const account = (id: string) =>
     open(id) || ['session.changePassword', 'organisations.list', 'organisations.create'].includes(id)
   const reads = (id: string) =>
     open(id) ||
     (/\.(list|show|series|links|watch|live|logs|follow|followLogs|revisions|preview)$/.test(id) &&
-      !/^(worker|members|invitations|organisations|joinTokens|ledger)\./.test(id)) ||
+      !/^(worker|gateway|members|invitations|organisations|joinTokens|ledger)\./.test(id)) ||
     id === 'organisations.show'
   const fleet = (id: string) => /^(machines|joinTokens)\./.test(id)
   const builds = (id: string) => /^(models|aliases|deployments|keys)\./.test(id)
+  const plays = (id: string) => id === 'session.inferenceToken'
   const people = (id: string) => /^(members|invitations)\.list$/.test(id)
   const money = (id: string) => /^ledger\.(balance|entries)$/.test(id)
   const administers = (id: string) =>
     /^(members|invitations|projects|settings)\./.test(id) || id === 'organisations.update'
   const admin = (id: string) =>
-    account(id) || reads(id) || fleet(id) || builds(id) || money(id) || administers(id)
+    account(id) || reads(id) || fleet(id) || builds(id) || money(id) || administers(id) || plays(id)
   return {
     anonymous: open,
     person: account,
     viewer: (id) => account(id) || reads(id) || people(id),
-    developer: (id) => account(id) || reads(id) || people(id) || builds(id),
+    developer: (id) => account(id) || reads(id) || people(id) || builds(id) || plays(id),
     supplier: (id) =>
       account(id) || fleet(id) || money(id) || /^status\./.test(id) || id === 'organisations.show',
     admin,
@@ -48,6 +51,7 @@ const mayCall: Readonly<Record<Actor, (id: string) => boolean>> = (() => {
     'key:manage': (id) => reads(id) || fleet(id) || builds(id) || money(id),
     'key:inference': open,
     machine: (id) => open(id) || /^worker\./.test(id),
+    gateway: (id) => open(id) || /^gateway\./.test(id),
   }
 })()
 
@@ -70,7 +74,7 @@ describe.each(actors)('%s', (actor) => {
 })
 
 test('the matrix is total', () => {
-  expect(new Set(actors).size).toBe(2 + roles.length + keyScopes.length + 1)
+  expect(new Set(actors).size).toBe(2 + roles.length + keyScopes.length + 2)
   expect(actors).toEqual(expect.arrayContaining([...roles, ...keyScopes.map((scope) => `key:${scope}`)]))
   for (const actor of actors) {
     for (const permission of permissions) {

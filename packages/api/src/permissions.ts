@@ -3,9 +3,9 @@ import type { Role } from './schemas/role.ts'
 
 /**
  * Who asks: nobody known, a signed-in person who is no member of the organisation, a member by role, an API key by
- * scope, or a machine with the credential it got when it joined.
+ * scope, a machine with the credential it got when it joined, or a gateway with the operator's token.
  */
-export type Actor = 'anonymous' | 'person' | Role | `key:${KeyScope}` | 'machine'
+export type Actor = 'anonymous' | 'person' | Role | `key:${KeyScope}` | 'machine' | 'gateway'
 
 export const actors = [
   'anonymous',
@@ -19,6 +19,7 @@ export const actors = [
   'key:manage',
   'key:read',
   'machine',
+  'gateway',
 ] as const satisfies readonly Actor[]
 
 const members = ['owner', 'admin', 'developer', 'viewer', 'supplier'] as const
@@ -61,8 +62,12 @@ const allowed = {
   'status:read': [...readers, 'supplier'],
   /** The gateway's APIs, which lie outside this one. */
   'inference:use': ['owner', 'admin', 'developer', 'key:inference'],
+  /** The same for people who are signed in, by a token of short life. */
+  'playground:use': ['owner', 'admin', 'developer'],
   /** What machines tell and ask. */
   'worker:use': ['machine'],
+  /** What gateways ask and tell, for all organisations. */
+  'gateway:use': ['gateway'],
 } as const satisfies Readonly<Record<string, readonly Actor[]>>
 
 export type Permission = keyof typeof allowed
@@ -70,7 +75,7 @@ export type Permission = keyof typeof allowed
 export const permissions = Object.keys(allowed) as readonly Permission[]
 
 /** Permissions that no organisation has a say in. */
-const boundToNoOrganisation: ReadonlySet<Permission> = new Set(['public', 'account'])
+const boundToNoOrganisation: ReadonlySet<Permission> = new Set(['public', 'account', 'gateway:use'])
 
 /** Whether the permission is about things of one organisation; then another's are out of reach for everyone. */
 export const isOrganisational = (permission: Permission): boolean => !boundToNoOrganisation.has(permission)

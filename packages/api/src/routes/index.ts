@@ -1,4 +1,5 @@
 import { deploymentRoutes } from './deployments.ts'
+import { gatewayRoutes } from './gateway.ts'
 import { keyRoutes } from './keys.ts'
 import { joinTokenRoutes, machineRoutes } from './machines.ts'
 import { aliasRoutes, modelRoutes } from './models.ts'
@@ -26,6 +27,7 @@ export const routes = {
   decisions: decisionRoutes,
   deployments: deploymentRoutes,
   events: eventRoutes,
+  gateway: gatewayRoutes,
   invitations: invitationRoutes,
   joinTokens: joinTokenRoutes,
   keys: keyRoutes,
@@ -50,6 +52,7 @@ export const groupDescriptions: Readonly<Record<keyof Routes, string>> = {
   aliases: 'Other names for deployments.',
   decisions: 'What the system chose, with reasons.',
   deployments: 'Models that are kept running.',
+  gateway: 'What gateways call.',
   events: 'What happened to fleet, deployments and settings.',
   invitations: 'People who are asked to join an organisation.',
   joinTokens: 'What machines join with.',

@@ -1,6 +1,7 @@
 import { empty, json } from '../contract/answer.ts'
 import { defineRoute } from '../contract/route.ts'
 import {
+  inferenceTokenSchema,
   invitationAcceptSchema,
   passwordChangeSchema,
   sessionSchema,
@@ -57,6 +58,13 @@ export const sessionRoutes = {
     permission: 'public',
     errors: ['gone', 'unauthenticated'],
     summary: 'Accept an invitation, with the account one is signed in to or with a new one.',
+  }),
+  inferenceToken: defineRoute({
+    method: 'POST',
+    path: '/session/inference-token',
+    answer: json(inferenceTokenSchema),
+    permission: 'playground:use',
+    summary: 'A token for the gateway that lasts a quarter of an hour; requests count for the first project.',
   }),
   changePassword: defineRoute({
     method: 'PUT',

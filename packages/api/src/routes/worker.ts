@@ -1,5 +1,6 @@
 import { byteStream, empty, json, stream } from '../contract/answer.ts'
 import { defineRoute } from '../contract/route.ts'
+import { blobPiecesSchema } from '../schemas/model.ts'
 import { digestSchema } from '../schemas/text.ts'
 import {
   assignmentsSchema,
@@ -107,6 +108,14 @@ export const workerRoutes = {
     path: '/worker/leave',
     body: leaveSchema,
     summary: 'Say goodbye: the machine is offline at once, and may come back.',
+  }),
+  pieces: defineRoute({
+    method: 'GET',
+    path: '/worker/blobs/{digest}/pieces',
+    params: { digest: digestSchema },
+    answer: json(blobPiecesSchema),
+    permission: 'worker:use',
+    summary: 'Digests of the pieces of a blob.',
   }),
   blob: defineRoute({
     method: 'GET',

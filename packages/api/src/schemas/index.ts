@@ -1,6 +1,7 @@
 export * from './alias.ts'
 export * from './deployment.ts'
 export * from './event.ts'
+export * from './gateway.ts'
 export * from './id.ts'
 export * from './key.ts'
 export * from './machine.ts'

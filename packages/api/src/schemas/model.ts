@@ -108,6 +108,27 @@ export const modelSchema = component(
 )
 export type Model = z.output<typeof modelSchema>
 
+/** One file of a model; its name is for people, its digest is what is fetched. */
+export const modelFileSchema = component(
+  'ModelFile',
+  z.object({ name: z.string().min(1).max(512), digest: digestSchema, sizeBytes: bytesSchema() }),
+)
+export type ModelFile = z.output<typeof modelFileSchema>
+
+/** How a blob is cut, so that parts of it can be fetched from anybody and still be trusted. */
+export const blobPiecesSchema = component(
+  'BlobPieces',
+  z.object({
+    digest: digestSchema,
+    sizeBytes: bytesSchema(),
+    /** Of each piece but the last, which may be shorter. */
+    pieceBytes: z.int().min(1),
+    /** In the order of the blob. */
+    pieces: z.array(digestSchema),
+  }),
+)
+export type BlobPieces = z.output<typeof blobPiecesSchema>
+
 export const modelCreateSchema = component(
   'ModelCreate',
   z.strictObject({

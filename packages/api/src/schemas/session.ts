@@ -3,7 +3,7 @@ import { component } from '../contract/registry.ts'
 import { userIdSchema } from './id.ts'
 import { organisationSchema } from './organisation.ts'
 import { roleSchema } from './role.ts'
-import { emailSchema, line } from './text.ts'
+import { emailSchema, line, secretSchema } from './text.ts'
 import { timestampSchema } from './time.ts'
 
 /** Long enough to resist guessing, short enough that hashing one is no burden. */
@@ -60,6 +60,16 @@ export const invitationAcceptSchema = component(
       .strictObject({ name: line(80), password: passwordSchema })
       .nullable()
       .default(null),
+  }),
+)
+
+/** Lets a signed-in person use models through a gateway, for as long as a page is open. */
+export const inferenceTokenSchema = component(
+  'InferenceToken',
+  z.object({
+    /** Sent to the gateway as an API key is. */
+    token: secretSchema('deos_t_'),
+    expiresAt: timestampSchema,
   }),
 )
 

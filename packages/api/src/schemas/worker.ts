@@ -9,6 +9,7 @@ import {
   locationSchema,
   machineLoadSchema,
 } from './machine.ts'
+import { modelFileSchema } from './model.ts'
 import {
   bytesPerSecondSchema,
   bytesSchema,
@@ -17,15 +18,7 @@ import {
   millisecondsSchema,
   tokensSchema,
 } from './quantity.ts'
-import {
-  digestSchema,
-  line,
-  modelNameSchema,
-  paragraph,
-  secretSchema,
-  slugSchema,
-  versionSchema,
-} from './text.ts'
+import { line, modelNameSchema, paragraph, secretSchema, slugSchema, versionSchema } from './text.ts'
 import { timestampSchema } from './time.ts'
 
 const incarnation = z.int().min(1)
@@ -37,7 +30,7 @@ export const publicKeySchema = exemplified(
 )
 
 /** `host:port` where other machines reach this one's links. */
-const linkAddressSchema = exemplified(
+export const linkAddressSchema = exemplified(
   z
     .string()
     .max(262)
@@ -97,6 +90,9 @@ export const joinSchema = component(
   }),
 )
 
+/** The secret that the ring's members know: 32 bytes in hexadecimal digits. */
+export const ringSecretSchema = exemplified(z.string().regex(/^[0-9a-f]{64}$/), ['5e'.repeat(32)])
+
 const missingReportSchema = z.enum(['inventory', 'benchmark'])
 
 const leaseTerms = z.object({
@@ -114,6 +110,11 @@ export const joinedSchema = component(
     incarnation,
     /** Sent as a bearer token with everything that follows; dies with the incarnation. */
     credential: secretSchema('deos_m_'),
+    /**
+     * 32 bytes in hexadecimal digits. The key of a ticket that another machine shows here is HMAC-SHA-256 of the
+     * ticket under it.
+     */
+    peerSecret: ringSecretSchema,
     protocol: z.int().min(1),
     lease: leaseTerms,
     /** What is wanted before anything else. */
@@ -121,13 +122,21 @@ export const joinedSchema = component(
   }),
 )
 
+/** What proves to another machine that this one may talk to it now. */
+const peerTicketShape = {
+  /** Identity of the TLS pre-shared key. */
+  ticket: exemplified(z.string().min(8).max(512), ['machine-0c1.1767605400000']),
+  /** The key itself: 32 bytes in hexadecimal digits. */
+  ticketKey: exemplified(z.string().regex(/^[0-9a-f]{64}$/), ['7a'.repeat(32)]),
+}
+
 /** A neighbour on the ring. */
 const neighbourSchema = component(
   'StageNeighbour',
   z.object({
     stageId: stageIdSchema,
     machineId: machineIdSchema,
-    /** Null if it dials. */
+    /** Where the stage listens; null until it does, and behind a NAT. */
     linkAddress: linkAddressSchema.nullable(),
   }),
 )
@@ -151,19 +160,26 @@ export const assignmentSchema = component(
       id: modelIdSchema,
       name: modelNameSchema,
       /** Files of the model; their names are for people, their digests are what is fetched. */
-      files: z.array(z.object({ name: z.string(), digest: digestSchema, sizeBytes: bytesSchema() })),
+      /** Of the whole model; names what rings agree on. */
+      fingerprint: z.string().min(1).max(128),
+      files: z.array(modelFileSchema),
     }),
     precision: precisionSchema,
     contextTokens: tokensSchema(),
+    /** Of that length, at once. */
+    sessions: z.int().min(1),
     kvTokens: tokensSchema(),
     weightBytes: bytesSchema(),
     kvBytes: bytesSchema(),
-    /** The secret that the ring's members know: 32 bytes in hexadecimal digits. */
-    ringSecret: exemplified(z.string().regex(/^[0-9a-f]{64}$/), ['5e'.repeat(32)]),
+    /** The ring's id in the protocol. */
+    ring: z.string().min(1).max(200),
+    ringSecret: ringSecretSchema,
     previous: neighbourSchema,
     next: neighbourSchema,
     /** Machines that have the layers already. */
-    sources: z.array(z.object({ machineId: machineIdSchema, address: linkAddressSchema })),
+    sources: z.array(
+      z.object({ machineId: machineIdSchema, address: linkAddressSchema, ...peerTicketShape }),
+    ),
   }),
 )
 export type StageAssignment = z.output<typeof assignmentSchema>
@@ -185,6 +201,10 @@ const stageReportSchema = z.strictObject({
   state: z.enum(['loading', 'loaded', 'failed']),
   /** Of its bytes that are there. */
   loadedFraction: fraction(),
+  /** Where it listens, once it does; null also behind a NAT. */
+  linkAddress: linkAddressSchema.nullable(),
+  /** To the next stage of the ring and back; null while it is not known. */
+  nextRoundTripMs: millisecondsSchema().nullable(),
   /** What went wrong, if it did. */
   problem: paragraph(2000).nullable(),
   activeSessions: count(),
@@ -256,7 +276,9 @@ export const linksReportSchema = component(
 export const peersSchema = component(
   'WorkerPeers',
   z.object({
-    peers: z.array(z.object({ machineId: machineIdSchema, linkAddress: linkAddressSchema })),
+    peers: z.array(
+      z.object({ machineId: machineIdSchema, linkAddress: linkAddressSchema, ...peerTicketShape }),
+    ),
   }),
   'Machines to which the link is worth measuring now.',
 )
