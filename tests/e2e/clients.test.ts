@@ -12,7 +12,7 @@ import { Ollama } from 'ollama'
 import OpenAI from 'openai'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { UpProcess } from './up-process.ts'
+import { DeosProcess } from './deos-process.ts'
 
 /**
  * Clients that others wrote, unchanged, against a running product. The embedded model knows no manners, so what is
@@ -21,12 +21,12 @@ import { UpProcess } from './up-process.ts'
 
 const key = 'test-key'
 const home = mkdtempSync(join(tmpdir(), 'deos-clients-'))
-let up: UpProcess
+let up: DeosProcess
 let url: string
 let model: string
 
 beforeAll(async () => {
-  up = new UpProcess(home, ['--port', '0', '--workers', '2', '--even', '--api-key', key])
+  up = new DeosProcess(home, ['--port', '0', '--workers', '2', '--even', '--api-key', key])
   ;({ url, model } = await up.ready())
 })
 
@@ -360,7 +360,7 @@ describe('@langchain/openai', () => {
 
 test('a ring of one worker, which runs a step ahead, keeps to schemas and stops where it should', async () => {
   const own = mkdtempSync(join(tmpdir(), 'deos-alone-'))
-  const alone = new UpProcess(own, ['--port', '0', '--workers', '1', '--even'])
+  const alone = new DeosProcess(own, ['--port', '0', '--workers', '1', '--even'])
   try {
     const ready = await alone.ready()
     const client = new OpenAI({ apiKey: 'none', baseURL: `${ready.url}/v1`, maxRetries: 0 })

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import OpenAI from 'openai'
 import { afterEach, expect, test } from 'vitest'
-import { type ReadyEvent, UpProcess } from './up-process.ts'
+import { DeosProcess, type ReadyEvent } from './deos-process.ts'
 
 const home = mkdtempSync(join(tmpdir(), 'deos-crash-'))
-let up: UpProcess | null = null
+let up: DeosProcess | null = null
 
 afterEach(async () => {
   up?.signal('SIGKILL')
@@ -34,7 +34,7 @@ async function stream({ url, model }: ReadyEvent, onPiece: (count: number) => vo
 test.skipIf(!existsSync('/proc/self/task'))(
   'a native abort of any engine in the middle of an answer is a pause for the official client',
   async () => {
-    up = new UpProcess(home, ['--port', '0'])
+    up = new DeosProcess(home, ['--port', '0'])
     const ready = await up.ready()
     const undisturbed = await stream(ready, () => undefined)
     for (const { worker, pid } of ready.workers) {

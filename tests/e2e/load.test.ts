@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
-import { type ReadyEvent, UpProcess } from './up-process.ts'
+import { DeosProcess, type ReadyEvent } from './deos-process.ts'
 
 const home = mkdtempSync(join(tmpdir(), 'deos-load-'))
-let up: UpProcess | null = null
+let up: DeosProcess | null = null
 
 afterEach(async () => {
   up?.signal('SIGKILL')
@@ -71,7 +71,7 @@ function residentMegabytes(pid: number): number {
 }
 
 test('1,000 requests, 32 at a time: all answered, none mixed up, no page lost, memory flat', async () => {
-  up = new UpProcess(home, ['--port', '0'])
+  up = new DeosProcess(home, ['--port', '0'])
   const ready = await up.ready()
   const expected = new Map<string, string>()
   for (const prompt of prompts) expected.set(prompt, await ask(ready, prompt))

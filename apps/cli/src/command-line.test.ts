@@ -21,13 +21,13 @@ function deos(...words: string[]) {
 test('help names every command and examples', () => {
   const { status, stdout } = deos('--help')
   expect(status).toBe(0)
-  for (const word of ['up', 'run', 'chat', 'model', 'doctor', 'bench', 'Examples:']) {
+  for (const word of ['serve', 'run', 'chat', 'model', 'doctor', 'bench', 'Examples:']) {
     expect(stdout).toContain(word)
   }
   expect(deos().stdout).toBe(stdout)
 })
 
-test.each(['up', 'run', 'chat', 'doctor', 'bench', 'model inspect', 'model convert'])(
+test.each(['serve', 'run', 'chat', 'doctor', 'bench', 'model inspect', 'model convert'])(
   'deos %s --help shows an example and --json',
   (command) => {
     const { status, stdout } = deos(...command.split(' '), '--help')
@@ -39,12 +39,12 @@ test.each(['up', 'run', 'chat', 'doctor', 'bench', 'model inspect', 'model conve
 
 test.each([
   [['ups'], "Unknown command 'ups'. Did you mean up?"],
-  [['up', '--prot', '1'], "Unknown option '--prot'. Did you mean --port?"],
-  [['up', '--port', '70000'], 'It must be a whole number from 0 to 65535.'],
-  [['up', '--workers', '0'], 'It must be a whole number from 1 to 64.'],
-  [['up', '--workers', '9'], 'deos-7m has 8 layers, too few for 9 workers'],
-  [['up', '--weights', 'Q9'], 'There is no weight type "Q9".'],
-  [['up', '--context', '4096'], '--context 4096 exceeds the 1024 positions of deos-7m.'],
+  [['serve', '--prot', '1'], "Unknown option '--prot'. Did you mean --port?"],
+  [['serve', '--port', '70000'], 'It must be a whole number from 0 to 65535.'],
+  [['serve', '--workers', '0'], 'It must be a whole number from 1 to 64.'],
+  [['serve', '--workers', '9'], 'deos-7m has 8 layers, too few for 9 workers'],
+  [['serve', '--weights', 'Q9'], 'There is no weight type "Q9".'],
+  [['serve', '--context', '4096'], '--context 4096 exceeds the 1024 positions of deos-7m.'],
   [['model', 'convert', 'x'], "Required option '--type <type>' not specified"],
   [['bench', 'engin'], 'Did you mean "engine"?'],
 ])('deos %j is refused with status 2', (words, message) => {
@@ -106,7 +106,7 @@ test('without a server, run and chat say how to start one', () => {
   const run = deos('run', 'Hello', '--url', 'http://127.0.0.1:9')
   expect(run.status).toBe(1)
   expect(run.stderr).toContain('No server answers at http://127.0.0.1:9')
-  expect(run.stderr).toContain('deos up')
+  expect(run.stderr).toContain('deos serve')
   expect(deos('chat', '--url', 'http://127.0.0.1:9').status).toBe(1)
 })
 

@@ -1,28 +1,10 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
+import { findInstallation } from '@deos/service'
 import { CommandError } from './cli-error.ts'
 
-interface RootPackage {
-  readonly name: string
-  readonly version: string
-}
-
-function readPackage(folder: string): RootPackage | null {
-  const path = join(folder, 'package.json')
-  return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as RootPackage) : null
-}
-
-function findRoot(start: string): { readonly folder: string; readonly version: string } {
-  for (let folder = start; ; folder = dirname(folder)) {
-    const found = readPackage(folder)
-    if (found?.name === 'deos') return { folder, version: found.version }
-    if (dirname(folder) === folder) throw new Error(`No package "deos" above ${start}.`)
-  }
-}
-
-const root = findRoot(dirname(fileURLToPath(import.meta.url)))
+const root = findInstallation(import.meta.url)
 
 /** Folder of the installation, wherever the command was called from. */
 export const packageRoot = root.folder

@@ -1,21 +1,20 @@
 import type { KvType } from '@deos/engine/kv-type'
 import { Command, CommanderError, Option } from 'commander'
 import { EXIT_USAGE } from './cli-error.ts'
-import type { UpOptions } from './commands/up.ts'
-import { Interrupts } from './interrupts.ts'
+import type { ServeOptions } from './commands/serve.ts'
+import { readAccount } from './control/account.ts'
 import { collect, namedPath, number, oneOf, size, wholeNumber, wholeNumberOr } from './option-parsers.ts'
 import { Output } from './output.ts'
 import { embeddedModel, version } from './package-root.ts'
+import { addControl, addModelRegistry } from './program/control.ts'
+import { type CommonFlags, examples, jsonOption, perform } from './program/parts.ts'
+import { addProcesses } from './program/processes.ts'
 import type { AdapterFile } from './ring/serving-settings.ts'
 
 // Commands are imported when they run: `--help` must not wait for the tensor library.
 
-interface CommonFlags {
-  readonly json?: true
-}
-
 interface ServerFlags extends CommonFlags {
-  readonly url: string
+  readonly url?: string
   readonly model?: string
   readonly apiKey?: string
   readonly maxTokens?: number
@@ -26,6 +25,21 @@ interface ServerFlags extends CommonFlags {
 }
 
 interface UpFlags extends CommonFlags {
+  readonly model: string
+  readonly name?: string
+  readonly machines: number
+  readonly even?: true
+  readonly host: string
+  readonly controlPort: number
+  readonly port: number
+  readonly context?: number
+  readonly sessions: number
+  readonly weights: string
+  readonly threads: number
+  readonly ephemeral?: true
+}
+
+interface ServeFlags extends CommonFlags {
   readonly model: string
   readonly name?: string
   readonly workers: number
@@ -47,34 +61,85 @@ interface UpFlags extends CommonFlags {
 }
 
 const DEFAULT_PORT = 8000
+const DEFAULT_CONTROL_PORT = 7000
 const DEFAULT_URL = `http://127.0.0.1:${DEFAULT_PORT}`
-
-const jsonOption = () =>
-  new Option('--json', 'print JSON on standard output; everything else goes to standard error')
-
-const examples = (...lines: readonly (readonly [command: string, what: string])[]): string => {
-  const width = Math.max(...lines.map(([command]) => command.length))
-  const shown = lines.map(([command, what]) => `  $ ${command.padEnd(width)}  ${what}`.trimEnd())
-  return `\nExamples:\n${shown.join('\n')}\n`
-}
-
-/** Runs a command with its voice and with signals it can answer. */
-async function perform(
-  flags: CommonFlags,
-  work: (output: Output, interrupts: Interrupts) => Promise<void>,
-): Promise<void> {
-  const interrupts = new Interrupts()
-  try {
-    await work(new Output(flags.json === true), interrupts)
-  } finally {
-    interrupts.dispose()
-  }
-}
 
 function addUp(program: Command): void {
   program
     .command('up')
-    .summary('serve a model over worker processes of this machine')
+    .summary('run everything on this computer: console, API, machines and a model')
+    .description(
+      'Starts a control plane with its console, a gateway, and machines that differ in speed and memory on purpose;\n' +
+        'they join, are measured, and serve a model together, as machines of a real fleet do.',
+    )
+    .addOption(
+      new Option('--model <path>', 'GGUF file or Hugging Face folder')
+        .env('DEOS_MODEL')
+        .default(embeddedModel, 'the embedded deos-7m'),
+    )
+    .option('--name <id>', 'name of the model (default: its file or folder)')
+    .option('--machines <n>', 'how many machines this computer plays', wholeNumber(1, 32), 4)
+    .option('--even', 'machines that are all alike')
+    .addOption(
+      new Option('--host <address>', 'address of console and APIs').env('DEOS_HOST').default('127.0.0.1'),
+    )
+    .addOption(
+      new Option('--port <n>', 'port where models answer; 0 takes any free one')
+        .env('DEOS_PORT')
+        .argParser(wholeNumber(0, 65_535))
+        .default(DEFAULT_PORT),
+    )
+    .addOption(
+      new Option('--control-port <n>', 'port of console and control plane; 0 takes any free one')
+        .env('DEOS_CONTROL_PORT')
+        .argParser(wholeNumber(0, 65_535))
+        .default(DEFAULT_CONTROL_PORT),
+    )
+    .option('--context <tokens>', "longest session (default: the model's, at most 8192)", wholeNumber(1))
+    .option('--sessions <n>', 'of that length at once on one replica', wholeNumber(1, 1024), 4)
+    .option('--weights <type>', 'convert matrices at load: native, F16, Q8_0, Q4_K, …', 'native')
+    .option('--threads <n>', 'threads per machine', wholeNumber(1, 512), 1)
+    .option('--ephemeral', 'keep nothing: no database, no identities')
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      examples(
+        ['deos up', 'the embedded model on 4 machines; the console at http://127.0.0.1:7000'],
+        ['deos up --model ~/models/qwen3-0.6b --weights Q8_0', 'your own model'],
+        ['deos up --ephemeral', 'nothing stays'],
+      ),
+    )
+    .action((flags: UpFlags) =>
+      perform(flags, async (output, interrupts) => {
+        const { checkWeightType } = await import('./commands/weight-type.ts')
+        const { up } = await import('./commands/up.ts')
+        await up(
+          {
+            model: flags.model,
+            name: flags.name ?? null,
+            machines: flags.machines,
+            even: flags.even === true,
+            host: flags.host,
+            controlPort: flags.controlPort,
+            gatewayPort: flags.port,
+            contextTokens: flags.context ?? null,
+            sessions: flags.sessions,
+            precision: checkWeightType(flags.weights),
+            threads: flags.threads,
+            ephemeral: flags.ephemeral === true,
+            databaseUrl: process.env.DATABASE_URL || null,
+          },
+          output,
+          interrupts,
+        )
+      }),
+    )
+}
+
+function addServe(program: Command): void {
+  program
+    .command('serve')
+    .summary('serve one model over worker processes of this machine, with nothing else')
     .description(
       'Starts worker processes that together hold one model, none of them all of it, and in front of them\n' +
         'APIs as OpenAI, Anthropic and Ollama have them. Workers differ in speed and memory on purpose, as machines of a real fleet do.',
@@ -141,21 +206,21 @@ function addUp(program: Command): void {
     .addHelpText(
       'after',
       examples(
-        ['deos up', 'the embedded model over 4 workers at http://127.0.0.1:8000'],
-        ['deos up --workers 2 --port 9000', 'two workers, another port'],
-        ['deos up --model ~/models/qwen3-0.6b --weights Q8_0 --even', 'your own model at full speed'],
+        ['deos serve', 'the embedded model over 4 workers at http://127.0.0.1:8000'],
+        ['deos serve --workers 2 --port 9000', 'two workers, another port'],
+        ['deos serve --model ~/models/qwen3-0.6b --weights Q8_0 --even', 'your own model at full speed'],
       ),
     )
-    .action((flags: UpFlags) =>
+    .action((flags: ServeFlags) =>
       perform(flags, async (output, interrupts) => {
         const { checkWeightType } = await import('./commands/weight-type.ts')
-        const { up } = await import('./commands/up.ts')
-        await up(upOptions(flags, checkWeightType(flags.weights)), output, interrupts)
+        const { serve } = await import('./commands/serve.ts')
+        await serve(serveOptions(flags, checkWeightType(flags.weights)), output, interrupts)
       }),
     )
 }
 
-function upOptions(flags: UpFlags, weightType: string): UpOptions {
+function serveOptions(flags: ServeFlags, weightType: string): ServeOptions {
   return {
     model: flags.model,
     name: flags.name ?? null,
@@ -183,7 +248,12 @@ function upOptions(flags: UpFlags, weightType: string): UpOptions {
 /** Flags of commands that ask a server. */
 function addServerOptions(command: Command): Command {
   return command
-    .addOption(new Option('--url <url>', 'address of the server').env('DEOS_URL').default(DEFAULT_URL))
+    .addOption(
+      new Option(
+        '--url <url>',
+        'address of the server (default: the one of "deos up" or "deos login", else http://127.0.0.1:8000)',
+      ).env('DEOS_GATEWAY_URL'),
+    )
     .option(
       '--model <name>',
       "name of a model there (default: its first), or a model's path: then it is served just for this command",
@@ -200,10 +270,17 @@ function addServerOptions(command: Command): Command {
     .option('--stop <text>', 'end before this text; up to four times', collect, [])
 }
 
+/** Without a flag, the gateway that belongs to the account; its key goes nowhere else. */
+function serverOf({ url, apiKey }: ServerFlags): { readonly url: string; readonly apiKey: string | null } {
+  if (url !== undefined) return { url, apiKey: apiKey || null }
+  const account = readAccount()
+  const known = account?.gatewayUrl ?? null
+  return { url: known ?? DEFAULT_URL, apiKey: apiKey || (known === null ? null : account!.key) }
+}
+
 const serverOptions = (flags: ServerFlags) => ({
-  url: flags.url,
+  ...serverOf(flags),
   model: flags.model ?? null,
-  apiKey: flags.apiKey || null,
   maxTokens: flags.maxTokens ?? null,
   temperature: flags.temperature ?? null,
   topP: flags.topP ?? null,
@@ -267,11 +344,11 @@ function addChat(program: Command): void {
     )
 }
 
-function addModel(program: Command): void {
+function addModel(program: Command): Command {
   const model = program
     .command('model')
-    .summary('look into model files and convert them')
-    .description('Model files.')
+    .summary('register models; look into model files and convert them')
+    .description('Models of the control plane, and model files.')
   model
     .command('inspect')
     .summary('layers, parameters, bytes and FLOPs of a model')
@@ -309,6 +386,7 @@ function addModel(program: Command): void {
         await convert(path, { type, output: flags.output, force: flags.force === true }, output, interrupts)
       }),
     )
+  return model
 }
 
 function addDoctor(program: Command): void {
@@ -373,15 +451,18 @@ export function createProgram(): Command {
     .configureOutput({ outputError: () => undefined })
     .exitOverride()
   addUp(program)
+  addServe(program)
   addRun(program)
   addChat(program)
-  addModel(program)
+  addProcesses(program)
+  addControl(program)
+  addModelRegistry(addModel(program))
   addDoctor(program)
   addBench(program)
   program.addHelpText(
     'after',
     examples(
-      ['deos up', 'start serving'],
+      ['deos up', 'start everything'],
       ['deos run "Ownership in Rust means that"', 'then, in another terminal'],
       ['deos help up', 'everything about a command'],
     ),

@@ -1,13 +1,15 @@
-import { type Config, logFormats, logLevels, option } from '@deos/service'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { type Config, logFormats, logLevels, option, readConfig } from '@deos/service'
 import { formatNames } from './inference/formats/chat-format.ts'
 
-/** Every option of the gateway's process. */
-export const gatewayOptions = {
+/** Options of every gateway. */
+const commonOptions = {
   host: option.text({
     flag: 'host',
     env: 'DEOS_HOST',
     default: '127.0.0.1',
-    prose: 'Address to listen on for clients. 0.0.0.0 is every network of this machine; give --api-key then.',
+    prose: 'Address to listen on for clients. 0.0.0.0 is every network of this machine.',
   }),
   port: option.port({
     flag: 'port',
@@ -15,53 +17,11 @@ export const gatewayOptions = {
     default: 8000,
     prose: 'Port to listen on; 0 takes any free one.',
   }),
-  apiKey: option.optionalText({
-    flag: 'api-key',
-    env: 'DEOS_API_KEY',
-    secret: true,
-    prose: 'Key that clients must send. Better in the environment: flags show in process lists.',
-  }),
   corsOrigins: option.list({
     flag: 'cors-origins',
     env: 'DEOS_CORS_ORIGINS',
     default: [],
     prose: 'Origins of web pages that may call, beside pages of this machine; * allows all.',
-  }),
-  model: option.text({
-    flag: 'model',
-    env: 'DEOS_MODEL',
-    prose: 'GGUF file or Hugging Face folder, for tokenizer and chat template; its weights are not read.',
-  }),
-  modelId: option.optionalText({
-    flag: 'model-id',
-    env: 'DEOS_MODEL_ID',
-    prose: 'Name of the model in the API. Without it, the name the model states.',
-  }),
-  adapters: option.list({
-    flag: 'adapters',
-    env: 'DEOS_ADAPTERS',
-    default: [],
-    prose: 'Names of the LoRA adapters that the ring’s workers hold; each is a model of its own in the API.',
-  }),
-  chatFormat: option.choice({
-    flag: 'chat-format',
-    env: 'DEOS_CHAT_FORMAT',
-    default: 'auto',
-    choices: ['auto', ...formatNames],
-    prose: 'How the model was taught to call tools; auto reads it from the chat template.',
-  }),
-  ring: option.text({ flag: 'ring', env: 'DEOS_RING', prose: 'Id of the ring that runs the model.' }),
-  leader: option.text({ flag: 'leader', env: 'DEOS_LEADER', prose: 'host:port of the ring’s first stage.' }),
-  tail: option.text({
-    flag: 'tail',
-    env: 'DEOS_TAIL',
-    prose: 'host:port of the ring’s last stage; the same as the leader’s in a ring of one.',
-  }),
-  ringSecret: option.key({
-    flag: null,
-    env: 'DEOS_RING_SECRET',
-    byteLength: 32,
-    prose: 'The secret that every member of the ring knows: 32 bytes as 64 hexadecimal digits.',
   }),
   bodyLimitBytes: option.size({
     flag: 'body-limit',
@@ -127,4 +87,121 @@ export const gatewayOptions = {
   }),
 }
 
-export type GatewayConfig = Config<typeof gatewayOptions>
+/** Options of a gateway that serves one model of one ring. */
+export const fixedOptions = {
+  ...commonOptions,
+  apiKey: option.optionalText({
+    flag: 'api-key',
+    env: 'DEOS_API_KEY',
+    secret: true,
+    prose: 'Key that clients must send. Better in the environment: flags show in process lists.',
+  }),
+  model: option.text({
+    flag: 'model',
+    env: 'DEOS_MODEL',
+    prose: 'GGUF file or Hugging Face folder, for tokenizer and chat template; its weights are not read.',
+  }),
+  modelId: option.optionalText({
+    flag: 'model-id',
+    env: 'DEOS_MODEL_ID',
+    prose: 'Name of the model in the API. Without it, the name the model states.',
+  }),
+  adapters: option.list({
+    flag: 'adapters',
+    env: 'DEOS_ADAPTERS',
+    default: [],
+    prose: 'Names of the LoRA adapters that the ring’s workers hold; each is a model of its own in the API.',
+  }),
+  chatFormat: option.choice({
+    flag: 'chat-format',
+    env: 'DEOS_CHAT_FORMAT',
+    default: 'auto',
+    choices: ['auto', ...formatNames],
+    prose: 'How the model was taught to call tools; auto reads it from the chat template.',
+  }),
+  ring: option.text({ flag: 'ring', env: 'DEOS_RING', prose: 'Id of the ring that runs the model.' }),
+  leader: option.text({ flag: 'leader', env: 'DEOS_LEADER', prose: 'host:port of the ring’s first stage.' }),
+  tail: option.text({
+    flag: 'tail',
+    env: 'DEOS_TAIL',
+    prose: 'host:port of the ring’s last stage; the same as the leader’s in a ring of one.',
+  }),
+  ringSecret: option.key({
+    flag: null,
+    env: 'DEOS_RING_SECRET',
+    byteLength: 32,
+    prose: 'The secret that every member of the ring knows: 32 bytes as 64 hexadecimal digits.',
+  }),
+}
+
+/** Options of a gateway that serves whatever a control plane wants served. */
+export const routedOptions = {
+  ...commonOptions,
+  controlPlane: option.text({
+    flag: 'control-plane',
+    env: 'DEOS_CONTROL_PLANE',
+    prose:
+      'Address of the control plane, such as http://127.0.0.1:7000: what to serve and which keys count comes from there.',
+  }),
+  gatewayToken: option.text({
+    flag: null,
+    env: 'DEOS_GATEWAY_TOKEN',
+    secret: true,
+    prose: 'The token by which the control plane knows its gateways: deos_g_…',
+  }),
+  publicUrl: option.optionalText({
+    flag: 'public-url',
+    env: 'DEOS_PUBLIC_URL',
+    prose: 'Where clients reach this gateway, if that is not where it listens.',
+  }),
+  cacheFolder: option.text({
+    flag: 'cache',
+    env: 'DEOS_GATEWAY_CACHE',
+    default: join(homedir(), '.cache', 'deos', 'gateway'),
+    prose: 'Folder for tokenizers and headers of models; several gateways may share it.',
+  }),
+  waitPatienceMs: option.duration({
+    flag: 'wait-patience',
+    env: 'DEOS_WAIT_PATIENCE',
+    default: 10_000,
+    prose: 'How long a request waits when no replica of its model is ready.',
+  }),
+  failoverPatienceMs: option.duration({
+    flag: 'failover-patience',
+    env: 'DEOS_FAILOVER_PATIENCE',
+    default: 1_000,
+    prose: 'How long an interrupted answer waits for its own replica while another is ready.',
+  }),
+  keyFreshMs: option.duration({
+    flag: 'key-fresh',
+    env: 'DEOS_KEY_FRESH',
+    default: 30_000,
+    prose: 'How long what the control plane said of a key is believed without asking again.',
+  }),
+  keyStaleLimitMs: option.duration({
+    flag: 'key-stale-limit',
+    env: 'DEOS_KEY_STALE_LIMIT',
+    default: 15 * 60_000,
+    prose: 'How long at most while the control plane does not answer.',
+  }),
+}
+
+export type FixedConfig = Config<typeof fixedOptions>
+export type RoutedConfig = Config<typeof routedOptions>
+
+/**
+ * Reads the options of whichever gateway is asked for: with a control plane, or of one ring.
+ *
+ * @throws ConfigError naming the option, its value and the remedy
+ */
+export function readGatewayConfig(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): FixedConfig | RoutedConfig {
+  const { flag, env: variable } = routedOptions.controlPlane
+  const given = (name: string | null) =>
+    argv.some((word) => word === `--${name}` || word.startsWith(`--${name}=`))
+  // A ring that is named on the command line goes before a control plane that is only in the environment.
+  const routed = given(flag) || (env[variable] && !given(fixedOptions.ring.flag))
+  return routed ? readConfig(routedOptions, argv, env) : readConfig(fixedOptions, argv, env)
+}

@@ -1,17 +1,18 @@
 import type { AddressInfo } from 'node:net'
 import type { Clock, IdSource } from '@deos/domain'
-import type { Logger, Service } from '@deos/service'
+import { ListenError, type Logger, type Service } from '@deos/service'
 import type { FastifyInstance } from 'fastify'
+import { type Access, FixedAccess } from './access/access.ts'
 import { registerAnthropic } from './anthropic/routes.ts'
 import { registerEmbeddings } from './embeddings/routes.ts'
 import { isLoopback } from './http/access.ts'
 import { Answering, type AnsweringLimits } from './http/answering.ts'
-import { registerOperations } from './http/operations.ts'
+import { type GatewayState, modelHealth, registerOperations } from './http/operations.ts'
 import { stopping } from './http/problem.ts'
 import { createServer } from './http/server.ts'
-import type { Backend } from './inference/backend.ts'
-import { catalogOf, type TextModel } from './inference/text-model.ts'
-import { ListenError } from './listen-error.ts'
+import { FixedCatalog, type ModelCatalog } from './inference/model-catalog.ts'
+import type { TextModel } from './inference/text-model.ts'
+
 import { GatewayMetrics } from './metrics.ts'
 import { registerOllama } from './ollama/routes.ts'
 import { registerOpenAi } from './openai/routes.ts'
@@ -21,17 +22,41 @@ export interface GatewayOptions extends AnsweringLimits {
   readonly host: string
   /** 0 lets the system choose. */
   readonly port: number
-  readonly apiKey: string | null
   readonly corsOrigins: readonly string[]
   readonly bodyLimitBytes: number
-  /** Names of the model's LoRA adapters; each is a model of its own in the API. */
-  readonly adapters: readonly string[]
 }
 
 export interface GatewayParts {
   readonly logger: Logger
   readonly ids: IdSource
   readonly clock: Clock
+}
+
+/** What a gateway answers with, and whom. */
+export interface Serving {
+  readonly models: ModelCatalog
+  readonly access: Access
+  /** Names that everybody may know. */
+  readonly publicModels: readonly string[]
+  /** Whether clients may name their requests themselves. */
+  readonly foreignRequestIds: boolean
+  readonly state: () => GatewayState
+  /** Adds to the metrics what only this way of serving has. */
+  readonly watch: (metrics: GatewayMetrics) => void
+}
+
+/** One model and its LoRA adapters, for everybody who has the key; each adapter is a model of its own in the API. */
+export function fixedServing(model: TextModel, adapters: readonly string[], apiKey: string | null): Serving {
+  const models = new FixedCatalog(model, adapters)
+  const { backend, id } = model
+  return {
+    models,
+    access: new FixedAccess(apiKey),
+    publicModels: models.list().map((each) => each.id),
+    foreignRequestIds: true,
+    state: () => ({ ready: backend.status().ready, details: { models: [modelHealth(id, backend)] } }),
+    watch: (metrics) => metrics.watchRing(backend),
+  }
 }
 
 /** A listening address as a client of this machine would write it. */
@@ -41,25 +66,30 @@ function publicUrl({ address, family, port }: AddressInfo): string {
   return `http://${host}:${port}`
 }
 
-/** The HTTP server in front of one model. The model's backend is started and stopped by its owner. */
+/** The HTTP server in front of models. What runs them is started and stopped by its owner. */
 export class Gateway implements Service {
   readonly #options: GatewayOptions
   readonly #logger: Logger
+  readonly #keyRequired: boolean
   readonly #app: FastifyInstance
   readonly #answering: Answering
   readonly metrics: GatewayMetrics
   #draining = false
   #url = ''
 
-  constructor(options: GatewayOptions, model: TextModel, parts: GatewayParts) {
+  constructor(options: GatewayOptions, serving: Serving, parts: GatewayParts) {
     this.#options = options
     this.#logger = parts.logger
-    const backend: Backend = model.backend
     this.#answering = new Answering(options, () => this.metrics, parts.clock)
-    this.metrics = new GatewayMetrics(backend, () => this.#answering.inFlight)
-    const models = catalogOf(model, options.adapters)
+    this.metrics = new GatewayMetrics(() => this.#answering.inFlight)
+    serving.watch(this.metrics)
+    const { models, access, publicModels, foreignRequestIds, state } = serving
+    this.#keyRequired = access.keyRequired
     const draining = () => this.#draining
-    this.#app = createServer({ ...options, draining }, { ...parts, metrics: this.metrics })
+    this.#app = createServer(
+      { ...options, draining, foreignRequestIds },
+      { ...parts, metrics: this.metrics, access },
+    )
     const services = { models, answering: this.#answering, ids: parts.ids }
     registerOpenAi(this.#app, services)
     registerResponses(this.#app, services)
@@ -67,11 +97,12 @@ export class Gateway implements Service {
     registerAnthropic(this.#app, services)
     registerOllama(this.#app, services)
     registerOperations(this.#app, {
-      models,
+      state,
+      models: publicModels,
       metrics: this.metrics,
       draining,
       url: () => this.#url,
-      keyRequired: options.apiKey !== null,
+      keyRequired: access.keyRequired,
     })
   }
 
@@ -80,10 +111,15 @@ export class Gateway implements Service {
     return this.#url
   }
 
+  /** API requests being answered now. */
+  get inFlight(): number {
+    return this.#answering.inFlight
+  }
+
   /** @throws ListenError if the address cannot be taken */
   async start(): Promise<void> {
-    const { host, port, apiKey } = this.#options
-    if (apiKey === null && !isLoopback(host)) {
+    const { host, port } = this.#options
+    if (!this.#keyRequired && !isLoopback(host)) {
       this.#logger.warn(
         { host, port },
         'Anyone who reaches this address may use the model: no API key is set. Give --api-key or DEOS_API_KEY.',

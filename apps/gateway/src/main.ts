@@ -1,8 +1,15 @@
 import { fstatSync } from 'node:fs'
 import { describeError } from '@deos/domain'
-import { createLogger, describeOptions, readConfig, runService } from '@deos/service'
-import { type GatewayConfig, gatewayOptions } from './config.ts'
-import { GatewayProcess } from './gateway-process.ts'
+import { createLogger, describeOptions, runService } from '@deos/service'
+import {
+  type FixedConfig,
+  fixedOptions,
+  type RoutedConfig,
+  readGatewayConfig,
+  routedOptions,
+} from './config.ts'
+import { FixedGateway } from './fixed-gateway.ts'
+import { RoutedGateway } from './routed-gateway.ts'
 
 /** A pipe on standard input is a supervisor's: when it ends, the supervisor is gone. */
 function isSupervised(): boolean {
@@ -14,16 +21,18 @@ function isSupervised(): boolean {
   }
 }
 
-function readArguments(): GatewayConfig {
+function readArguments(): FixedConfig | RoutedConfig {
   const words = process.argv.slice(2)
   if (words.includes('--help') || words.includes('-h')) {
     process.stdout.write(
-      `The gateway: an OpenAI-compatible API in front of a ring of workers.\n\nOptions:\n${describeOptions(gatewayOptions)}\n`,
+      'The gateway: APIs as OpenAI, Anthropic and Ollama have them, in front of rings of workers.\n' +
+        `\nOptions of a gateway for one ring:\n${describeOptions(fixedOptions)}\n` +
+        `\nOptions of a gateway that follows a control plane:\n${describeOptions(routedOptions)}\n`,
     )
     process.exit(0)
   }
   try {
-    return readConfig(gatewayOptions, words, process.env)
+    return readGatewayConfig(words, process.env)
   } catch (error) {
     process.stderr.write(`${describeError(error)}\n`)
     process.exit(2)
@@ -32,7 +41,11 @@ function readArguments(): GatewayConfig {
 
 const config = readArguments()
 const logger = createLogger({ name: 'gateway', level: config.logLevel, format: config.logFormat })
-const gateway = new GatewayProcess(config, logger, (url) => {
+const announce = (url: string) => {
   process.stdout.write(`${JSON.stringify({ ready: true, url })}\n`)
-})
+}
+const gateway =
+  'controlPlane' in config
+    ? new RoutedGateway(config, logger, announce)
+    : new FixedGateway(config, logger, announce)
 await runService(gateway, { drainLimitMs: config.drainLimitMs, endWithStdin: isSupervised() }, logger)

@@ -1,15 +1,22 @@
 import type { RingUsage } from '@deos/protocol'
 import { Metrics, measureProcess } from '@deos/service'
 import type { Backend } from './inference/backend.ts'
+import type { Replica } from './routing/replica.ts'
 
 const ttftBuckets = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
 const tpotBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
 const durationBuckets = [0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600]
 
+/** So many values a label may have; more would cost whoever scrapes. */
+const MAX_MODELS = 200
+const MAX_REPLICAS = 1000
+const otherModels = { model: 'other' } as const
+
 /** What the gateway counts and times. */
 export class GatewayMetrics {
   readonly #metrics = new Metrics()
   readonly #stopMeasuring: () => void
+  readonly #models = new Map<string, { readonly model: string }>()
 
   readonly requests = this.#metrics.counter({
     name: 'http_requests_total',
@@ -75,10 +82,29 @@ export class GatewayMetrics {
     help: 'Generations that a fault paused.',
   })
 
+  readonly movedAnswers = this.#metrics.counter({
+    name: 'moved_answers_total',
+    help: 'Answers that went on at another replica.',
+  })
+  readonly refusedRequests = this.#metrics.counter({
+    name: 'refused_requests_total',
+    help: 'Requests that a limit or a budget kept out.',
+    labels: ['by'],
+  })
+  readonly lostRecords = this.#metrics.counter({
+    name: 'lost_records_total',
+    help: 'Records of answered requests that were dropped or refused; none of them cost anything, unless refused.',
+  })
+
   /** @param inFlight - API requests being answered now */
-  constructor(backend: Backend, inFlight: () => number) {
-    const gauge = (name: string, help: string, read: () => number) =>
-      this.#metrics.gauge({ name, help }, (gauge) => gauge.set(read()))
+  constructor(inFlight: () => number) {
+    this.#gauge('http_in_flight_requests', 'API requests being answered.', inFlight)
+    this.#stopMeasuring = measureProcess(this.#metrics)
+  }
+
+  /** Shows the state of the one ring there is. */
+  watchRing(backend: Backend): void {
+    const gauge = (name: string, help: string, read: () => number) => this.#gauge(name, help, read)
     gauge('ring_ready', 'Whether the ring takes requests.', () => (backend.status().ready ? 1 : 0))
     gauge('ring_active_sessions', 'Sessions the ring works on.', () => backend.status().active)
     gauge('ring_queued_sessions', 'Sessions waiting in the ring.', () => backend.status().queued)
@@ -95,8 +121,49 @@ export class GatewayMetrics {
     usage('ring_evicted_pages', 'Cached pages given up.', ({ evictions }) => evictions)
     usage('ring_preempted_sessions', 'Sessions that made room for others.', ({ preemptions }) => preemptions)
     usage('ring_recomputed_tokens', 'Tokens computed again after that.', (now) => now.recomputedTokens)
-    gauge('http_in_flight_requests', 'API requests being answered.', inFlight)
-    this.#stopMeasuring = measureProcess(this.#metrics)
+  }
+
+  /** Shows replicas that are connected now; those that are gone leave no trace. */
+  watchReplicas(replicas: () => Iterable<Replica>): void {
+    const labels = ['deployment', 'replica', 'generation'] as const
+    const each = (name: string, help: string, read: (replica: Replica) => number) =>
+      this.#metrics.gauge({ name, help, labels }, (gauge) => {
+        gauge.reset()
+        let shown = 0
+        for (const replica of replicas()) {
+          if (shown++ === MAX_REPLICAS) return
+          const { deploymentId: deployment, id, generation } = replica
+          gauge.set({ deployment, replica: id, generation: String(generation) }, read(replica))
+        }
+      })
+    each('replica_open_requests', 'Answers of this gateway open at a replica.', ({ open }) => open)
+    each('replica_ready', 'Whether a replica takes requests.', ({ ready }) => (ready ? 1 : 0))
+    each('replica_token_seconds', 'Time of one token, as observed or else predicted.', ({ tokenMs }) =>
+      tokenMs === null ? 0 : tokenMs / 1000,
+    )
+  }
+
+  /** Shows requests that wait for a replica. */
+  watchWaiting(read: () => number): void {
+    this.#gauge('waiting_requests', 'Requests that wait for a replica.', read)
+  }
+
+  /** Shows records that are not handed over yet. */
+  watchRecords(read: () => number): void {
+    this.#gauge('unrecorded_requests', 'Answered requests whose record is not handed over yet.', read)
+  }
+
+  #gauge(name: string, help: string, read: () => number): void {
+    this.#metrics.gauge({ name, help }, (gauge) => gauge.set(read()))
+  }
+
+  /** A model's name as a label: names of the first models seen, and one name for all that come after. */
+  modelLabel(name: string): { readonly model: string } {
+    if (!this.#models.has(name)) {
+      if (this.#models.size >= MAX_MODELS) return otherModels
+      this.#models.set(name, { model: name })
+    }
+    return this.#models.get(name)!
   }
 
   get contentType(): string {

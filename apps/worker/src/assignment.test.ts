@@ -4,7 +4,7 @@ import { AssignmentError, parseAssignment } from './assignment.ts'
 const valid = {
   ...{ worker: 'w0', ring: 'r', stage: 0, stages: 2, layers: { first: 0, end: 4 }, listen: '127.0.0.1:0' },
   ...{
-    model: { id: 'm', path: '/m' },
+    model: { id: 'm', path: '/m', fingerprint: 'f00d' },
     weightType: 'native',
     kvType: 'auto',
     kvBytes: 1e6,
@@ -16,6 +16,12 @@ const valid = {
 
 test('a complete assignment is taken as it is', () => {
   expect(parseAssignment(JSON.stringify(valid))).toEqual(valid)
+})
+
+test('a fingerprint that is not told is found out', () => {
+  const { id, path } = valid.model
+  const { model } = parseAssignment(JSON.stringify({ ...valid, model: { id, path } }))
+  expect(model).toEqual({ id, path, fingerprint: null })
 })
 
 test.each<[string, string | undefined, RegExp]>([

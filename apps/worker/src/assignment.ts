@@ -15,7 +15,12 @@ const schema = z
     layers: z.strictObject({ first: z.number().int().min(0), end: count }),
     /** Where to accept links; port 0 lets the system choose. */
     listen: z.string().regex(/^.+:\d+$/, 'must be host:port'),
-    model: z.strictObject({ id: z.string().min(1), path: z.string().min(1) }),
+    model: z.strictObject({
+      id: z.string().min(1),
+      path: z.string().min(1),
+      /** Known already, for copies that do not hold all bytes from which it is made. */
+      fingerprint: z.string().min(1).max(128).nullable().default(null),
+    }),
     weightType: z.enum(['native', ...typeNames]),
     kvType: z.enum(['auto', ...kvTypes]),
     kvBytes: count,
@@ -56,7 +61,7 @@ export function parseAssignment(text: string | undefined): Assignment {
   if (!text) {
     throw new AssignmentError(
       'The worker was started without an assignment.',
-      'Start workers with "deos up", or set DEOS_ASSIGNMENT to the JSON that docs/operations.md describes.',
+      'Start workers with "deos serve", or set DEOS_ASSIGNMENT to the JSON that docs/operations.md describes.',
     )
   }
   let value: unknown

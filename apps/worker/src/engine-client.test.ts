@@ -35,7 +35,7 @@ function start(layers: { readonly first: number; readonly end: number }): Promis
     networkFirst: false,
     entry,
     assignment: {
-      ...{ modelPath, layers, weightType: 'F32', kvType: 'auto', kvBytes: 32 * pageBytes },
+      ...{ modelPath, fingerprint: null, layers, weightType: 'F32', kvType: 'auto', kvBytes: 32 * pageBytes },
       ...{ contextLength: 256, maxBatchTokens: 64, threads: 1, device: null, speed: 1 },
       adapters: [{ name: 'poet', path: join(directory, 'poet') }],
       cacheDir: join(directory, 'cache'),

@@ -62,6 +62,7 @@ interface Waiter {
 export class EngineClient implements StageEngine {
   private readonly waiters = new Map<number, Waiter>()
   private nextId = 1
+  private computedUs = 0
   private exited: string | null = null
 
   private constructor(
@@ -113,6 +114,11 @@ export class EngineClient implements StageEngine {
 
   get capacity(): RingCapacity {
     return this.report.capacity
+  }
+
+  /** Time it has computed so far, in microseconds. */
+  get computeUs(): number {
+    return this.computedUs
   }
 
   get pid(): number {
@@ -183,6 +189,7 @@ export class EngineClient implements StageEngine {
 
   private receive(reply: EngineReply, payload: Uint8Array): void {
     if (!('id' in reply)) return
+    if (reply.type === 'stepped') this.computedUs += reply.computeUs
     const waiter = this.waiters.get(reply.id)
     this.waiters.delete(reply.id)
     if (reply.type === 'failed') waiter?.reject(new Error(reply.message))

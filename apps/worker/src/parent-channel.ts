@@ -1,13 +1,6 @@
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
-
-/** What a worker tells the process that started it, one JSON line each. */
-export type WorkerEvent =
-  | { readonly event: 'listening'; readonly address: string }
-  | { readonly event: 'loading'; readonly doneBytes: number; readonly totalBytes: number }
-  | { readonly event: 'ready'; readonly device: string; readonly enginePid: number }
-  | { readonly event: 'engine-lost'; readonly reason: string }
-  | { readonly event: 'failed'; readonly message: string }
+import type { WorkerEvent } from './worker-event.ts'
 
 /** Standard input and output as a line protocol with the parent. */
 export class ParentChannel {

@@ -4,13 +4,16 @@ import { modelId, ringId, workerId } from '@deos/domain'
 import { openModel } from '@deos/engine/weights/open-model'
 import { defaultLeaderOptions, type RingLeaderOptions, type StageEngine } from '@deos/protocol'
 import { type Logger, type Service, systemRandom, unixSeconds } from '@deos/service'
-import { defaultHostTiming, linkIdentity, RingHost, systemTimers, TcpTransport } from '@deos/transport'
+import { defaultHostTiming, every, linkIdentity, RingHost, systemTimers, TcpTransport } from '@deos/transport'
 import type { Assignment } from './assignment.ts'
 import { ConstrainedEngine } from './constrained-engine.ts'
 import type { EngineClient } from './engine-client.ts'
 import { EngineSupervisor } from './engine-supervisor.ts'
 import { ModelGrammars } from './model-grammars.ts'
 import { ParentChannel } from './parent-channel.ts'
+import { StageLoadMeter } from './stage-load.ts'
+
+const LOAD_REPORT_MS = 1_000
 
 /** Where a build put the script of another process or thread. */
 const entryFile = (name: string): string => join(dirname(fileURLToPath(import.meta.url)), name)
@@ -22,6 +25,9 @@ export class Worker implements Service {
   private readonly grammars: ModelGrammars
   private host: RingHost | null = null
   private constrained: ConstrainedEngine | null = null
+  private loaded: EngineClient | null = null
+  private readonly meter = new StageLoadMeter(systemTimers.now())
+  private stopReporting: () => void = () => undefined
 
   constructor(
     private readonly assignment: Assignment,
@@ -45,7 +51,11 @@ export class Worker implements Service {
 
   async start(): Promise<void> {
     const { assignment } = this
-    const { config, fingerprint } = await openModel(assignment.model.path, { vocabulary: false })
+    const { path, fingerprint: known } = assignment.model
+    const { config, fingerprint } = await openModel(path, {
+      vocabulary: false,
+      ...(known !== null && { fingerprint: known }),
+    })
     const identity = {
       worker: workerId(assignment.worker),
       model: modelId(fingerprint),
@@ -75,6 +85,7 @@ export class Worker implements Service {
       },
     )
     this.parent.send({ event: 'listening', address: await this.host.start() })
+    this.stopReporting = every(systemTimers, LOAD_REPORT_MS, () => this.reportLoad())
     this.engine.start()
   }
 
@@ -84,9 +95,16 @@ export class Worker implements Service {
   }
 
   async stop(): Promise<void> {
+    this.stopReporting()
     await this.host?.stop()
     await this.engine.stop()
     await this.grammars.stop()
+  }
+
+  private reportLoad(): void {
+    if (this.host === null) return
+    const load = this.meter.read(this.host.snapshot(), this.loaded, systemTimers.now())
+    this.parent.send({ event: 'load', ...load })
   }
 
   private leaderOptions(vocabSize: number): RingLeaderOptions {
@@ -116,16 +134,18 @@ export class Worker implements Service {
     const { model, listen: _, ...assignment } = this.assignment
     return new EngineSupervisor({
       entry: entryFile('worker-engine.mjs'),
-      assignment: { ...assignment, modelPath: model.path },
+      assignment: { ...assignment, modelPath: model.path, fingerprint: model.fingerprint },
       networkFirst: assignment.stages > 1,
       onProgress: (doneBytes, totalBytes) => this.parent.send({ event: 'loading', doneBytes, totalBytes }),
       onReady: (engine) => {
         this.logger.info({ ...engine.report, enginePid: engine.pid }, 'The engine is loaded.')
+        this.loaded = engine
         this.host?.attachEngine(this.constrain(engine))
         this.parent.send({ event: 'ready', device: engine.report.device, enginePid: engine.pid })
       },
       onLost: (reason) => {
         this.logger.error({ reason }, 'The engine is lost; it is started again.')
+        this.loaded = null
         this.host?.detachEngine(reason)
         this.constrained?.forget()
         this.parent.send({ event: 'engine-lost', reason })

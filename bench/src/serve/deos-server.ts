@@ -19,7 +19,7 @@ export interface DeosServerOptions {
 
 type DeosName = Exclude<ContenderName, 'llamaServer'>
 
-/** By which flags `deos up` leaves a feature out. */
+/** By which flags `deos serve` leaves a feature out. */
 const variantFlags = (name: DeosName, { contextTokens }: DeosServerOptions): readonly string[] => {
   if (name === 'withoutPrefixCache') return ['--no-prefix-cache']
   // No prompt is longer than the context, so none is cut.
@@ -29,7 +29,7 @@ const variantFlags = (name: DeosName, { contextTokens }: DeosServerOptions): rea
 
 const MODEL_NAME = 'bench'
 
-/** `deos up` with one worker: supervisor, gateway, worker and engine, each a process. */
+/** `deos serve` with one worker: supervisor, gateway, worker and engine, each a process. */
 export async function startDeos(name: DeosName, options: DeosServerOptions): Promise<Contender> {
   const { entry, modelPath, threads, maxSessions, contextTokens, homeFolder } = options
   const kvMebibytes = Math.ceil((options.poolTokens * options.kvBytesPerToken) / 2 ** 20)
@@ -38,10 +38,10 @@ export async function startDeos(name: DeosName, options: DeosServerOptions): Pro
     ready = resolve
   })
   const process_ = new ServerProcess({
-    name: 'deos up',
+    name: 'deos serve',
     file: process.execPath,
     args: [
-      ...[entry, 'up', '--json', '--model', modelPath, '--name', MODEL_NAME, '--port', '0'],
+      ...[entry, 'serve', '--json', '--model', modelPath, '--name', MODEL_NAME, '--port', '0'],
       ...['--workers', '1', '--even', '--threads', String(threads), '--kv', 'F16'],
       ...['--kv-memory', `${kvMebibytes}M`, '--context', String(contextTokens)],
       ...['--max-sessions', String(maxSessions), ...variantFlags(name, options)],

@@ -139,10 +139,10 @@ async function start(options: SoakOptions): Promise<{ server: ServerProcess; url
     ready = resolve
   })
   const server = new ServerProcess({
-    name: 'deos up',
+    name: 'deos serve',
     file: process.execPath,
     args: [
-      ...[options.deosEntry, 'up', '--json', '--name', MODEL, '--port', '0', '--workers', '2', '--even'],
+      ...[options.deosEntry, 'serve', '--json', '--name', MODEL, '--port', '0', '--workers', '2', '--even'],
       ...['--kv-memory', KV_MEMORY, '--context', '1024', '--max-sessions', String(2 * options.clients)],
     ],
     env: { DEOS_HOME: options.cacheDir, DEOS_API_KEY: '', DEOS_LOG_LEVEL: 'warn' },

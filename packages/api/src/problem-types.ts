@@ -26,6 +26,7 @@ export const problemTypes = {
   malformed: { status: 400, title: 'The request cannot be read', retriable: false },
   'method-not-allowed': { status: 405, title: 'This address has no such method', retriable: false },
   'not-found': { status: 404, title: 'Not found', retriable: false },
+  'range-not-satisfiable': { status: 416, title: 'The range is beyond the end', retriable: false },
   'rate-limited': { status: 429, title: 'Too many requests', retriable: true },
   'stale-incarnation': {
     status: 409,

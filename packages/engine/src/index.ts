@@ -5,6 +5,7 @@
  * `/weights`, `/sampling`, `/grammar` and `/grammar-spec` load no native library.
  */
 export { architectures } from './architectures/index.ts'
+export * from './benchmark/index.ts'
 export {
   Backend,
   type BackendOptions,

@@ -10,10 +10,21 @@ interface Description<L extends string> {
   readonly labels?: readonly L[]
 }
 
-const units = ['seconds', 'bytes', 'tokens', 'ratio', 'sessions', 'pages', 'requests', 'links']
+const units = [
+  'seconds',
+  'bytes',
+  'tokens',
+  'ratio',
+  'sessions',
+  'pages',
+  'requests',
+  'links',
+  'machines',
+  'deployments',
+]
 
 function checkName(name: string, endings: readonly string[]): void {
-  if (!/^[a-z][a-z0-9_]*$/.test(name) || !endings.some((ending) => name.endsWith(`_${ending}`))) {
+  if (!/^[a-z][a-z0-9_]*$/.test(name) || !endings.some((ending) => `_${name}`.endsWith(`_${ending}`))) {
     throw new Error(`Metric "${name}" must be snake_case and end in one of _${endings.join(', _')}.`)
   }
 }

@@ -26,6 +26,7 @@ export {
   type RingHostCollaborators,
   type RingHostOptions,
 } from './ring-host.ts'
+export { pskTls } from './ring-secret.ts'
 export {
   SupervisedLink,
   type SupervisedLinkHandlers,

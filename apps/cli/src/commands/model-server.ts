@@ -8,7 +8,7 @@ import { LocalRing } from '../ring/local-ring.ts'
 import { defaultServing } from '../ring/serving-settings.ts'
 import { evenProfiles } from '../ring/worker-profiles.ts'
 import { planLocalRing } from './local-plan.ts'
-import { formatProgress } from './up-report.ts'
+import { formatProgress } from './serve-report.ts'
 
 export interface ServerChoice {
   readonly url: string

@@ -112,7 +112,7 @@ export async function checkModels(): Promise<readonly Finding[]> {
         .map(({ name }) => name)
     : []
   if (names.length === 0) {
-    return [warn('models', `There is none in ${folder}.`, 'Name one with "deos up --model PATH".')]
+    return [warn('models', `There is none in ${folder}.`, 'Name one with "deos serve --model PATH".')]
   }
   const { describeModel, openModel } = await import('@deos/engine/weights')
   return Promise.all(

@@ -66,7 +66,7 @@ test('a closed port is nobody, and says how to start one', async () => {
   servers.pop()!.close()
   expect(await client.ready()).toBeNull()
   await expect(client.models()).rejects.toThrow(ServerUnreachableError)
-  await expect(client.models()).rejects.toMatchObject({ hint: expect.stringContaining('deos up') })
+  await expect(client.models()).rejects.toMatchObject({ hint: expect.stringContaining('deos serve') })
   await client.close()
 })
 

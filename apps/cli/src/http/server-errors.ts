@@ -11,7 +11,7 @@ export class ServerUnreachableError extends DomainError {
   ) {
     super(
       `No server answers at ${url} (${(cause as NodeJS.ErrnoException).code ?? String(cause)}).`,
-      'Start one with "deos up" (or "npm start"), or name another with --url.',
+      'Start one with "deos serve" (or "npm start"), or name another with --url.',
       { cause },
     )
   }

@@ -1,16 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock, DomainError } from '@deos/domain'
+import { createRunFolder, defaultRestartLimits, startChild } from '@deos/service'
 import { ServerClient } from '../http/server-client.ts'
 import { builtScript } from '../package-root.ts'
-import { startChild } from './child-process.ts'
-import { GATEWAY_STOP_MS, GatewayProcess } from './gateway-process.ts'
+import { KeptProcess } from '../processes/kept-process.ts'
+import { GATEWAY_STOP_MS, ringGateway } from './gateway-process.ts'
 import { checkPort } from './port-check.ts'
-import { defaultRestartLimits } from './restart-budget.ts'
 import type { RingPlan } from './ring-plan.ts'
 import { RingProcesses } from './ring-processes.ts'
 import type { WorkerPhase } from './ring-supervision.ts'
-import { createRunFolder } from './run-folder.ts'
 
 export interface LocalRingOptions {
   readonly plan: RingPlan
@@ -43,7 +42,7 @@ export class LocalRing {
   readonly lost: Promise<never>
   readonly runFolder: string
   readonly #workers: RingProcesses
-  #gateway: GatewayProcess | null = null
+  #gateway: KeptProcess | null = null
   readonly #ringSecret = randomBytes(32).toString('hex')
 
   private constructor(
@@ -74,7 +73,7 @@ export class LocalRing {
   /**
    * Starts everything and returns when the first token has been generated. When it throws, nothing is left running.
    *
-   * @throws PortError, WorkerLostError, GatewayLostError; the signal's reason when aborted
+   * @throws PortError, WorkerLostError, ProcessLostError; the signal's reason when aborted
    */
   static async start(
     options: LocalRingOptions,
@@ -127,8 +126,8 @@ export class LocalRing {
     // Whoever gave up meanwhile has stopped what there was; nothing may start after that.
     signal.throwIfAborted()
     const { ring, model, adapters } = plan.assignments[0]!
-    this.#gateway = new GatewayProcess(
-      {
+    this.#gateway = new KeptProcess(
+      ringGateway({
         script: builtScript('gateway'),
         runFolder: this.runFolder,
         ringSecret: this.#ringSecret,
@@ -141,14 +140,14 @@ export class LocalRing {
         leader: addresses[0]!,
         tail: addresses.at(-1)!,
         limits: defaultRestartLimits,
-      },
+      }),
       {
         onRestart: (reason, delayMs) => this.observer.onGatewayRestart(reason, delayMs),
         onLost: (error) => this.#lose(error),
       },
       { startChild, clock, after },
     )
-    this.#url = await this.#gateway.start()
+    this.#url = String((await this.#gateway.start()).url)
     await this.#proveReady(model.id, signal)
   }
 

@@ -1,7 +1,7 @@
 import { ms } from '@deos/domain'
+import type { Child, ChildSpec } from '@deos/service'
 import { expect, test } from 'vitest'
 import { smallModel } from '../testing/small-model.ts'
-import type { Child, ChildSpec } from './child-process.ts'
 import { planRing } from './ring-plan.ts'
 import { RingProcesses, type WorkerLostError } from './ring-processes.ts'
 import { defaultServing } from './serving-settings.ts'

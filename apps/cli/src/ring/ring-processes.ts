@@ -1,7 +1,6 @@
 import { join } from 'node:path'
 import { type Clock, DomainError } from '@deos/domain'
-import type { Child, StartChild } from './child-process.ts'
-import type { RestartLimits } from './restart-budget.ts'
+import type { Child, RestartLimits, StartChild } from '@deos/service'
 import type { RingPlan } from './ring-plan.ts'
 import {
   RingSupervision,

@@ -1,4 +1,4 @@
-import { RestartBudget, type RestartLimits } from './restart-budget.ts'
+import { RestartBudget, type RestartLimits } from '@deos/service'
 import type { WorkerMessage } from './worker-message.ts'
 
 /** What a worker is doing, as far as the process that started it knows. */

@@ -1,3 +1,5 @@
+import { parseJsonLine } from '@deos/service'
+
 /** What a worker writes to its standard output, one JSON line each. */
 export type WorkerMessage =
   | { readonly event: 'listening'; readonly address: string }
@@ -5,19 +7,6 @@ export type WorkerMessage =
   | { readonly event: 'ready' }
   | { readonly event: 'engine-lost'; readonly reason: string }
   | { readonly event: 'failed'; readonly message: string }
-
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
-/** A JSON object on a line of its own, or `null`. */
-export function parseJsonLine(line: string): Readonly<Record<string, unknown>> | null {
-  try {
-    const value: unknown = JSON.parse(line)
-    return isRecord(value) ? value : null
-  } catch {
-    return null
-  }
-}
 
 /** `null` for lines that are no message of a worker. */
 export function parseWorkerMessage(line: string): WorkerMessage | null {

@@ -1,7 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Call } from '../http/answering.ts'
 import type { ApiServices } from '../http/api-services.ts'
-import { tenantOf } from '../http/request-origin.ts'
 import { prepareChat } from '../inference/chat/chat-call.ts'
 import type { ChatEvent } from '../inference/chat/chat-events.ts'
 import { type ChatRequest, plainChat } from '../inference/chat/chat-request.ts'
@@ -31,7 +30,7 @@ function chatRequest(
   return {
     ...plainChat,
     id: services.ids.next('msg'),
-    tenant: tenantOf(request.headers),
+    tenant: request.visit.caller.tenant,
     priority: 0,
     messages: chatMessages(fields),
     tools: chatTools(fields),
@@ -53,7 +52,7 @@ async function prepareMessage(
 ): Promise<Call<ChatEvent>> {
   const fields = parseRequest(messageRequest, request.body)
   refuseUnsupported(fields)
-  const model = findModel(services.models, fields.model)
+  const model = findModel(services.models, request.visit, fields.model)
   const chat = chatRequest(fields, model, request, services)
   const prepared = await prepareChat(model, chat, signal)
   const facts: MessageFacts = {
@@ -76,7 +75,7 @@ async function countTokens(
   signal: AbortSignal,
 ): Promise<unknown> {
   const fields = parseRequest(countRequest, request.body)
-  const model = findModel(services.models, fields.model)
+  const model = findModel(services.models, request.visit, fields.model)
   const { promptTokens } = await prepareChat(model, chatRequest(fields, model, request, services), signal)
   return { input_tokens: promptTokens }
 }
@@ -92,7 +91,7 @@ export function registerAnthropic(app: FastifyInstance, services: ApiServices): 
       answering.answer(request, reply, (signal) => prepareMessage(services, request, signal)),
     )
     api.post('/v1/messages/count_tokens', (request, reply) =>
-      answering.run(reply, (signal) => countTokens(services, request, signal)),
+      answering.run(request, reply, (signal) => countTokens(services, request, signal)),
     )
   })
 }

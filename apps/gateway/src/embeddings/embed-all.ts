@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import type { Pooling } from '@deos/protocol'
+import type { Work } from '../accounting/ticket.ts'
 import type { RequestOrigin } from '../inference/chat/chat-request.ts'
 import { PromptTooLongError } from '../inference/errors.ts'
 import { type Prompt, promptTokens } from '../inference/prompt.ts'
@@ -18,6 +19,8 @@ export interface EmbedAllRequest extends RequestOrigin {
   /** Whether of a text too long for the model its beginning counts; otherwise it is an error. */
   readonly truncate: boolean
   readonly pooling: Pooling
+  /** Asks whether so many tokens may be worked on, before any is. @throws whatever refuses them */
+  readonly admit: (promptTokens: number) => Promise<void>
   /** 0 is unlimited. */
   readonly deadlineMs: number
 }
@@ -40,6 +43,8 @@ export async function embedAll(request: EmbedAllRequest, signal: AbortSignal): P
     (input, _index, either) => inputTokens(input, request, either),
     signal,
   )
+  const promptTokens = prompts.reduce((sum, { length }) => sum + length, 0)
+  await request.admit(promptTokens)
   const needs = { adapter: model.adapter, grammar: null }
   const vectors = await mapSome(
     prompts,
@@ -49,8 +54,17 @@ export async function embedAll(request: EmbedAllRequest, signal: AbortSignal): P
     },
     signal,
   )
-  return { vectors, promptTokens: prompts.reduce((sum, { length }) => sum + length, 0) }
+  return { vectors, promptTokens }
 }
+
+/** What vectors ask for: prompts, and no token more. */
+export const embeddingWork = (promptTokens: number): Work => ({
+  operation: 'embeddings',
+  promptTokens,
+  mostTokens: 0,
+  bounded: true,
+  streamed: false,
+})
 
 /** Tokens of one input, at most as many as the model takes: the ring wants room for one more. */
 async function inputTokens(

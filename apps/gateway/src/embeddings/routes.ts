@@ -1,10 +1,9 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ApiServices } from '../http/api-services.ts'
-import { tenantOf } from '../http/request-origin.ts'
 import { findModel } from '../openai/common-fields.ts'
 import { parseRequest } from '../openai/parse-request.ts'
 import { checkDimensions } from './dimensions.ts'
-import { embedAll } from './embed-all.ts'
+import { embedAll, embeddingWork } from './embed-all.ts'
 import { embeddingInputs, embeddingRequest } from './embedding-request.ts'
 import { embeddingBody } from './embedding-response.ts'
 
@@ -14,7 +13,7 @@ async function embeddings(
   signal: AbortSignal,
 ): Promise<unknown> {
   const fields = parseRequest(embeddingRequest, request.body)
-  const model = findModel(services.models, fields.model)
+  const model = findModel(services.models, request.visit, fields.model)
   const { vectors, promptTokens } = await embedAll(
     {
       id: services.ids.next('embd'),
@@ -22,8 +21,9 @@ async function embeddings(
       inputs: embeddingInputs(fields),
       truncate: false,
       pooling: fields.pooling ?? 'mean',
-      tenant: tenantOf(request.headers),
+      tenant: request.visit.caller.tenant,
       priority: 0,
+      admit: (promptTokens) => services.answering.admit(request, embeddingWork(promptTokens)),
       deadlineMs: services.answering.limits.requestTimeoutMs,
     },
     signal,
@@ -35,6 +35,6 @@ async function embeddings(
 /** `/v1/embeddings` as OpenAI documents it, for any model served here. */
 export function registerEmbeddings(app: FastifyInstance, services: ApiServices): void {
   app.post('/v1/embeddings', (request, reply) =>
-    services.answering.run(reply, (signal) => embeddings(services, request, signal)),
+    services.answering.run(request, reply, (signal) => embeddings(services, request, signal)),
   )
 }

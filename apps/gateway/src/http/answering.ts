@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Clock } from '@deos/domain'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Operation, Work } from '../accounting/ticket.ts'
 import { type AnswerEvent, type AnswerSource, writeAnswers } from '../inference/answers.ts'
 import type { ChatEvent } from '../inference/chat/chat-events.ts'
 import type { TextEvent } from '../inference/text-generation.ts'
@@ -23,8 +24,13 @@ export interface StreamFormat<E> {
 /** A request of any API, understood and tokenized. */
 export interface Call<E extends TextEvent | ChatEvent> {
   readonly model: TextModel
+  readonly operation: Operation
   /** All prompts together. */
   readonly promptTokens: number
+  /** The most that all answers together may generate. */
+  readonly mostTokens: number
+  /** Whether the request said itself how much that is. */
+  readonly bounded: boolean
   /** Whether a grammar says what may be answered. */
   readonly constrained: boolean
   readonly answers: readonly AnswerSource<E>[]
@@ -86,10 +92,15 @@ export class Answering {
     prepare: (signal: AbortSignal) => Promise<Call<E>>,
   ): Promise<unknown> {
     const startMs = this.#clock.now()
-    return this.#within(reply, async (scope) => {
+    return this.#within(request, reply, async (scope) => {
       const call = await prepare(scope.signal)
       scope.signal.throwIfAborted()
-      const model = { model: call.model.id }
+      const { operation, promptTokens, mostTokens, bounded } = call
+      const streamed = call.stream !== null
+      await this.admit(request, { operation, promptTokens, mostTokens, bounded, streamed })
+      scope.signal.throwIfAborted()
+      reply.headers(request.visit.ticket?.headers() ?? {})
+      const model = this.#metrics().modelLabel(call.model.id)
       this.#metrics().promptTokens.inc(model, call.promptTokens)
       if (call.constrained) this.#metrics().constrainedRequests.inc(model)
       const events = this.#observe(writeAnswers(call.answers, scope.signal), model, startMs)
@@ -103,15 +114,41 @@ export class Answering {
    *
    * @throws whatever `work` throws
    */
-  run(reply: FastifyReply, work: (signal: AbortSignal) => Promise<unknown>): Promise<unknown> {
-    return this.#within(reply, ({ signal }) => work(signal))
+  run(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    work: (signal: AbortSignal) => Promise<unknown>,
+  ): Promise<unknown> {
+    return this.#within(request, reply, async ({ signal }) => {
+      const answer = await work(signal)
+      reply.headers(request.visit.ticket?.headers() ?? {})
+      return answer
+    })
   }
 
-  async #within(reply: FastifyReply, work: (scope: RequestScope) => Promise<unknown>): Promise<unknown> {
+  /**
+   * Asks limits and budgets whether a request may be worked on.
+   *
+   * @throws Problem 402, 429 or 503
+   */
+  async admit({ visit }: FastifyRequest, work: Work): Promise<void> {
+    await visit.ticket?.admit(work)
+  }
+
+  async #within(
+    { visit }: FastifyRequest,
+    reply: FastifyReply,
+    work: (scope: RequestScope) => Promise<unknown>,
+  ): Promise<unknown> {
     const scope = new RequestScope(reply.raw, this.#limits.requestTimeoutMs)
     this.#scopes.add(scope)
     try {
-      return await work(scope)
+      const answer = await work(scope)
+      visit.ticket?.end(200)
+      return answer
+    } catch (error) {
+      visit.ticket?.end(statusOf(error))
+      throw error
     } finally {
       scope.dispose()
       this.#scopes.delete(scope)
@@ -188,7 +225,8 @@ export class Answering {
         send(format.event(result.value))
       send(format.end())
     } catch (error) {
-      if (!(error instanceof ClientGoneError || error instanceof SlowReaderError)) {
+      request.visit.ticket?.end(statusOf(error))
+      if (!isReaderGone(error)) {
         const problem = asProblem(error)
         request.log[problem.status === 500 ? 'error' : 'warn'](
           { err: error },
@@ -202,3 +240,12 @@ export class Answering {
     return reply
   }
 }
+
+/** As web servers log a client that left first. */
+const CLIENT_GONE = 499
+
+const isReaderGone = (error: unknown): boolean =>
+  error instanceof ClientGoneError || error instanceof SlowReaderError
+
+/** The status that an error has, or would have had before the answer began. */
+const statusOf = (error: unknown): number => (isReaderGone(error) ? CLIENT_GONE : asProblem(error).status)

@@ -1,5 +1,5 @@
 import type { IdSource } from '@deos/domain'
-import type { ModelCatalog } from '../inference/text-model.ts'
+import type { ModelCatalog } from '../inference/model-catalog.ts'
 import type { Answering } from './answering.ts'
 
 /** What every API answers with. */

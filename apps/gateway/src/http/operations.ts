@@ -1,10 +1,19 @@
 import type { RingUsage } from '@deos/protocol'
 import type { FastifyInstance } from 'fastify'
-import type { ModelCatalog, TextModel } from '../inference/text-model.ts'
+import type { Backend } from '../inference/backend.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 
+/** What a gateway tells of itself to whoever asks, without a key. */
+export interface GatewayState {
+  readonly ready: boolean
+  /** Fields of `/health` beside `status` and `ready`; JSON with names in snake_case. */
+  readonly details: Readonly<Record<string, unknown>>
+}
+
 export interface OperationsServices {
-  readonly models: ModelCatalog
+  readonly state: () => GatewayState
+  /** Names that everybody may know. */
+  readonly models: readonly string[]
   readonly metrics: GatewayMetrics
   readonly draining: () => boolean
   /** Where clients reach this server. */
@@ -20,7 +29,7 @@ const quoteShell = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'
 
 function exampleCurl({ url, models, keyRequired }: OperationsServices): string {
   const body = JSON.stringify({
-    model: [...models.keys()][0],
+    model: models[0] ?? '<model>',
     messages: [{ role: 'user', content: 'Hello' }],
     stream: true,
   })
@@ -28,7 +37,8 @@ function exampleCurl({ url, models, keyRequired }: OperationsServices): string {
   return `curl -N ${url()}/v1/chat/completions -H 'content-type: application/json'${key} -d ${quoteShell(body)}`
 }
 
-function modelHealth({ id, backend }: TextModel) {
+/** One model for `/health`. */
+export function modelHealth(id: string, backend: Backend) {
   const { ready, active, queued, contextLength, usage, details } = backend.status()
   const kv = usage && kvHealth(usage)
   return { id, ready, active, queued, context_length: contextLength, kv, ...details }
@@ -47,10 +57,10 @@ const kvHealth = (usage: RingUsage) => ({
   recomputed_tokens: usage.recomputedTokens,
 })
 
-function health({ models, draining }: OperationsServices) {
-  const list = [...models.values()].filter(({ parent }) => parent === null).map(modelHealth)
-  const ready = !draining() && list.every((model) => model.ready)
-  return { status: draining() ? 'stopping' : ready ? 'ready' : 'not_ready', ready, models: list }
+function health({ state, draining }: OperationsServices) {
+  const { ready: able, details } = state()
+  const ready = !draining() && able
+  return { status: draining() ? 'stopping' : ready ? 'ready' : 'not_ready', ready, ...details }
 }
 
 /** `/health`, `/metrics`, and at `/` a word about what this is. */
@@ -71,7 +81,7 @@ export function registerOperations(app: FastifyInstance, services: OperationsSer
       return {
         name: 'DeOS gateway',
         description: 'APIs as OpenAI, Anthropic and Ollama have them, over a ring of workers.',
-        models: [...services.models.keys()],
+        models: services.models,
         endpoints: [
           ...['/v1/models', '/v1/chat/completions', '/v1/completions', '/v1/responses', '/v1/embeddings'],
           ...['/v1/messages', '/api/chat', '/api/generate', '/api/embed', '/api/tags'],

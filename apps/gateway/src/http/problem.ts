@@ -4,6 +4,8 @@ import { DomainError } from '@deos/domain'
 export type ProblemType =
   | 'invalid_request_error'
   | 'authentication_error'
+  | 'permission_error'
+  | 'insufficient_quota'
   | 'rate_limit_error'
   | 'service_unavailable_error'
   | 'timeout_error'

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { ListenError } from '@deos/service'
 import { describe, expect, test } from 'vitest'
-import { ListenError } from '../listen-error.ts'
 import { say, sayAndHang } from '../testing/scripted-backend.ts'
 import { type StartedGateway, startGateway, until } from '../testing/start-gateway.ts'
 

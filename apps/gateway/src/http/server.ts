@@ -8,19 +8,20 @@ import {
   type HTTPMethods,
   LogController,
 } from 'fastify'
+import type { Access } from '../access/access.ts'
+import { nobody } from '../access/visit.ts'
 import type { GatewayMetrics } from '../metrics.ts'
-import { AccessKey, allowedOrigin } from './access.ts'
+import { allowedOrigin } from './access.ts'
 import { errorBodyFor } from './error-shapes.ts'
 import { parseJsonBody } from './json-body.ts'
 import { badRequest, Problem, stopping } from './problem.ts'
 import { asProblem } from './problem-mapping.ts'
-import { presentedKey } from './request-origin.ts'
 import { ClientGoneError } from './request-scope.ts'
 
 export interface ServerOptions {
   readonly bodyLimitBytes: number
-  /** `null` leaves the API open. */
-  readonly apiKey: string | null
+  /** Whether clients may name their requests themselves; not where money is reserved by these names. */
+  readonly foreignRequestIds: boolean
   /** Origins of web pages that may call, beside pages of this machine. */
   readonly corsOrigins: readonly string[]
   /** True once no new work is taken. */
@@ -32,6 +33,7 @@ export interface ServerParts {
   readonly ids: IdSource
   readonly clock: Clock
   readonly metrics: GatewayMetrics
+  readonly access: Access
 }
 
 const isApi = (url: string): boolean => /^\/(v1|api)(\/|$|\?)/.test(url)
@@ -43,6 +45,7 @@ const receiveTimeoutMs = 120_000
 
 function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
   if (problem.retryAfterMs > 0) reply.header('retry-after', Math.ceil(problem.retryAfterMs / 1000))
+  reply.headers(reply.request.visit?.ticket?.headers() ?? {})
   return reply.code(problem.status).headers(problem.headers).send(errorBodyFor(reply.request.url, problem))
 }
 
@@ -70,13 +73,23 @@ function refuseConnection(
   socket.destroy()
 }
 
+const exposedHeaders = [
+  'x-request-id',
+  'openai-processing-ms',
+  'retry-after',
+  ...['limit', 'remaining', 'reset'].flatMap((what) => [
+    `x-ratelimit-${what}-requests`,
+    `x-ratelimit-${what}-tokens`,
+  ]),
+].join(', ')
+
 function answerCors(app: FastifyInstance, extra: readonly string[]): void {
   app.addHook('onRequest', async (request, reply) => {
     const { origin } = request.headers
     reply.header('vary', 'Origin')
     if (origin === undefined || !allowedOrigin(origin, extra)) return
     reply.header('access-control-allow-origin', origin)
-    reply.header('access-control-expose-headers', 'x-request-id, openai-processing-ms, retry-after')
+    reply.header('access-control-expose-headers', exposedHeaders)
     if (request.method === 'OPTIONS' && request.headers['access-control-request-method'] !== undefined) {
       reply.header('access-control-allow-methods', 'GET, POST, OPTIONS')
       const asked = request.headers['access-control-request-headers']
@@ -89,11 +102,13 @@ function answerCors(app: FastifyInstance, extra: readonly string[]): void {
 
 function countRequests(app: FastifyInstance, { metrics, clock }: ServerParts): void {
   app.addHook('onRequest', async (request, reply) => {
-    const startMs = clock.now()
+    const startMs = request.visit.arrivedMs
     reply.raw.once('close', () => {
       const route = request.routeOptions.url ?? 'unknown'
       const status = reply.raw.writableFinished ? reply.raw.statusCode : 499
       const seconds = (clock.now() - startMs) / 1000
+      // What did not get as far as an answer is over now, too.
+      request.visit.ticket?.end(status)
       metrics.requests.inc({ route, method: request.method, status: String(status) })
       metrics.requestSeconds.observe({ route }, seconds)
       request.log.debug({ method: request.method, route, status, seconds }, 'Answered.')
@@ -117,7 +132,9 @@ export function createServer(options: ServerOptions, parts: ServerParts): Fastif
     forceCloseConnections: true,
     genReqId: ({ headers }) => {
       const given = headers['x-request-id']
-      return typeof given === 'string' && requestIdPattern.test(given) ? given : parts.ids.next('req')
+      return options.foreignRequestIds && typeof given === 'string' && requestIdPattern.test(given)
+        ? given
+        : parts.ids.next('req')
     },
     routerOptions: { maxParamLength: 1024 },
     frameworkErrors: (error, _request, reply) => {
@@ -133,16 +150,24 @@ export function createServer(options: ServerOptions, parts: ServerParts): Fastif
     async (_request: unknown, body: Buffer) => parseJsonBody(body),
   )
 
+  app.decorateRequest('visit')
   app.addHook('onRequest', async (request, reply) => {
+    const { traceparent } = request.headers
+    request.visit = {
+      id: request.id,
+      arrivedMs: parts.clock.now(),
+      traceparent: typeof traceparent === 'string' ? traceparent : null,
+      caller: nobody,
+      ticket: null,
+    }
     reply.header('x-request-id', request.id)
   })
   countRequests(app, parts)
   answerCors(app, options.corsOrigins)
 
-  const key = options.apiKey === null ? null : new AccessKey(options.apiKey)
   app.addHook('onRequest', async (request) => {
     if (!isApi(request.url)) return
-    key?.check(presentedKey(request.headers))
+    request.visit.caller = await parts.access.admit(request.headers)
     if (options.draining()) {
       throw stopping('This server is stopping and takes no new requests.')
     }

@@ -23,6 +23,8 @@ export interface GenerateRequest extends BackendRequest {
   /** Tokens that end the generation; the one that did is delivered as the last token. */
   readonly stopTokens: readonly number[]
   readonly sampling: SamplingParams
+  /** Tokens that were generated for it elsewhere: it continues behind them. Default none. */
+  readonly delivered?: readonly number[]
 }
 
 /** A sequence to turn into one vector. */
@@ -36,6 +38,8 @@ export interface GenerateEvent {
   readonly finish: FinishReason | null
   /** Positions of the prompt that were not computed because their KV was still there. */
   readonly cachedTokens: number
+  /** Time that engines spent on it, where that is known. */
+  readonly engineUs?: number
 }
 
 export interface BackendStatus {

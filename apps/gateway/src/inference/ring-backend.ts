@@ -49,7 +49,7 @@ function refusal(code: RejectCode, message: string, retryAfterMs: number): Infer
 const FOREIGN_RETRY_MS = 5_000
 
 /** Longest sequence every stage holds; `null` before any stage reported. */
-function contextLength(status: RingStatus | null): number | null {
+export function contextLengthOf(status: RingStatus | null): number | null {
   const limits = (status?.reports ?? []).map(({ capacity }) =>
     Math.min(capacity.contextLength, capacity.kvPages * capacity.pageTokens),
   )
@@ -74,8 +74,8 @@ class Inbox implements GenerationHandlers {
     return this.#ended
   }
 
-  onToken({ sampled, finish, cachedTokens }: Parameters<GenerationHandlers['onToken']>[0]): void {
-    this.#items.push({ sampled, finish, cachedTokens })
+  onToken({ sampled, finish, cachedTokens, engineUs }: Parameters<GenerationHandlers['onToken']>[0]): void {
+    this.#items.push({ sampled, finish, cachedTokens, engineUs })
     if (finish !== null) this.#ended = true
     this.#wake()
   }
@@ -144,7 +144,7 @@ export class RingBackend implements Backend {
       ready: ready && this.#foreignModel() === null,
       active: status?.active ?? 0,
       queued: status?.queued ?? 0,
-      contextLength: contextLength(status),
+      contextLength: contextLengthOf(status),
       usage: status?.usage ?? null,
       details: {
         linked: status !== null,

@@ -22,6 +22,8 @@ export interface ServedModelOptions {
   readonly path: string
   /** Public name; `null` takes the one the model states. */
   readonly id: string | null
+  /** Of a copy without weights, from which it cannot be computed; `null` reads it from the files. */
+  readonly fingerprint?: string | null
   /** How the model calls tools; `null` reads it from the chat template. */
   readonly format: FormatName | null
   /** The built entry of the tokenizer's thread; `null` tokenizes long texts on the event loop. */
@@ -88,7 +90,8 @@ async function samplingAdvice(source: ModelSource): Promise<Defaults> {
  * @throws ModelNotFoundError, ModelFileError, UnsupportedModelError or ChatTemplateError, naming file and reason
  */
 export async function openServedModel(options: ServedModelOptions): Promise<ServedModel> {
-  const source = await openModel(options.path)
+  const { fingerprint = null } = options
+  const source = await openModel(options.path, fingerprint === null ? {} : { fingerprint })
   const definition = await readTokenizerDefinition(source)
   const pool = new TokenizerPool(definition, { threadEntry: options.tokenizerThread })
   const { tokenizer } = pool

@@ -71,6 +71,16 @@ export function contextLimit(model: TextModel): number {
 }
 
 /**
+ * The most tokens that an answer may have; 0 if the prompt leaves no room.
+ *
+ * @param maxTokens - as asked for; `null` is what the context leaves
+ */
+export function mostTokens(promptTokens: number, maxTokens: number | null, model: TextModel): number {
+  const room = Math.max(0, contextLimit(model) - promptTokens)
+  return Math.min(maxTokens ?? room, room)
+}
+
+/**
  * How many tokens may follow the prompt.
  *
  * @throws PromptTooLongError if there is no room for one

@@ -11,17 +11,21 @@ export interface TextDecoder {
   flush(): string
 }
 
-/** A model under its public name: its words on one side, the backend that runs it on the other. */
-export interface TextModel {
+/** What lists of models tell. */
+export interface ModelSummary {
   readonly id: string
-  /** The model this one is an adapter of; `null` for a model of its own. */
+  /** The model this one is an adapter or another name of; `null` for a model of its own. */
   readonly parent: string | null
-  /** The LoRA adapter that answers under this name; `null` is the model as it is. */
-  readonly adapter: string | null
   readonly createdSeconds: number
   /** Changes with the weights. */
   readonly fingerprint: string
   readonly contextLength: number
+}
+
+/** A model under its public name: its words on one side, the backend that runs it on the other. */
+export interface TextModel extends ModelSummary {
+  /** The LoRA adapter that answers under this name; `null` is the model as it is. */
+  readonly adapter: string | null
   readonly vocabSize: number
   /** Tokens that end a generation. */
   readonly stopTokens: readonly number[]
@@ -47,12 +51,3 @@ export interface TextModel {
 
 /** `prompt`: plain text, begins as the model expects. `template`: rendered by a chat template, which wrote them all. */
 export type SpecialTokens = 'prompt' | 'template'
-
-/** The models this gateway serves, by name. */
-export type ModelCatalog = ReadonlyMap<string, TextModel>
-
-/** A model and its LoRA adapters, each under a name of its own. */
-export function catalogOf(model: TextModel, adapters: readonly string[]): ModelCatalog {
-  const all = [model, ...adapters.map((adapter) => ({ ...model, id: adapter, parent: model.id, adapter }))]
-  return new Map(all.map((entry) => [entry.id, entry]))
-}

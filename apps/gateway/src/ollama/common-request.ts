@@ -1,7 +1,9 @@
 import { z } from 'zod'
+import type { Visit } from '../access/visit.ts'
 import { unsupported } from '../http/problem.ts'
 import type { OutputFormat, Reasoning } from '../inference/chat/chat-request.ts'
-import type { ModelCatalog, TextModel } from '../inference/text-model.ts'
+import type { ModelCatalog } from '../inference/model-catalog.ts'
+import type { TextModel } from '../inference/text-model.ts'
 import { findModel, wellFormed } from '../openai/common-fields.ts'
 
 const options = z.object({
@@ -95,5 +97,11 @@ const LATEST = ':latest'
  *
  * @throws Problem 404 `model_not_found`
  */
-export const modelNamed = (models: ModelCatalog, name: string): TextModel =>
-  findModel(models, models.has(name) || !name.endsWith(LATEST) ? name : name.slice(0, -LATEST.length))
+export const modelNamed = (models: ModelCatalog, visit: Visit, name: string): TextModel =>
+  findModel(models, visit, plainName(models, visit, name))
+
+/** The name without a tag that says nothing. */
+function plainName(models: ModelCatalog, visit: Visit, name: string): string {
+  if (!name.endsWith(LATEST) || models.summary(visit, name) !== null) return name
+  return name.slice(0, -LATEST.length)
+}

@@ -1,10 +1,9 @@
 import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { checkDimensions } from '../embeddings/dimensions.ts'
-import { type Embedded, embedAll } from '../embeddings/embed-all.ts'
+import { type Embedded, embedAll, embeddingWork } from '../embeddings/embed-all.ts'
 import { MAX_INPUTS } from '../embeddings/embedding-request.ts'
 import type { ApiServices } from '../http/api-services.ts'
-import { tenantOf } from '../http/request-origin.ts'
 import { wellFormed } from '../openai/common-fields.ts'
 import { parseRequest } from '../openai/parse-request.ts'
 import { Stopwatch } from './chat-response.ts'
@@ -26,19 +25,20 @@ const oneRequest = z.object({ model: z.string().min(1), prompt: z.string().nulli
 
 async function vectorsOf(
   services: ApiServices,
-  { headers }: FastifyRequest,
+  request: FastifyRequest,
   asked: { readonly model: string; readonly inputs: readonly string[]; readonly truncate: boolean },
   signal: AbortSignal,
 ): Promise<Embedded> {
   return embedAll(
     {
       id: services.ids.next('embd'),
-      model: modelNamed(services.models, asked.model),
+      model: modelNamed(services.models, request.visit, asked.model),
       inputs: asked.inputs.map(wellFormed),
       truncate: asked.truncate,
       pooling: 'mean',
-      tenant: tenantOf(headers),
+      tenant: request.visit.caller.tenant,
       priority: 0,
+      admit: (promptTokens) => services.answering.admit(request, embeddingWork(promptTokens)),
       deadlineMs: services.answering.limits.requestTimeoutMs,
     },
     signal,

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { TextModel } from '../inference/text-model.ts'
+import type { ModelSummary, TextModel } from '../inference/text-model.ts'
 
 /** Models are served until the server ends; Ollama writes it as a time this far off. */
 const FOR_EVER_YEARS = 292
@@ -10,7 +10,7 @@ export const showRequest = z
   .transform(({ model, name }) => model || name)
   .pipe(z.string().min(1))
 
-const details = ({ parent }: TextModel) => ({
+const details = ({ parent }: ModelSummary) => ({
   parent_model: parent ?? '',
   format: '',
   family: FAMILY,
@@ -22,9 +22,9 @@ const details = ({ parent }: TextModel) => ({
 /** Keys of `model_info` begin with it; clients look for the context's length under whatever name stands here. */
 const FAMILY = 'deos'
 
-const modifiedAt = ({ createdSeconds }: TextModel): string => new Date(createdSeconds * 1000).toISOString()
+const modifiedAt = ({ createdSeconds }: ModelSummary): string => new Date(createdSeconds * 1000).toISOString()
 
-export const modelBody = (model: TextModel) => ({
+export const modelBody = (model: ModelSummary) => ({
   name: model.id,
   model: model.id,
   modified_at: modifiedAt(model),
@@ -32,7 +32,7 @@ export const modelBody = (model: TextModel) => ({
   details: details(model),
 })
 
-export function runningBody(model: TextModel) {
+export function runningBody(model: ModelSummary) {
   const expires = new Date()
   expires.setUTCFullYear(expires.getUTCFullYear() + FOR_EVER_YEARS)
   const { modified_at: _, ...body } = modelBody(model)

@@ -3,14 +3,13 @@ import type { Call } from '../http/answering.ts'
 import type { ApiServices } from '../http/api-services.ts'
 import { parseJsonBody } from '../http/json-body.ts'
 import { badRequest } from '../http/problem.ts'
-import { tenantOf } from '../http/request-origin.ts'
 import type { AnswerSource } from '../inference/answers.ts'
 import { type PreparedChat, prepareChat } from '../inference/chat/chat-call.ts'
 import type { ChatEvent } from '../inference/chat/chat-events.ts'
 import { type ChatMessage, type ChatRequest, plainChat } from '../inference/chat/chat-request.ts'
 import { outputGrammar } from '../inference/chat/constraint.ts'
 import { promptTokens } from '../inference/prompt.ts'
-import { generateText } from '../inference/text-generation.ts'
+import { generateText, mostTokens } from '../inference/text-generation.ts'
 import type { TextModel } from '../inference/text-model.ts'
 import { samplingFor, wellFormed } from '../openai/common-fields.ts'
 import { parseRequest } from '../openai/parse-request.ts'
@@ -44,11 +43,11 @@ import {
 import { modelBody, runningBody, showBody, showRequest } from './models.ts'
 
 /** What chats, prompts and raw prompts have in common. */
-function generation(services: ApiServices, { headers }: FastifyRequest, fields: CommonRequest) {
+function generation(services: ApiServices, { visit }: FastifyRequest, fields: CommonRequest) {
   return {
     ...limitsOf(fields),
     id: services.ids.next('ollama'),
-    tenant: tenantOf(headers),
+    tenant: visit.caller.tenant,
     priority: 0,
     ignoreEos: false,
     deadlineMs: services.answering.limits.requestTimeoutMs,
@@ -94,7 +93,15 @@ async function prepareRaw(
       yield event.type === 'delta' ? { type: 'content', text: event.text, tokens: event.tokens } : event
     }
   }
-  return { model, promptTokens: prompt.length, constrained: grammar !== null, answers: [answer] }
+  return {
+    model,
+    operation: 'text_completion',
+    promptTokens: prompt.length,
+    mostTokens: mostTokens(prompt.length, text.maxTokens, model),
+    bounded: text.maxTokens !== null,
+    constrained: grammar !== null,
+    answers: [answer],
+  }
 }
 
 /** Ollama streams unless told not to. */
@@ -121,7 +128,7 @@ function respond(
 async function chat(services: ApiServices, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
   const fields = parseRequest(chatRequest, request.body)
   refuseCommon(fields)
-  const model = modelNamed(services.models, fields.model)
+  const model = modelNamed(services.models, request.visit, fields.model)
   if (!fields.messages?.length) return loadedBody(model, fields.model, chatShape)
   const asked = conversation(services, request, fields, model, chatMessages(fields.messages))
   return respond(services, request, reply, fields, chatShape, (signal) =>
@@ -137,7 +144,7 @@ async function generate(
   const fields = parseRequest(generateRequest, request.body)
   refuseCommon(fields)
   refuseGenerate(fields)
-  const model = modelNamed(services.models, fields.model)
+  const model = modelNamed(services.models, request.visit, fields.model)
   if (!fields.prompt) return loadedBody(model, fields.model, generateShape)
   const given: GenerateRequest = { ...fields, prompt: fields.prompt }
   return respond(services, request, reply, fields, generateShape, (signal) =>
@@ -171,16 +178,18 @@ export function registerOllama(app: FastifyInstance, services: ApiServices): voi
   app.register(async (api) => {
     readAnyType(api)
     api.get('/api/version', async () => ({ version: OLLAMA_API_VERSION }))
-    api.get('/api/tags', async () => ({ models: [...models.values()].map(modelBody) }))
-    api.get('/api/ps', async () => ({ models: [...models.values()].map(runningBody) }))
-    api.post('/api/show', async ({ body }) => showBody(modelNamed(models, parseRequest(showRequest, body))))
+    api.get('/api/tags', async ({ visit }) => ({ models: models.list(visit).map(modelBody) }))
+    api.get('/api/ps', async ({ visit }) => ({ models: models.list(visit).map(runningBody) }))
+    api.post('/api/show', async ({ body, visit }) =>
+      showBody(modelNamed(models, visit, parseRequest(showRequest, body))),
+    )
     api.post('/api/chat', (request, reply) => chat(services, request, reply))
     api.post('/api/generate', (request, reply) => generate(services, request, reply))
     api.post('/api/embed', (request, reply) =>
-      answering.run(reply, (signal) => embed(services, request, signal)),
+      answering.run(request, reply, (signal) => embed(services, request, signal)),
     )
     api.post('/api/embeddings', (request, reply) =>
-      answering.run(reply, (signal) => embedOne(services, request, signal)),
+      answering.run(request, reply, (signal) => embedOne(services, request, signal)),
     )
   })
 }

@@ -1,8 +1,10 @@
 import { defaultSampling, type SamplingParams } from '@deos/domain'
 import { randomSeed } from '@deos/service'
 import { z } from 'zod'
+import type { Visit } from '../access/visit.ts'
 import { badRequest, Problem } from '../http/problem.ts'
-import type { ModelCatalog, TextModel } from '../inference/text-model.ts'
+import type { ModelCatalog } from '../inference/model-catalog.ts'
+import type { TextModel } from '../inference/text-model.ts'
 
 const int64 = 2 ** 63
 
@@ -46,19 +48,34 @@ export const priorityOf = ({
   service_tier: tier,
 }: Pick<CommonFields, 'priority' | 'service_tier'>): number => priority ?? tierPriorities[tier ?? ''] ?? 0
 
-/** @throws Problem 404 `model_not_found` */
-export function findModel(catalog: ModelCatalog, id: string): TextModel {
-  const model = catalog.get(id)
+/**
+ * The model that a request is for.
+ *
+ * @throws Problem 404 `model_not_found`; whatever {@link ModelCatalog.find} throws
+ */
+export function findModel(catalog: ModelCatalog, visit: Visit, id: string): TextModel {
+  const model = catalog.find(visit, id)
   if (model) return model
-  throw new Problem({
+  throw modelNotFound(catalog, visit, id)
+}
+
+/** A name that nothing has, as far as whoever asks may know. */
+export function modelNotFound(catalog: ModelCatalog, visit: Visit, id: string): Problem {
+  const names = catalog.list(visit).map((model) => model.id)
+  return new Problem({
     status: 404,
     type: 'invalid_request_error',
     code: 'model_not_found',
     param: 'model',
     message: `The model '${id.slice(0, 200)}' does not exist.`,
-    hint: `Served here: ${[...catalog.keys()].join(', ')}.`,
+    hint: names.length === 0 ? 'Nothing is served here yet.' : `Served here: ${shortList(names)}.`,
   })
 }
+
+const SHOWN = 50
+
+const shortList = (names: readonly string[]): string =>
+  names.slice(0, SHOWN).join(', ') + (names.length > SHOWN ? `, and ${names.length - SHOWN} more` : '')
 
 function readLogitBias(
   bias: Readonly<Record<string, number>> | null | undefined,

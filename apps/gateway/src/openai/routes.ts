@@ -2,18 +2,17 @@ import { unixSeconds } from '@deos/service'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Call } from '../http/answering.ts'
 import type { ApiServices } from '../http/api-services.ts'
-import { tenantOf } from '../http/request-origin.ts'
 import { collectChats, collectTexts } from '../inference/answers.ts'
 import { prepareChat } from '../inference/chat/chat-call.ts'
 import type { ChatEvent } from '../inference/chat/chat-events.ts'
 import { outputGrammar } from '../inference/chat/constraint.ts'
 import { promptTokens } from '../inference/prompt.ts'
-import { generateText, type TextEvent, type TextRequest } from '../inference/text-generation.ts'
-import type { TextModel } from '../inference/text-model.ts'
+import { generateText, mostTokens, type TextEvent, type TextRequest } from '../inference/text-generation.ts'
+import type { ModelSummary } from '../inference/text-model.ts'
 import type { CallFacts } from './call-facts.ts'
 import { chatRequest, readChat, refuseUnsupported as refuseUnsupportedChat } from './chat-request.ts'
 import { ChatStream, chatBody } from './chat-response.ts'
-import { findModel, priorityOf, samplingFor, stopStrings } from './common-fields.ts'
+import { findModel, modelNotFound, priorityOf, samplingFor, stopStrings } from './common-fields.ts'
 import {
   completionRequest,
   defaultMaxTokens,
@@ -25,7 +24,7 @@ import { CompletionStream, completionBody } from './completion-response.ts'
 import { outputFormat } from './output-format.ts'
 import { parseRequest } from './parse-request.ts'
 
-const modelObject = (model: TextModel) => ({
+const modelObject = (model: ModelSummary) => ({
   id: model.id,
   object: 'model',
   created: model.createdSeconds,
@@ -36,16 +35,16 @@ const modelObject = (model: TextModel) => ({
 
 async function chatCall(
   services: ApiServices,
-  { body, headers }: FastifyRequest,
+  { body, visit }: FastifyRequest,
   signal: AbortSignal,
 ): Promise<Call<ChatEvent>> {
   const fields = parseRequest(chatRequest, body)
   refuseUnsupportedChat(fields)
-  const model = findModel(services.models, fields.model)
+  const model = findModel(services.models, visit, fields.model)
   const id = services.ids.next('chatcmpl')
   const request = readChat(fields, {
     id,
-    tenant: tenantOf(headers),
+    tenant: visit.caller.tenant,
     deadlineMs: services.answering.limits.requestTimeoutMs,
     sampling: samplingFor(fields, model, fields.logprobs ? (fields.top_logprobs ?? 0) : null),
   })
@@ -70,12 +69,12 @@ async function chatCall(
 
 async function completionCall(
   services: ApiServices,
-  { body, headers }: FastifyRequest,
+  { body, visit }: FastifyRequest,
   signal: AbortSignal,
 ): Promise<Call<TextEvent>> {
   const fields = parseRequest(completionRequest, body)
   refuseUnsupportedCompletion(fields)
-  const model = findModel(services.models, fields.model)
+  const model = findModel(services.models, visit, fields.model)
   const sampling = samplingFor(fields, model, fields.logprobs ?? null)
   const n = fields.n ?? 1
   const list = prompts(fields)
@@ -92,27 +91,31 @@ async function completionCall(
     logprobs: fields.logprobs != null,
     includeUsage: fields.stream_options?.include_usage === true,
   }
+  const maxTokens = fields.max_tokens ?? defaultMaxTokens
   const requests = encoded.flatMap((prompt, promptIndex) =>
     Array.from(
       { length: n },
       (_, choice): TextRequest => ({
         id: `${facts.id}.${promptIndex * n + choice}`,
         prompt,
-        maxTokens: fields.max_tokens ?? defaultMaxTokens,
+        maxTokens,
         stopStrings: stopStrings(fields.stop),
         ignoreEos: fields.ignore_eos === true,
         visibleTokens: [],
         grammar,
         sampling: sampling(choice),
         deadlineMs: services.answering.limits.requestTimeoutMs,
-        tenant: tenantOf(headers),
+        tenant: visit.caller.tenant,
         priority: priorityOf(fields),
       }),
     ),
   )
   return {
     model,
+    operation: 'text_completion',
     promptTokens: facts.promptTokens,
+    mostTokens: requests.reduce((sum, { prompt }) => sum + mostTokens(prompt.length, maxTokens, model), 0),
+    bounded: maxTokens !== null,
     constrained: grammar !== null,
     answers: requests.map((request) => (signal) => generateText(model, request, signal)),
     stream: fields.stream ? new CompletionStream(facts, echoes) : null,
@@ -123,11 +126,16 @@ async function completionCall(
 /** `/v1/models`, `/v1/chat/completions` and `/v1/completions` as OpenAI documents them. */
 export function registerOpenAi(app: FastifyInstance, services: ApiServices): void {
   const { models, answering } = services
-  app.get('/v1/models', async () => ({ object: 'list', data: [...models.values()].map(modelObject) }))
+  app.get('/v1/models', async ({ visit }) => ({
+    object: 'list',
+    data: models.list(visit).map(modelObject),
+  }))
   // Names may hold slashes, written plainly or as %2F.
-  app.get<{ Params: { '*': string } }>('/v1/models/*', async ({ params }) =>
-    modelObject(findModel(models, params['*'])),
-  )
+  app.get<{ Params: { '*': string } }>('/v1/models/*', async ({ params, visit }) => {
+    const model = models.summary(visit, params['*'])
+    if (model === null) throw modelNotFound(models, visit, params['*'])
+    return modelObject(model)
+  })
   app.post('/v1/chat/completions', (request, reply) =>
     answering.answer(request, reply, (signal) => chatCall(services, request, signal)),
   )

@@ -2,7 +2,6 @@ import { unixSeconds } from '@deos/service'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Call } from '../http/answering.ts'
 import type { ApiServices } from '../http/api-services.ts'
-import { tenantOf } from '../http/request-origin.ts'
 import { prepareChat } from '../inference/chat/chat-call.ts'
 import type { ChatEvent } from '../inference/chat/chat-events.ts'
 import { plainChat } from '../inference/chat/chat-request.ts'
@@ -26,7 +25,7 @@ async function prepareResponse(
 ): Promise<Call<ChatEvent>> {
   const fields = parseRequest(responseRequest, request.body)
   refuseUnsupported(fields)
-  const model = findModel(services.models, fields.model)
+  const model = findModel(services.models, request.visit, fields.model)
   const { temperature, top_p } = fields
   const sampling = samplingFor({ model: fields.model, temperature, top_p }, model, null)(0)
   const id = services.ids.next('resp')
@@ -35,7 +34,7 @@ async function prepareResponse(
     {
       ...plainChat,
       id,
-      tenant: tenantOf(request.headers),
+      tenant: request.visit.caller.tenant,
       priority: priorityOf(fields),
       messages: chatMessages(fields),
       ...offeredTools(fields),

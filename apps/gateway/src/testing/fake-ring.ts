@@ -13,8 +13,10 @@ import {
   RingConnection,
   RingHost,
   systemTimers,
+  type Transport,
 } from '@deos/transport'
 import { onTestFinished } from 'vitest'
+import type { RingSession, RingSessionHandlers } from '../routing/replica.ts'
 
 /** As many tokens as the byte model has, so that whatever is sampled can be shown. */
 export const fakeModel: FakeModel = { layers: 6, hiddenSize: 4, vocabSize: 258 }
@@ -23,14 +25,38 @@ const stages = 3
 const ring = ringId('ring')
 const capacity: RingCapacity = { kvPages: 512, pageTokens: 8, contextLength: 512, maxBatchTokens: 64 }
 
+const clientOptions = { ...defaultClientOptions, ...defaultHostTiming, wire: defaultWireLimits }
+
+/** A connection with the transport that it alone uses. */
+export function sessionOf(connection: RingConnection, transport: Transport): RingSession {
+  return {
+    get ready() {
+      return connection.ready
+    },
+    get status() {
+      return connection.status
+    },
+    generate: (request, handlers) => connection.generate(request, handlers),
+    cancel: (id) => connection.cancel(id),
+    start: () => connection.start(),
+    stop: async () => {
+      connection.stop()
+      await transport.stop()
+    },
+  }
+}
+
 /** Three workers as they ship, over links and engines in memory, until the test ends. */
 export class FakeRing {
   readonly connection: RingConnection
   readonly #hosts: readonly RingHost[]
+  readonly #network: MemoryNetwork
+  #sessions = 0
   #ready: () => void = () => undefined
 
   constructor() {
     const network = new MemoryNetwork({ latencyMs: [0, 1] }, systemTimers, seededRandom(3))
+    this.#network = network
     const edge = {
       timers: systemTimers,
       random: seededRandom(4),
@@ -68,9 +94,7 @@ export class FakeRing {
     })
     this.connection = new RingConnection(
       {
-        ...defaultClientOptions,
-        ...defaultHostTiming,
-        wire: defaultWireLimits,
+        ...clientOptions,
         leader: 'w0',
         tail: `w${stages - 1}`,
       },
@@ -105,6 +129,23 @@ export class FakeRing {
   crash(stage: number): void {
     this.#hosts[stage]!.detachEngine('crashed as played')
     this.#attach(stage)
+  }
+
+  /** All its workers go, for good. */
+  async die(): Promise<void> {
+    await Promise.all(this.#hosts.map((host) => host.stop()))
+  }
+
+  /** A further gateway's connection. */
+  session(told: RingSessionHandlers): RingSession {
+    this.#sessions += 1
+    const identity = linkIdentity('gateway', `gateway-${this.#sessions}`, ring)
+    const transport = this.#network.transport(identity, 'secret')
+    const connection = new RingConnection(
+      { ...clientOptions, leader: 'w0', tail: `w${stages - 1}` },
+      { transport, timers: systemTimers, random: seededRandom(5), ...told },
+    )
+    return sessionOf(connection, transport)
   }
 
   #attach(stage: number): void {

@@ -1,9 +1,15 @@
 import { createLogger, systemClock, systemIds } from '@deos/service'
 import { onTestFinished } from 'vitest'
-import { Gateway, type GatewayOptions } from '../gateway.ts'
+import { fixedServing, Gateway, type GatewayOptions as ServerOptions } from '../gateway.ts'
 import type { TextModel } from '../inference/text-model.ts'
 import { byteModel } from './byte-model.ts'
 import { type Script, ScriptedBackend } from './scripted-backend.ts'
+
+/** Of the server, and of the one model it serves. */
+export interface GatewayOptions extends ServerOptions {
+  readonly apiKey: string | null
+  readonly adapters: readonly string[]
+}
 
 const options: GatewayOptions = {
   host: '127.0.0.1',
@@ -28,7 +34,8 @@ export interface StartedGateway {
 
 /** A gateway on a free port in front of a model, until the test ends. */
 export async function serve(model: TextModel, overrides: Partial<GatewayOptions> = {}): Promise<Gateway> {
-  const gateway = new Gateway({ ...options, ...overrides }, model, {
+  const chosen = { ...options, ...overrides }
+  const gateway = new Gateway(chosen, fixedServing(model, chosen.adapters, chosen.apiKey), {
     logger: createLogger({ name: 'gateway', level: 'silent', format: 'json' }),
     ids: systemIds,
     clock: systemClock,

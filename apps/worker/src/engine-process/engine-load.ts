@@ -15,6 +15,8 @@ export interface AdapterAssignment {
 /** What an engine process is to hold. */
 export interface EngineAssignment {
   readonly modelPath: string
+  /** Null computes it; a sparse copy lacks the bytes for that. */
+  readonly fingerprint: string | null
   readonly layers: LayerRange
   /** `native` keeps the file's types. */
   readonly weightType: TensorType | 'native'
@@ -58,7 +60,10 @@ export async function loadStage(
   assignment: EngineAssignment,
   onProgress: (doneBytes: number, totalBytes: number) => void,
 ): Promise<LoadedStage> {
-  const source = await openModel(assignment.modelPath, { vocabulary: false })
+  const source = await openModel(assignment.modelPath, {
+    vocabulary: false,
+    ...(assignment.fingerprint !== null && { fingerprint: assignment.fingerprint }),
+  })
   const { config } = source
   const embedding = assignment.layers.first === 0
   const head = assignment.layers.end === config.layers

@@ -31,7 +31,14 @@ const PAGES = 32
 function assignment(layers: EngineAssignment['layers']): EngineAssignment {
   const pageBytes = kvPageBytes(config, layers.end - layers.first, { type: 'F32', pageTokens: 16 })
   return {
-    ...{ modelPath, layers, weightType: 'F32', kvType: 'auto', kvBytes: PAGES * pageBytes },
+    ...{
+      modelPath,
+      fingerprint: null,
+      layers,
+      weightType: 'F32',
+      kvType: 'auto',
+      kvBytes: PAGES * pageBytes,
+    },
     ...{ contextLength: 256, maxBatchTokens: 64, threads: 1, device: null, adapters: [], speed: 1 },
     cacheDir: join(directory, 'cache'),
   }

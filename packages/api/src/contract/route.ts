@@ -103,6 +103,7 @@ export function problemsOf(route: Route): readonly ProblemName[] {
   if (route.body !== null || route.query !== null || Object.keys(route.params).length > 0) {
     names.add('validation')
   }
+  if (route.answer.kind === 'bytes') names.add('range-not-satisfiable')
   if (route.idempotencyKey) names.add('idempotency-in-progress').add('idempotency-mismatch')
   return [...names].sort()
 }

@@ -22,6 +22,7 @@ import { count, fraction, millisecondsSchema } from './quantity.ts'
 import { roleSchema } from './role.ts'
 import { modelNameSchema, sentence, slugSchema } from './text.ts'
 import { timestampSchema } from './time.ts'
+import { linkAddressSchema } from './worker.ts'
 
 const machine = { machineId: machineIdSchema }
 const deployment = { deploymentId: deploymentIdSchema }
@@ -91,6 +92,8 @@ const eventData = {
   'replica.returned': { ...replica, reason },
   'replica.gone': { ...replica, reason },
   'stage.progressed': { ...stage, loadedFraction: fraction() },
+  /** Where its neighbours reach it now. */
+  'stage.listening': { ...stage, linkAddress: linkAddressSchema },
   'stage.loaded': stage,
   'stage.failed': { ...stage, reason },
   'stage.unloaded': { ...deployment, stageId: stageIdSchema, reason },

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { component, exemplified } from '../contract/registry.ts'
+import type { DeepReadonly } from '../contract/route-types.ts'
 import {
   deploymentIdSchema,
   keyIdSchema,
@@ -132,7 +133,7 @@ export const answeredRequestSchema = component(
     reserved: z.boolean(),
   }),
 )
-export type AnsweredRequest = z.output<typeof answeredRequestSchema>
+export type AnsweredRequest = DeepReadonly<z.output<typeof answeredRequestSchema>>
 
 export const answeredBatchSchema = component(
   'AnsweredBatch',
@@ -158,6 +159,8 @@ export const gatewayReportSchema = component(
           generation: count(),
           /** Requests without a final answer. */
           open: count(),
+          /** Of these, waiting for the ring to begin. */
+          queued: count().default(0),
           ready: z.boolean(),
         }),
       )

@@ -4,8 +4,8 @@ import type { Tensor } from '../ggml/graph-builder.ts'
 import { preferHugePages } from '../ggml/huge-pages.ts'
 import type { Ggml, Pointer } from '../ggml/library.ts'
 import { MappedFile } from '../ggml/mapped-file.ts'
-import { tensorTypes } from '../ggml/tensor-type.ts'
 import type { TensorInfo } from '../weights/model-source.ts'
+import { newTensor, repackingFor } from './matrix-memory.ts'
 import { companionRuns, companionsTogether, type PlacedWeight } from './weight-bundles.ts'
 
 const ALIGNMENT = 32
@@ -22,9 +22,6 @@ const REPACKED_ROWS = 64
 function isMatrixOperand({ name, shape }: TensorInfo): boolean {
   return shape.length >= 2 && name !== 'token_embd.weight' && name.endsWith('.weight')
 }
-
-/** Of such a stack each token is multiplied with some matrices; of others, such as each head's, with all. */
-const isExpertStack = (name: string): boolean => name.endsWith('_exps.weight')
 
 interface Placed extends PlacedWeight {
   readonly tensor: Tensor
@@ -95,58 +92,14 @@ export class WeightStore {
   private async add(infos: readonly TensorInfo[]): Promise<void> {
     const copied = new Map<Pointer, TensorInfo[]>()
     for (const info of infos) {
-      const bufferType = (isMatrixOperand(info) ? this.repackingFor(info) : null) ?? this.plainCopyFor(info)
+      const bufferType =
+        (isMatrixOperand(info) ? repackingFor(this.backend, info) : null) ?? this.plainCopyFor(info)
       if (bufferType === null) await this.place(info)
       else copied.set(bufferType, [...(copied.get(bufferType) ?? []), info])
     }
     for (const [bufferType, own] of copied) await this.copy(bufferType, own)
     this.bundleCompanions()
     this.closeUnmapped()
-  }
-
-  private newTensor({ type, shape }: Pick<TensorInfo, 'type' | 'shape'>, context = this.context): Pointer {
-    const [ne0 = 1, ne1 = 1, ne2 = 1, ne3 = 1] = shape
-    const id = tensorTypes[type].id
-    return shape.length <= 1
-      ? this.ggml.newTensor1d(context, id, ne0)
-      : this.ggml.newTensor4d(context, id, ne0, ne1, ne2, ne3)
-  }
-
-  /** The buffer type in which the weight's product has a faster kernel, or null where none has. */
-  private repackingFor(info: TensorInfo): Pointer | null {
-    const context = this.ggml.init({
-      mem_size: this.ggml.tensorOverhead() * 8,
-      mem_buffer: null,
-      no_alloc: true,
-    })
-    const found = this.backend.repackingBufferTypes.find((bufferType) => {
-      const tensor = this.newTensor(info, context)
-      const buffer = this.ggml.bufferTypeAlloc(bufferType, this.ggml.bufferTypeAllocSize(bufferType, tensor))
-      if (!buffer) return false
-      this.ggml.tensorAlloc(buffer, tensor, this.ggml.bufferBase(buffer))
-      const supported = this.multiplies(tensor, info)
-      this.ggml.bufferFree(buffer)
-      return supported
-    })
-    this.ggml.free(context)
-    return found ?? null
-  }
-
-  /** Whether the backend has the product that the weight is used in, with the weight lying where it lies. */
-  private multiplies(weight: Pointer, { name, shape }: TensorInfo): boolean {
-    const [columns = 1, , count = 1] = shape
-    const context = this.ggml.init({
-      mem_size: this.ggml.tensorOverhead() * 4,
-      mem_buffer: null,
-      no_alloc: true,
-    })
-    const vectors = (many: number) => this.ggml.newTensor4d(context, tensorTypes.F32.id, columns, 1, many, 1)
-    const product = isExpertStack(name)
-      ? this.ggml.mulMatId(context, weight, vectors(1), this.ggml.newTensor1d(context, tensorTypes.I32.id, 1))
-      : this.ggml.mulMat(context, weight, vectors(count))
-    const supported = this.backend.supports(product)
-    this.ggml.free(context)
-    return supported
   }
 
   /** Ordinary memory, for a weight that is needed there and cannot be used where it lies in its file. */
@@ -160,7 +113,7 @@ export class WeightStore {
   private async copy(bufferType: Pointer, infos: readonly TensorInfo[]): Promise<void> {
     let sizeBytes = 0
     const spots = companionsTogether(infos).map((info) => {
-      const pointer = this.newTensor(info)
+      const pointer = newTensor(this.ggml, this.context, info)
       const offset = sizeBytes
       sizeBytes = align(offset + this.ggml.bufferTypeAllocSize(bufferType, pointer), COPY_ALIGNMENT)
       return { info, pointer, offset }
@@ -186,7 +139,7 @@ export class WeightStore {
 
   /** In place where the backend reads the mapped file, else in a buffer of its own on the device. */
   private async place(info: TensorInfo): Promise<void> {
-    const tensor = this.newTensor(info)
+    const tensor = newTensor(this.ggml, this.context, info)
     if (this.backend.isHost) {
       const entry = this.open(info.file)
       entry.buffer ??= this.wrap(entry.file)
@@ -220,7 +173,7 @@ export class WeightStore {
       const parts = members.map(({ matrix, placed: { info } }) => ({ matrix, width: info.shape[1]! }))
       const rows = parts.reduce((sum, { width }) => sum + width, 0)
       const { info, buffer, address } = members[0]!.placed
-      const pointer = this.newTensor({ type: info.type, shape: [info.shape[0]!, rows] })
+      const pointer = newTensor(this.ggml, this.context, { type: info.type, shape: [info.shape[0]!, rows] })
       this.ggml.tensorAlloc(buffer as Pointer, pointer, address as Pointer)
       for (const { matrix } of parts) this.bundles.set(`${layer}.${matrix}`, { weight: { pointer }, parts })
     }

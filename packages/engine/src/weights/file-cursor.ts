@@ -1,7 +1,30 @@
-import type { FileHandle } from 'node:fs/promises'
 import { ModelFileError } from './errors.ts'
 
 const readAheadBytes = 1 << 20
+
+/** Of a file handle what reading takes. */
+export interface ReadableFile {
+  read(
+    target: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+  ): Promise<{ readonly bytesRead: number }>
+}
+
+/** Resolves when the bytes `[first, end)` of a file are there to be read. */
+export type NeedBytes = (first: number, end: number) => Promise<void>
+
+/** The file, of which nothing is read before it was asked for. */
+export const readAfter = (file: ReadableFile, need: NeedBytes | undefined): ReadableFile =>
+  need === undefined
+    ? file
+    : {
+        async read(target, offset, length, position) {
+          await need(position, position + length)
+          return file.read(target, offset, length, position)
+        },
+      }
 const utf8 = new TextDecoder('utf-8')
 
 /**
@@ -14,7 +37,7 @@ export class FileCursor {
   private at = 0
 
   constructor(
-    private readonly handle: FileHandle,
+    private readonly handle: ReadableFile,
     readonly file: string,
     readonly sizeBytes: number,
   ) {}
@@ -88,7 +111,7 @@ export class FileCursor {
 
 /** Fills `target` from `position` on. @throws ModelFileError if the file ends first */
 export async function readFully(
-  handle: FileHandle,
+  handle: ReadableFile,
   file: string,
   target: Uint8Array,
   position: number,

@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises'
 import { type TensorType, tensorBytes, tensorTypeFromId, tensorTypes } from '../ggml/tensor-type.ts'
 import { ModelFileError, UnsupportedModelError } from './errors.ts'
-import { FileCursor } from './file-cursor.ts'
+import { FileCursor, type NeedBytes, readAfter } from './file-cursor.ts'
 import {
   arrayId,
   elementTypeFromId,
@@ -67,14 +67,15 @@ export interface GgufHeader {
 /**
  * Reads and checks a GGUF header (version 2 or 3, little endian).
  *
+ * @param need - awaited before bytes are read, for files that are still incomplete
  * @throws ModelFileError naming file, tensor and reason if it is truncated or contradicts itself
  * @throws UnsupportedModelError for another version, byte order or element type
  */
-export async function readGgufHeader(path: string): Promise<GgufHeader> {
+export async function readGgufHeader(path: string, need?: NeedBytes): Promise<GgufHeader> {
   const handle = await open(path, 'r')
   try {
     const { size } = await handle.stat()
-    return await parseHeader(new FileCursor(handle, path, size))
+    return await parseHeader(new FileCursor(readAfter(handle, need), path, size))
   } finally {
     await handle.close()
   }

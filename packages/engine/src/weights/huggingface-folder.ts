@@ -17,9 +17,10 @@ const indexName = 'model.safetensors.index.json'
  * Opens a Hugging Face folder: `config.json` with `model.safetensors`, or with `model.safetensors.index.json`
  * and its shards. Headers are read and checked, weights are not.
  *
+ * @param known - the fingerprint, if it need not be computed
  * @throws ModelNotFoundError, ModelFileError, UnsupportedModelError
  */
-export async function openHuggingFaceFolder(path: string): Promise<ModelSource> {
+export async function openHuggingFaceFolder(path: string, known?: string): Promise<ModelSource> {
   const configFile = join(path, 'config.json')
   const raw = await readJsonFile(configFile)
   if (!raw) throw new ModelNotFoundError(path, 'has no config.json', 'Give a complete Hugging Face folder.')
@@ -33,15 +34,17 @@ export async function openHuggingFaceFolder(path: string): Promise<ModelSource> 
     format: 'huggingface',
     config,
     tensors,
-    fingerprint: await fingerprint({
-      describe: JSON.stringify(raw),
-      headers: shards.map((shard) => ({
-        path: shard.path,
-        headerBytes: shard.dataOffset,
-        sizeBytes: shard.sizeBytes,
+    fingerprint:
+      known ??
+      (await fingerprint({
+        describe: JSON.stringify(raw),
+        headers: shards.map((shard) => ({
+          path: shard.path,
+          headerBytes: shard.dataOffset,
+          sizeBytes: shard.sizeBytes,
+        })),
+        tensors: stored.values(),
       })),
-      tensors: stored.values(),
-    }),
     metadata: new Map(),
   }
 }

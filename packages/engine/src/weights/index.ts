@@ -22,7 +22,9 @@ export {
   prefillFlops,
 } from './describe-model.ts'
 export { ModelFileError, ModelNotFoundError, ModelWriteError, UnsupportedModelError } from './errors.ts'
+export { footprintOf } from './footprint.ts'
 export { configMetadata } from './gguf-config.ts'
+export { ggufModelName, oneFilePerModel } from './gguf-parts.ts'
 export { type GgufHeader, readGgufHeader } from './gguf-reader.ts'
 export type { GgufElementType, GgufNumberType, GgufScalar, GgufValue } from './gguf-values.ts'
 export { type GgufWriteOptions, type PlannedTensor, tensorAlignment, writeGguf } from './gguf-writer.ts'
@@ -30,6 +32,7 @@ export { parseHuggingFaceConfig } from './huggingface-config.ts'
 export type { ModelSource, TensorInfo } from './model-source.ts'
 export { type OpenModelOptions, openModel } from './open-model.ts'
 export { ropeFactors, scaledRopeTheta, yarnAttentionFactor } from './rope-factors.ts'
+export { type FileRanges, readHeaders, stageRanges } from './stage-ranges.ts'
 export { resolveStageWeights, type StageWeightsRequest } from './stage-weights.ts'
 export { readTensor } from './tensor-data.ts'
 export {

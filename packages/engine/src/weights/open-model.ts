@@ -16,7 +16,14 @@ export interface OpenModelOptions {
    * megabytes without them. Default: true.
    */
   readonly vocabulary?: boolean
+  /**
+   * The model's fingerprint, known from where all of it was there: 64 hexadecimal digits, taken as they are. A copy that
+   * holds only some layers lacks the bytes from which it is computed.
+   */
+  readonly fingerprint?: string
 }
+
+const fingerprintPattern = /^[0-9a-f]{64}$/
 
 /** Longest list kept when the vocabulary is not. */
 const shortList = 256
@@ -30,6 +37,9 @@ const shortList = 256
  * @throws UnsupportedModelError if the engine cannot run it
  */
 export async function openModel(path: string, options: OpenModelOptions = {}): Promise<ModelSource> {
+  if (options.fingerprint !== undefined && !fingerprintPattern.test(options.fingerprint)) {
+    throw new RangeError('A fingerprint has 64 hexadecimal digits.')
+  }
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null
     throw error
@@ -59,7 +69,7 @@ async function openFolder(path: string, options: OpenModelOptions): Promise<Mode
   const files = (await readdir(path)).sort()
   const ggufs = oneFilePerModel(files.filter((file) => file.endsWith('.gguf')))
   const safetensors = files.some((file) => /\.safetensors(\.index\.json)?$/.test(file))
-  if (safetensors) return openHuggingFaceFolder(path)
+  if (safetensors) return openHuggingFaceFolder(path, options.fingerprint)
   if (ggufs.length === 1) return openGguf(join(path, ggufs[0]!), options)
   if (ggufs.length > 1) {
     const shown = ggufs.slice(0, 5).join(', ')
@@ -76,7 +86,10 @@ async function openFolder(path: string, options: OpenModelOptions): Promise<Mode
   )
 }
 
-async function openGguf(path: string, { vocabulary = true }: OpenModelOptions): Promise<ModelSource> {
+async function openGguf(
+  path: string,
+  { vocabulary = true, fingerprint: known }: OpenModelOptions,
+): Promise<ModelSource> {
   const { headers, tensors: stored } = await readGgufParts(path)
   const [first] = headers
   if (stored.size === 0) throw new ModelFileError(path, 'holds no tensors')
@@ -100,16 +113,18 @@ async function openGguf(path: string, { vocabulary = true }: OpenModelOptions): 
     format: 'gguf',
     config,
     tensors,
-    fingerprint: await fingerprint({
-      describe: '',
-      headers: headers.map(({ path, dataOffset, sizeBytes }) => ({
-        path,
-        headerBytes: Math.min(dataOffset, sizeBytes),
-        sizeBytes,
+    fingerprint:
+      known ??
+      (await fingerprint({
+        describe: '',
+        headers: headers.map(({ path, dataOffset, sizeBytes }) => ({
+          path,
+          headerBytes: Math.min(dataOffset, sizeBytes),
+          sizeBytes,
+        })),
+        // Where a tensor is only cut out of a stored one, that one counts.
+        tensors: [...tensors.values()].some(({ parts }) => parts) ? stored.values() : tensors.values(),
       })),
-      // Where a tensor is only cut out of a stored one, that one counts.
-      tensors: [...tensors.values()].some(({ parts }) => parts) ? stored.values() : tensors.values(),
-    }),
     metadata,
   }
 }

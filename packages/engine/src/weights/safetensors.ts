@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises'
 import type { TensorType } from '../ggml/tensor-type.ts'
 import { ModelFileError, UnsupportedModelError } from './errors.ts'
 import { isRecord } from './fields.ts'
-import { FileCursor } from './file-cursor.ts'
+import { FileCursor, type NeedBytes, readAfter } from './file-cursor.ts'
 import { refuseOverlap } from './gguf-reader.ts'
 import type { TensorInfo } from './model-source.ts'
 
@@ -35,14 +35,15 @@ export interface SafetensorsFile {
 /**
  * Reads and checks a safetensors header. Tensors must fill the file exactly, as the format demands.
  *
+ * @param need - awaited before bytes are read, for files that are still incomplete
  * @throws ModelFileError naming file, tensor and reason if it is truncated or contradicts itself
  * @throws UnsupportedModelError for an element type other than F32, F16, BF16, U8 and F8_E4M3
  */
-export async function readSafetensors(path: string): Promise<SafetensorsFile> {
+export async function readSafetensors(path: string, need?: NeedBytes): Promise<SafetensorsFile> {
   const handle = await open(path, 'r')
   try {
     const { size } = await handle.stat()
-    const cursor = new FileCursor(handle, path, size)
+    const cursor = new FileCursor(readAfter(handle, need), path, size)
     const header = await readHeader(cursor)
     const dataOffset = cursor.position
     const tensors = readEntries(path, header, dataOffset, size)

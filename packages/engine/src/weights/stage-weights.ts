@@ -32,7 +32,7 @@ export interface StageWeightsRequest {
 }
 
 /** A group of tensors that share one cache file. */
-interface Unit {
+export interface Unit {
   readonly file: string
   readonly tensors: readonly (TensorInfo | PlannedTensor)[]
 }
@@ -60,7 +60,17 @@ export async function resolveStageWeights(request: StageWeightsRequest): Promise
   return resolved
 }
 
-function planUnits({ source, layers, embedding, head }: StageWeightsRequest): Unit[] {
+/**
+ * All tensors of a stage, in groups.
+ *
+ * @throws RangeError if the layers are not in the model
+ */
+export function planUnits({
+  source,
+  layers,
+  embedding,
+  head,
+}: Pick<StageWeightsRequest, 'source' | 'layers' | 'embedding' | 'head'>): Unit[] {
   const { config, tensors } = source
   if (layers.first < 0 || layers.end > config.layers || layers.first > layers.end) {
     throw new RangeError(`Layers ${formatLayers(layers)} are not in a model of ${config.layers}.`)
@@ -82,7 +92,7 @@ function planUnits({ source, layers, embedding, head }: StageWeightsRequest): Un
   return units
 }
 
-const isStored = (tensor: TensorInfo | PlannedTensor): tensor is TensorInfo => 'offset' in tensor
+export const isStored = (tensor: TensorInfo | PlannedTensor): tensor is TensorInfo => 'offset' in tensor
 
 function isInPlace(tensor: TensorInfo | PlannedTensor, type: TensorType | 'native'): boolean {
   return (

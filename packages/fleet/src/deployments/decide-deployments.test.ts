@@ -4,7 +4,7 @@ import { requireRevision } from './deployment.ts'
 import type { DeploymentFact } from './deployment-commands.ts'
 import { DeploymentError } from './deployment-error.ts'
 import type { DeploymentSpec } from './deployment-spec.ts'
-import { Control, plainSpec, project } from './testing/control.ts'
+import { Control, organisation, plainSpec, project } from './testing/control.ts'
 
 let control: Control
 
@@ -16,6 +16,7 @@ const create = (name = 'chat', change: Partial<DeploymentSpec> = {}, replicas?: 
   const spec = { ...plainSpec, ...change }
   const [event] = control.tell({
     type: 'create',
+    organisation,
     project,
     name,
     spec,
@@ -69,7 +70,9 @@ describe('wishes', () => {
     create()
     expect(refusal(() => create()).code).toBe('DEPLOYMENT_NAME_TAKEN')
     const other = 'project-2' as typeof project
-    expect(control.tell({ type: 'create', project: other, name: 'chat', spec: plainSpec })).toHaveLength(1)
+    expect(
+      control.tell({ type: 'create', organisation, project: other, name: 'chat', spec: plainSpec }),
+    ).toHaveLength(1)
   })
 
   test('a name is free again when the deployment of before is gone', () => {

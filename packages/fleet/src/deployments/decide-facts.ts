@@ -7,7 +7,7 @@ import type { ReconcilerSettings } from './reconciler-settings.ts'
 import { failureEvent } from './replica-failure.ts'
 
 type Fact<T extends DeploymentFact['type']> = Extract<DeploymentFact, { readonly type: T }>
-type StageFact = Fact<'stageProgress' | 'stageLoaded' | 'stageFailed'>
+type StageFact = Fact<'stageProgress' | 'stageListening' | 'stageLoaded' | 'stageFailed'>
 type VerificationFact = Fact<'tokenVerified' | 'verificationFailed'>
 
 /** Progress smaller than this is not worth an event. */
@@ -64,6 +64,10 @@ function aboutStage(
       return pending && worthAnEvent(stage, fact.fraction)
         ? [{ type: 'stageProgressed', ...about, fraction: fact.fraction }]
         : []
+    case 'stageListening': {
+      const { linkAddress } = fact
+      return stage.linkAddress === linkAddress ? [] : [{ type: 'stageListening', ...about, linkAddress }]
+    }
     case 'stageLoaded':
       return pending ? [{ type: 'stageLoaded', ...about }] : []
     case 'stageFailed': {
@@ -96,7 +100,8 @@ function aboutVerification(
     return [{ type: 'replicaReady', ...about, firstTokenMs }]
   }
   const reason = `No token came out of it: ${tidy(fact.reason)}`
-  return [failureEvent(deployment, replica, { reason, lost: [], blamed: [] }, nowMs, settings)]
+  const blamed = fact.blamed ?? []
+  return [failureEvent(deployment, replica, { reason, lost: [], blamed }, nowMs, settings)]
 }
 
 function machineLost(
@@ -130,6 +135,9 @@ function machineLost(
 function checkValues(fact: DeploymentFact): void {
   if (fact.type === 'stageProgress' && !(fact.fraction >= 0 && fact.fraction <= 1)) {
     throw invalidValue('fraction', fact.fraction, 'from 0 to 1')
+  }
+  if (fact.type === 'stageListening' && !/^[^\s]{3,300}$/.test(fact.linkAddress)) {
+    throw invalidValue('linkAddress', fact.linkAddress, 'host:port')
   }
   if (fact.type === 'tokenVerified' && !(fact.firstTokenMs >= 0 && Number.isFinite(fact.firstTokenMs))) {
     throw invalidValue('firstTokenMs', fact.firstTokenMs, 'a time from 0 on')

@@ -56,9 +56,10 @@ type About = Pick<DeploymentEvent, 'deployment' | 'atMs'>
 
 function create(
   state: DeploymentsState,
-  { project, name: wanted, spec: given, replicas }: Wish<'create'>,
+  { organisation, project, name: wanted, spec: given, replicas }: Wish<'create'>,
   { nowMs, ids }: DeploymentContext,
 ): readonly DeploymentEvent[] {
+  checkText('organisation', organisation, 200)
   checkText('project', project, 200)
   const name = checkName(wanted)
   const spec = checkSpec(given)
@@ -67,7 +68,18 @@ function create(
   const deployment = ids.next('deployment') as DeploymentId
   if (state.deployments.has(deployment)) throw new Error(`The source of ids gave ${deployment} twice.`)
   const desiredReplicas = replicas ?? Math.max(1, spec.minReplicas)
-  return [{ type: 'deploymentCreated', deployment, atMs: nowMs, project, name, spec, desiredReplicas }]
+  return [
+    {
+      type: 'deploymentCreated',
+      deployment,
+      atMs: nowMs,
+      organisation,
+      project,
+      name,
+      spec,
+      desiredReplicas,
+    },
+  ]
 }
 
 function revise(

@@ -3,6 +3,7 @@ import type {
   IdSource,
   MachineId,
   Milliseconds,
+  OrganisationId,
   ProjectId,
   ReplicaId,
   StageId,
@@ -13,6 +14,7 @@ import type { DeploymentSpec } from './deployment-spec.ts'
 export type DeploymentWish =
   | {
       readonly type: 'create'
+      readonly organisation: OrganisationId
       readonly project: ProjectId
       /** Unique in the project. */
       readonly name: string
@@ -46,12 +48,19 @@ interface OfReplica {
 export type DeploymentFact =
   /** The first one, at 0, says that the machine has begun. */
   | (OfReplica & { readonly type: 'stageProgress'; readonly stage: StageId; readonly fraction: number })
+  /** `host:port` where neighbours and gateways reach it; told again whenever it has changed. */
+  | (OfReplica & { readonly type: 'stageListening'; readonly stage: StageId; readonly linkAddress: string })
   | (OfReplica & { readonly type: 'stageLoaded'; readonly stage: StageId })
   | (OfReplica & { readonly type: 'stageFailed'; readonly stage: StageId; readonly reason: string })
   /** Also the answer of a machine that does not hold the stage. */
   | { readonly type: 'stageUnloaded'; readonly deployment: DeploymentId; readonly stage: StageId }
   | (OfReplica & { readonly type: 'tokenVerified'; readonly firstTokenMs: Milliseconds })
-  | (OfReplica & { readonly type: 'verificationFailed'; readonly reason: string })
+  | (OfReplica & {
+      readonly type: 'verificationFailed'
+      readonly reason: string
+      /** Machines that another placement should do without. */
+      readonly blamed?: readonly MachineId[]
+    })
   /** @param drain - as the action said */
   | {
       readonly type: 'drained'

@@ -1,4 +1,12 @@
-import type { DeploymentId, MachineId, Milliseconds, ProjectId, ReplicaId, StageId } from '@deos/domain'
+import type {
+  DeploymentId,
+  MachineId,
+  Milliseconds,
+  OrganisationId,
+  ProjectId,
+  ReplicaId,
+  StageId,
+} from '@deos/domain'
 import type { AssignedStage, DrainCause } from './deployment.ts'
 import type { DeploymentSpec } from './deployment-spec.ts'
 
@@ -16,6 +24,7 @@ interface HappenedToReplica extends Happened {
 export type DeploymentEvent =
   | (Happened & {
       readonly type: 'deploymentCreated'
+      readonly organisation: OrganisationId
       readonly project: ProjectId
       readonly name: string
       readonly spec: DeploymentSpec
@@ -38,7 +47,7 @@ export type DeploymentEvent =
   | (Happened & { readonly type: 'deploymentResumed' })
   | (Happened & { readonly type: 'removalBegun'; readonly reason: string })
   /** Nothing of it is left anywhere. */
-  | (Happened & { readonly type: 'deploymentRemoved' })
+  | (Happened & { readonly type: 'deploymentRemoved'; readonly organisation: OrganisationId })
   | (HappenedToReplica & { readonly type: 'replicaAdded'; readonly revision: number })
   | (Happened & {
       readonly type: 'placementRefused'
@@ -61,6 +70,11 @@ export type DeploymentEvent =
       readonly type: 'stageProgressed'
       readonly stage: StageId
       readonly fraction: number
+    })
+  | (HappenedToReplica & {
+      readonly type: 'stageListening'
+      readonly stage: StageId
+      readonly linkAddress: string
     })
   | (HappenedToReplica & { readonly type: 'stageLoaded'; readonly stage: StageId })
   | (HappenedToReplica & { readonly type: 'stageFailed'; readonly stage: StageId; readonly reason: string })

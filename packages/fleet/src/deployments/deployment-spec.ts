@@ -7,15 +7,15 @@ export interface DeploymentTarget {
   readonly ttftMs?: Milliseconds
   readonly tpotMs?: Milliseconds
   readonly tokensPerSecond?: TokensPerSecond
-  /** In the minor unit of the organisation's currency. */
+  /** In millionths of the unit of the organisation's currency. */
   readonly pricePerMillionTokens?: number
 }
 
 /** What people wish for. Never changed: a change makes a new revision. */
 export interface DeploymentSpec {
   readonly model: ModelId
-  /** The longest session, prompt and answer together. */
-  readonly contextTokens: Tokens
+  /** The longest session, prompt and answer together; `null` is what the model was made for. */
+  readonly contextTokens: Tokens | null
   /** Of that length, at once on one replica. */
   readonly sessions: number
   /** In which type weights are held: `native`, as the model comes, or a type's name: `F16`, `Q8_0`, … */
@@ -30,9 +30,13 @@ export interface DeploymentSpec {
 
 export const mostReplicas = 1000
 
-/** Tokens of all sessions of a replica together. */
-export const kvTokensOf = ({ contextTokens, sessions }: DeploymentSpec): Tokens =>
-  tokens(contextTokens * sessions)
+/**
+ * Tokens of all sessions of a replica together.
+ *
+ * @param modelTokens - what the model was made for
+ */
+export const kvTokensOf = ({ contextTokens, sessions }: DeploymentSpec, modelTokens: Tokens): Tokens =>
+  tokens((contextTokens ?? modelTokens) * sessions)
 
 /** Whether a replica made for one serves the other as it is: only bounds and targets differ. */
 export function sameRuntime(a: DeploymentSpec, b: DeploymentSpec): boolean {
@@ -61,7 +65,7 @@ export function sameSpec(a: DeploymentSpec, b: DeploymentSpec): boolean {
 /** The same with names sorted, each once, and nothing else in it. */
 export function checkSpec(spec: DeploymentSpec): DeploymentSpec {
   checkText('spec.model', spec.model, 200)
-  checkInteger('spec.contextTokens', spec.contextTokens, 1, 2 ** 31)
+  if (spec.contextTokens !== null) checkInteger('spec.contextTokens', spec.contextTokens, 1, 2 ** 31)
   checkInteger('spec.sessions', spec.sessions, 1, 100_000)
   if (!/^[A-Za-z0-9_]{1,32}$/.test(spec.precision)) {
     throw invalidValue('spec.precision', spec.precision, '"native" or a weight type such as F16 or Q8_0')

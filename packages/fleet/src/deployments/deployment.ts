@@ -2,6 +2,7 @@ import type {
   DeploymentId,
   MachineId,
   Milliseconds,
+  OrganisationId,
   PlacedStage,
   ProjectId,
   ReplicaId,
@@ -37,6 +38,8 @@ export interface AssignedStage extends PlacedStage {
 export interface ReplicaStage extends AssignedStage {
   readonly state: StageState
   readonly changedAtMs: Milliseconds
+  /** `host:port` where it listens, as its machine said last; `null` before that, and behind a NAT. */
+  readonly linkAddress: string | null
 }
 
 /** A stage that no replica wants any more, but which its machine has not given back. */
@@ -81,7 +84,8 @@ export interface Replica {
   readonly avoid: readonly MachineId[]
   /** How often it has begun to drain. */
   readonly drains: number
-  readonly drain: { readonly cause: DrainCause; readonly reason: string } | null
+  /** `version`: of the state in which it was first no longer published. */
+  readonly drain: { readonly cause: DrainCause; readonly reason: string; readonly version: number } | null
 }
 
 /** The placer found no place. */
@@ -97,9 +101,12 @@ export interface Refusal {
 
 export interface Deployment {
   readonly id: DeploymentId
+  /** Only its machines are used. */
+  readonly organisation: OrganisationId
   readonly project: ProjectId
   readonly name: string
   readonly createdAtMs: Milliseconds
+  readonly updatedAtMs: Milliseconds
   readonly revisions: readonly Revision[]
   readonly activeRevision: number
   readonly desiredReplicas: number
@@ -113,12 +120,20 @@ export interface Deployment {
   readonly squeeze: string | null
 }
 
-/** All deployments over one fleet: they share its memory. */
+/** All deployments over one fleet: those of one organisation share its memory. */
 export interface DeploymentsState {
+  /** Events folded in. */
+  readonly version: number
   readonly deployments: ReadonlyMap<DeploymentId, Deployment>
+  /** In which version of the state it last changed what a machine is to hold, or who its neighbours are. */
+  readonly assignmentVersions: ReadonlyMap<MachineId, number>
 }
 
-export const noDeployments: DeploymentsState = { deployments: new Map() }
+export const noDeployments: DeploymentsState = {
+  version: 0,
+  deployments: new Map(),
+  assignmentVersions: new Map(),
+}
 
 /** @throws DeploymentError if there is none with this id */
 export function requireDeployment(state: DeploymentsState, id: DeploymentId): Deployment {

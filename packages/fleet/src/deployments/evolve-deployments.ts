@@ -1,4 +1,5 @@
 import type { DeploymentId, MachineId, ReplicaId, StageId } from '@deos/domain'
+import { machinesConcerned } from './assignment-versions.ts'
 import {
   type AssignedStage,
   type Deployment,
@@ -8,7 +9,7 @@ import {
   placedStage,
   type Replica,
   type ReplicaPhase,
-  type StageState,
+  type ReplicaStage,
 } from './deployment.ts'
 import type { DeploymentEvent } from './deployment-events.ts'
 
@@ -17,11 +18,19 @@ type StageEvent = Extract<ReplicaEvent, { readonly stage: StageId }>
 
 /** The state after one more event. */
 export function evolveDeployments(state: DeploymentsState, event: DeploymentEvent): DeploymentsState {
+  const version = state.version + 1
   const deployments = new Map(state.deployments)
   if (event.type === 'deploymentCreated') deployments.set(event.deployment, created(event))
   else if (event.type === 'deploymentRemoved') deployments.delete(event.deployment)
-  else deployments.set(event.deployment, evolved(known(state, event.deployment), event))
-  return { deployments }
+  else {
+    const changed = evolved(known(state, event.deployment), event, version)
+    deployments.set(event.deployment, { ...changed, updatedAtMs: event.atMs })
+  }
+  const concerned = machinesConcerned(state, { deployments }, event)
+  if (concerned.size === 0) return { ...state, version, deployments }
+  const assignmentVersions = new Map(state.assignmentVersions)
+  for (const machine of concerned) assignmentVersions.set(machine, version)
+  return { version, deployments, assignmentVersions }
 }
 
 export const foldDeployments = (
@@ -42,9 +51,11 @@ function known(state: DeploymentsState, id: DeploymentId): Deployment {
 function created(event: Extract<DeploymentEvent, { readonly type: 'deploymentCreated' }>): Deployment {
   return {
     id: event.deployment,
+    organisation: event.organisation,
     project: event.project,
     name: event.name,
     createdAtMs: event.atMs,
+    updatedAtMs: event.atMs,
     revisions: [{ number: 1, spec: event.spec, createdAtMs: event.atMs }],
     activeRevision: 1,
     desiredReplicas: event.desiredReplicas,
@@ -60,6 +71,7 @@ function created(event: Extract<DeploymentEvent, { readonly type: 'deploymentCre
 function evolved(
   deployment: Deployment,
   event: Exclude<DeploymentEvent, { readonly type: 'deploymentCreated' | 'deploymentRemoved' }>,
+  version: number,
 ): Deployment {
   switch (event.type) {
     case 'deploymentRevised': {
@@ -94,14 +106,14 @@ function evolved(
     }
     case 'replicaFailed': {
       const leaving = leavingAfter(deployment, replicaOf(deployment, event.replica), event)
-      return withReplica({ ...deployment, leaving }, event)
+      return withReplica({ ...deployment, leaving }, event, version)
     }
     case 'replicaPlaced':
-      return withReplica({ ...deployment, refusal: null }, event)
+      return withReplica({ ...deployment, refusal: null }, event, version)
     case 'replicaReady':
-      return withReplica({ ...deployment, squeeze: null }, event)
+      return withReplica({ ...deployment, squeeze: null }, event, version)
     default:
-      return withReplica(deployment, event)
+      return withReplica(deployment, event, version)
   }
 }
 
@@ -139,8 +151,9 @@ function replicaOf({ id, replicas }: Deployment, wanted: ReplicaId): Replica {
 function withReplica(
   deployment: Deployment,
   event: Exclude<ReplicaEvent, { readonly type: 'replicaAdded' | 'replicaGone' }>,
+  version: number,
 ): Deployment {
-  const changed = evolvedReplica(replicaOf(deployment, event.replica), event)
+  const changed = evolvedReplica(replicaOf(deployment, event.replica), event, version)
   const replicas = deployment.replicas.map((replica) => (replica.id === event.replica ? changed : replica))
   return { ...deployment, replicas }
 }
@@ -148,6 +161,7 @@ function withReplica(
 function evolvedReplica(
   replica: Replica,
   event: Exclude<ReplicaEvent, { readonly type: 'replicaAdded' | 'replicaGone' }>,
+  version: number,
 ): Replica {
   const entered = (phase: ReplicaPhase) => ({ ...replica, phase, phaseSinceMs: event.atMs })
   switch (event.type) {
@@ -159,16 +173,19 @@ function evolvedReplica(
           ...assigned(stage),
           state: { type: 'assigned' },
           changedAtMs: event.atMs,
+          linkAddress: null,
         })),
         tokenMs: event.tokenMs,
         placementReasons: event.reasons,
       }
     case 'stageProgressed':
-      return withStage(replica, event, { type: 'loading', fraction: event.fraction })
+      return withStage(replica, event, { state: { type: 'loading', fraction: event.fraction } })
     case 'stageLoaded':
-      return withStage(replica, event, { type: 'loaded' })
+      return withStage(replica, event, { state: { type: 'loaded' } })
     case 'stageFailed':
-      return withStage(replica, event, { type: 'failed', reason: event.reason })
+      return withStage(replica, event, { state: { type: 'failed', reason: event.reason } })
+    case 'stageListening':
+      return withStage(replica, event, { linkAddress: event.linkAddress })
     case 'replicaVerifying':
       return entered('verifying')
     case 'replicaReady':
@@ -181,16 +198,20 @@ function evolvedReplica(
     }
     case 'replicaDraining': {
       const { cause, reason } = event
-      return { ...entered('draining'), drains: replica.drains + 1, drain: { cause, reason } }
+      return { ...entered('draining'), drains: replica.drains + 1, drain: { cause, reason, version } }
     }
     case 'replicaReturned':
       return { ...entered('ready'), drain: null }
   }
 }
 
-function withStage(replica: Replica, { stage: wanted, atMs }: StageEvent, state: StageState): Replica {
+function withStage(
+  replica: Replica,
+  { stage: wanted, atMs }: StageEvent,
+  change: Partial<Pick<ReplicaStage, 'state' | 'linkAddress'>>,
+): Replica {
   const stages = replica.stages.map((stage) =>
-    stage.id === wanted ? { ...stage, state, changedAtMs: atMs } : stage,
+    stage.id === wanted ? { ...stage, ...change, changedAtMs: atMs } : stage,
   )
   return { ...replica, stages }
 }

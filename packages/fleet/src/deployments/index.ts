@@ -14,10 +14,11 @@ export {
   kvTokensOf,
   mostReplicas,
   sameRuntime,
+  sameSpec,
 } from './deployment-spec.ts'
 export { type DeploymentCondition, type DeploymentStatus, deploymentStatus } from './deployment-status.ts'
 export { evolveDeployments, foldDeployments } from './evolve-deployments.ts'
-export { type DeploymentAction, outstandingActions } from './outstanding-actions.ts'
+export { type DeploymentAction, mayLoad, outstandingActions } from './outstanding-actions.ts'
 export { type ReconcileResult, reconcile } from './reconcile.ts'
 export { defaultReconcilerSettings, type ReconcilerSettings } from './reconciler-settings.ts'
 export type { MachineStanding, ReconcileInput } from './reconciliation.ts'

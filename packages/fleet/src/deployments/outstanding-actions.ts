@@ -8,7 +8,6 @@ import {
   type Replica,
   requireRevision,
 } from './deployment.ts'
-import { kvTokensOf } from './deployment-spec.ts'
 
 interface OnReplica {
   readonly deployment: DeploymentId
@@ -39,7 +38,9 @@ export type DeploymentAction =
       readonly stages: number
       readonly model: ModelId
       readonly precision: string
-      readonly kvTokens: Tokens
+      /** `null` is what the model was made for. */
+      readonly contextTokens: Tokens | null
+      readonly sessions: number
     })
   /** Generate a token end to end; answered with `tokenVerified` or `verificationFailed`. */
   | (OnReplica & {
@@ -107,12 +108,14 @@ const mayBePublished = ({ phase, generation }: Replica): boolean =>
   phase === 'draining' || phase === 'failed' || (phase !== 'ready' && generation > 1)
 
 /** The last stage first; each as soon as the one behind it has begun, so that it finds its successor. */
+export const mayLoad = ({ stages }: Replica, position: number): boolean =>
+  stages[position + 1]?.state.type !== 'assigned'
+
 function loadsOf(deployment: Deployment, replica: Replica): readonly DeploymentAction[] {
   const { spec } = requireRevision(deployment, replica.revision)
   const { stages, generation } = replica
   return stages.flatMap((stage, position): readonly DeploymentAction[] => {
-    const behind = stages[position + 1]
-    if (stage.state.type !== 'assigned' || behind?.state.type === 'assigned') return []
+    if (stage.state.type !== 'assigned' || !mayLoad(replica, position)) return []
     return [
       {
         type: 'load',
@@ -124,7 +127,8 @@ function loadsOf(deployment: Deployment, replica: Replica): readonly DeploymentA
         stages: stages.length,
         model: spec.model,
         precision: spec.precision,
-        kvTokens: kvTokensOf(spec),
+        contextTokens: spec.contextTokens,
+        sessions: spec.sessions,
       },
     ]
   })

@@ -22,7 +22,9 @@ export function placeReplicas(run: Reconciliation, id: DeploymentId): void {
     if (!replica || !isDue(replica, run)) continue
     if (deployment.refusal && run.nowMs < retryAtMs(deployment, deployment.refusal, run)) return
     const request = requestFor(run, deployment, replica)
-    const outcome = request ? run.input.placer.place(request, run.room()) : sizesUnknown(deployment)
+    const outcome = request
+      ? run.input.placer.place(request, run.room(deployment.organisation))
+      : sizesUnknown(deployment)
     if (outcome.placement) {
       place(run, deployment, replica, outcome.placement)
       continue
@@ -47,8 +49,11 @@ function footprintOf(run: Reconciliation, deployment: Deployment) {
   return run.input.footprint(model, precision)
 }
 
+const sizesAreKnown = (run: Reconciliation, deployment: Deployment): boolean =>
+  footprintOf(run, deployment) !== null && run.input.contextTokens(activeSpec(deployment).model) !== null
+
 const fleetKey = (run: Reconciliation, deployment: Deployment): string =>
-  footprintOf(run, deployment) ? run.roomKey() : unknownModel
+  sizesAreKnown(run, deployment) ? run.roomKey(deployment.organisation) : unknownModel
 
 function sizesUnknown(deployment: Deployment): PlacementOutcome {
   const { model, precision } = activeSpec(deployment)
@@ -57,13 +62,14 @@ function sizesUnknown(deployment: Deployment): PlacementOutcome {
 
 function requestFor(run: Reconciliation, deployment: Deployment, replica: Replica): PlacementRequest | null {
   const model = footprintOf(run, deployment)
-  if (!model) return null
   const spec = activeSpec(deployment)
+  const modelTokens = run.input.contextTokens(spec.model)
+  if (!model || modelTokens === null) return null
   const others = deployment.replicas.filter(({ id }) => id !== replica.id)
   const theirs = others.flatMap(({ stages }) => stages.map(({ machine }) => machine))
   return {
     model,
-    kvTokens: kvTokensOf(spec),
+    kvTokens: kvTokensOf(spec, modelTokens),
     regions: spec.regions,
     providers: spec.providers,
     avoid: [...new Set([...theirs, ...replica.avoid])].sort(),
@@ -99,7 +105,8 @@ function assertSound(run: Reconciliation, deployment: Deployment, { stages }: Pl
     next = range.end
   }
   if (next !== layers) throw new Error(`A placement ends at layer ${next} of ${layers}.`)
-  for (const candidate of run.room().candidates) {
+  const { candidates } = run.room(deployment.organisation)
+  for (const candidate of candidates) {
     const here = stages.filter(
       ({ machine, device }) => machine === candidate.machine && device === candidate.device,
     )
@@ -109,7 +116,7 @@ function assertSound(run: Reconciliation, deployment: Deployment, { stages }: Pl
       throw new Error(`A placement takes ${taken} bytes of ${candidate.freeBytes} on ${where}.`)
     }
   }
-  const open = new Set(run.room().candidates.map(({ machine }) => machine))
+  const open = new Set(candidates.map(({ machine }) => machine))
   const stranger = stages.find(({ machine }) => !open.has(machine))
   if (stranger) throw new Error(`A placement uses ${stranger.machine}, which was not offered.`)
 }
@@ -139,7 +146,8 @@ function makeRoom(run: Reconciliation, id: DeploymentId, request: PlacementReque
   const { leaving } = sortReplicas(run, run.deployment(id))
   if (leaving.length === 0) return
   const freed = goingAnyway(run)
-  const fits = () => run.input.placer.place(request, run.room(freed)).placement !== null
+  const { organisation } = run.deployment(id)
+  const fits = () => run.input.placer.place(request, run.room(organisation, freed)).placement !== null
   if (fits()) return
   // Replicas on draining machines come first there, but give no room; others do.
   const inOrder = leaving.toReversed()

@@ -6,7 +6,7 @@ import { deploymentStatus } from './deployment-status.ts'
 import { foldDeployments } from './evolve-deployments.ts'
 import { reconcile } from './reconcile.ts'
 import { restoreDeployments, storeDeployments } from './stored-deployments.ts'
-import { answer, Control, plainSpec, project, sixLayers } from './testing/control.ts'
+import { answer, Control, organisation, plainSpec, project, sixLayers } from './testing/control.ts'
 import { firstFitPlacer } from './testing/first-fit-placer.ts'
 
 let control: Control
@@ -17,7 +17,7 @@ beforeEach(() => {
 
 const create = (replicas = 1, change: Partial<DeploymentSpec> = {}, name = 'chat'): DeploymentId => {
   const spec = { ...plainSpec, ...change }
-  return control.tell({ type: 'create', project, name, spec, replicas })[0]!.deployment
+  return control.tell({ type: 'create', organisation, project, name, spec, replicas })[0]!.deployment
 }
 
 const machinesOf = ({ stages }: Replica): readonly MachineId[] => stages.map(({ machine }) => machine)
@@ -413,7 +413,7 @@ describe('machines that go', () => {
     expect(control.replicas('ready').flatMap(machinesOf)).toEqual([machine])
     control.step('verify')
     const [draining] = control.replicas('draining')
-    expect(draining!.drain).toEqual({ cause: 'machine', reason: `${machine} drains: maintenance` })
+    expect(draining!.drain).toMatchObject({ cause: 'machine', reason: `${machine} drains: maintenance` })
     expect(control.replicas('ready')).toHaveLength(1)
     control.settle()
     expect(control.only.replicas.flatMap(machinesOf)).not.toContain(machine)

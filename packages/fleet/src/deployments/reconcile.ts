@@ -55,9 +55,9 @@ export function reconcile(
 }
 
 function forgetRemoved(run: Reconciliation, id: DeploymentId): void {
-  const { removing, replicas, leaving } = run.deployment(id)
+  const { organisation, removing, replicas, leaving } = run.deployment(id)
   if (!removing || replicas.length > 0 || leaving.length > 0) return
-  run.emit({ type: 'deploymentRemoved', deployment: id, atMs: run.nowMs })
+  run.emit({ type: 'deploymentRemoved', deployment: id, atMs: run.nowMs, organisation })
 }
 
 function nextWake(run: Reconciliation): Milliseconds | null {

@@ -7,8 +7,10 @@ import {
   type Milliseconds,
   type ModelFootprint,
   type ModelId,
+  type OrganisationId,
   type Placer,
   type StageId,
+  type Tokens,
 } from '@deos/domain'
 import { type AssignedStage, type Deployment, type DeploymentsState, promisedStages } from './deployment.ts'
 import type { DeploymentEvent } from './deployment-events.ts'
@@ -18,6 +20,8 @@ import type { ReconcilerSettings } from './reconciler-settings.ts'
 /** How a machine stands towards stages. */
 export interface MachineStanding {
   readonly machine: MachineId
+  /** Whose stages it takes. */
+  readonly organisation: OrganisationId
   /**
    * - `open`: takes new stages
    * - `closed`: keeps what it has and takes nothing new
@@ -42,10 +46,17 @@ export interface ReconcileInput {
   readonly placer: Placer
   /** `null` while the sizes are not known, as before the model is registered. */
   readonly footprint: (model: ModelId, precision: string) => ModelFootprint | null
+  /** The longest context that the model was made for; `null` while it is not known. */
+  readonly contextTokens: (model: ModelId) => Tokens | null
   /** The control plane's clock, since the Unix epoch. */
   readonly nowMs: Milliseconds
   /** Names new replicas (`replica`) and stages (`stage`). */
   readonly ids: IdSource
+}
+
+interface Room {
+  readonly fleet: FleetSnapshot
+  key: string | null
 }
 
 const nothingFreed: ReadonlySet<StageId> = new Set()
@@ -55,7 +66,7 @@ export class Reconciliation {
   readonly events: DeploymentEvent[] = []
   readonly #machines: ReadonlyMap<MachineId, MachineStanding>
   #state: DeploymentsState
-  #room: { readonly atEvent: number; readonly fleet: FleetSnapshot; key: string | null } | null = null
+  #rooms: { readonly atEvent: number; readonly of: Map<OrganisationId, Room> } = { atEvent: 0, of: new Map() }
 
   constructor(
     state: DeploymentsState,
@@ -100,38 +111,44 @@ export class Reconciliation {
     return this.#machines.get(machine)?.standing === 'draining'
   }
 
-  /** What new stages may be placed on; `freed` stages count as gone. */
-  room(freed: ReadonlySet<StageId> = nothingFreed): FleetSnapshot {
-    return freed.size === 0 ? this.#currentRoom().fleet : this.#roomWithout(freed)
+  /** What new stages of the organisation may be placed on; `freed` stages count as gone. */
+  room(organisation: OrganisationId, freed: ReadonlySet<StageId> = nothingFreed): FleetSnapshot {
+    return freed.size === 0 ? this.#currentRoom(organisation).fleet : this.#roomWithout(organisation, freed)
   }
 
   /** Differs if the room does, in what decides whether something fits. */
-  roomKey(): string {
-    const room = this.#currentRoom()
+  roomKey(organisation: OrganisationId): string {
+    const room = this.#currentRoom(organisation)
     room.key ??= keyOf(room.fleet)
     return room.key
   }
 
-  #currentRoom() {
-    if (this.#room?.atEvent !== this.events.length) {
-      this.#room = { atEvent: this.events.length, fleet: this.#roomWithout(nothingFreed), key: null }
+  #currentRoom(organisation: OrganisationId): Room {
+    if (this.#rooms.atEvent !== this.events.length) {
+      this.#rooms = { atEvent: this.events.length, of: new Map() }
     }
-    return this.#room
+    const known = this.#rooms.of.get(organisation)
+    if (known) return known
+    const room: Room = { fleet: this.#roomWithout(organisation, nothingFreed), key: null }
+    this.#rooms.of.set(organisation, room)
+    return room
   }
 
-  #roomWithout(freed: ReadonlySet<StageId>): FleetSnapshot {
+  #roomWithout(organisation: OrganisationId, freed: ReadonlySet<StageId>): FleetSnapshot {
     const promised = new Map<string, number>()
     for (const stage of promisedStages(this.#state)) {
       if (freed.has(stage.id)) continue
       const key = deviceKey(stage)
       promised.set(key, (promised.get(key) ?? 0) + stage.weightBytes + stage.kvBytes)
     }
-    const candidates = this.input.fleet.candidates
-      .filter(({ machine }) => this.#machines.get(machine)?.standing === 'open')
-      .map((candidate) => {
-        const taken = promised.get(deviceKey(candidate)) ?? 0
-        return { ...candidate, freeBytes: bytes(Math.max(0, candidate.freeBytes - taken)) }
-      })
+    const offered = ({ machine }: { readonly machine: MachineId }) => {
+      const standing = this.#machines.get(machine)
+      return standing?.standing === 'open' && standing.organisation === organisation
+    }
+    const candidates = this.input.fleet.candidates.filter(offered).map((candidate) => {
+      const taken = promised.get(deviceKey(candidate)) ?? 0
+      return { ...candidate, freeBytes: bytes(Math.max(0, candidate.freeBytes - taken)) }
+    })
     return { candidates, links: this.input.fleet.links }
   }
 }

@@ -23,6 +23,11 @@ export interface ClientRequest {
   readonly needs: SessionNeeds
   /** Asks for one vector of the tokens instead of more tokens. */
   readonly pooling: Pooling | null
+  /**
+   * Tokens that another ring generated for this request already: the answer continues behind them, and its first token
+   * has their number as its index. They count for `maxTokens`. Default none.
+   */
+  readonly delivered?: readonly number[]
 }
 
 /** `leader` is the link to stage 0, `tail` the link to the last stage; a ring of one stage has one link for both. */
@@ -53,7 +58,7 @@ export type RingClientEffect =
     }
   /** `[hiddenSize]` float32. */
   | { readonly type: 'embedding'; readonly id: string; readonly vector: Float32Array }
-  /** Refused before any token; a later try may succeed if `retryAfterMs` is above 0. */
+  /** Refused before any token of this ring; a later try may succeed if `retryAfterMs` is above 0. */
   | {
       readonly type: 'rejected'
       readonly id: string

@@ -202,6 +202,23 @@ describe('RingClient', () => {
     }
   })
 
+  test('continues what another ring began, and a refusal of that is a refusal', () => {
+    const bench = new Bench().connect()
+    const moved = request('moved', { delivered: [7, 8] })
+    expect(resent(bench.feed({ type: 'open', request: moved }))).toEqual([
+      { session: 'moved', tokens: [1, 2, 7, 8], resumed: 2 },
+    ])
+    expect(bench.token('moved', 1, 8)).toEqual([])
+    expect(bench.token('moved', 2, 9)).toMatchObject([{ type: 'token', id: 'moved', index: 2 }])
+    expect(resent(bench.failed('moved'))).toEqual([
+      { session: 'moved#2', tokens: [1, 2, 7, 8, 9], resumed: 3 },
+    ])
+    bench.feed({ type: 'open', request: request('full', { delivered: [7] }) })
+    expect(bench.rejected('full', 'queue_full')).toMatchObject([
+      { type: 'rejected', id: 'full', code: 'queue_full' },
+    ])
+  })
+
   test('a cancel is told to the leader and answered at once, and only once', () => {
     const bench = new Bench().connect()
     bench.feed({ type: 'open', request: request('a') })

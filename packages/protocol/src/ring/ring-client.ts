@@ -25,6 +25,7 @@ export const defaultClientOptions: RingClientOptions = { resumePatienceMs: 60_00
 interface ClientSession {
   readonly request: ClientRequest
   readonly deadlineMs: number
+  /** Those of another ring included. */
   readonly delivered: number[]
   /** Of the first attempt; what a resumed one finds is its own former work. */
   cachedTokens: number | null
@@ -118,7 +119,7 @@ export class RingClient {
     const session: ClientSession = {
       request,
       deadlineMs,
-      delivered: [],
+      delivered: [...(request.delivered ?? [])],
       cachedTokens: null,
       attempt: 0,
       fruitless: 0,
@@ -273,7 +274,7 @@ export class RingClient {
     if (session.attempt > 1 && (code === 'queue_full' || code === 'not_ready')) {
       this.#leave(session)
       session.retryMs = nowMs + Math.max(1, retryAfterMs)
-    } else if (session.delivered.length === 0) {
+    } else if (session.delivered.length === (session.request.delivered?.length ?? 0)) {
       this.#forget(session)
       out.push({ type: 'rejected', id: session.request.id, code, message: message.message, retryAfterMs })
     } else {

@@ -9,29 +9,38 @@ export const leases = pgTable('leases', {
   incarnation: integer('incarnation').notNull(),
   sequence: bigint('sequence', { mode: 'number' }).notNull(),
   renewedAt: moment('renewed_at').notNull(),
+  /** The control plane that heard of the machine; it need not read its own rows. */
+  heardBy: text('heard_by').notNull(),
 })
 
 /** What the latest heartbeat said, as the API describes it. */
 export const machineReports = pgTable('machine_reports', {
   machineId: text('machine_id').primaryKey(),
   incarnation: integer('incarnation').notNull(),
+  sequence: bigint('sequence', { mode: 'number' }).notNull(),
   load: jsonb('load').$type<unknown>().notNull(),
   stages: jsonb('stages').$type<unknown>().notNull(),
+  assignmentsVersion: bigint('assignments_version', { mode: 'number' }).notNull(),
   reportedAt: moment('reported_at').notNull(),
+  heardBy: text('heard_by').notNull(),
 })
 
-/** What proves that a process is the machine; new with each incarnation. */
-export const machineCredentials = pgTable('machine_credentials', {
-  machineId: text('machine_id').primaryKey(),
-  organisationId: text('organisation_id').notNull(),
-  incarnation: integer('incarnation').notNull(),
-  /** SHA-256 of the credential, as `sha256:…`. */
-  digest: text('digest').notNull().unique(),
-  /** Shared with the machine alone: other machines' tickets are keyed by it. */
-  peerSecret: text('peer_secret').notNull(),
-  /** Where other machines reach it; null behind a NAT. */
-  linkAddress: text('link_address'),
-})
+/** What proves that a process is the machine. Some of earlier incarnations are kept, so that those are told the truth. */
+export const machineCredentials = pgTable(
+  'machine_credentials',
+  {
+    machineId: text('machine_id').notNull(),
+    incarnation: integer('incarnation').notNull(),
+    organisationId: text('organisation_id').notNull(),
+    /** SHA-256 of the credential, as `sha256:…`. */
+    digest: text('digest').notNull().unique(),
+    /** Shared with the machine alone: other machines' tickets are keyed by it. 32 bytes in hexadecimal digits. */
+    peerSecret: text('peer_secret').notNull(),
+    /** Where other machines reach it; null behind a NAT. */
+    linkAddress: text('link_address'),
+  },
+  (table) => [primaryKey({ columns: [table.machineId, table.incarnation] })],
+)
 
 /** What operators say of a machine; it beats what the machine says itself. */
 export const machineSettings = pgTable('machine_settings', {
@@ -39,6 +48,7 @@ export const machineSettings = pgTable('machine_settings', {
   name: text('name'),
   location: jsonb('location').$type<MachineLocation>(),
   pricePerHour: jsonb('price_per_hour').$type<Price>(),
+  updatedAt: moment('updated_at').notNull(),
 })
 
 export const links = pgTable(

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
+import type { Operation } from '../../accounting/ticket.ts'
 import type { AnswerSource } from '../answers.ts'
 import { InvalidFieldError } from '../errors.ts'
 import type { ChatFormat } from '../formats/chat-format.ts'
 import type { AnswerParser, Piece } from '../formats/pieces.ts'
 import { ReasoningParser } from '../formats/reasoning.ts'
-import { generateText, type TextRequest, type TextToken } from '../text-generation.ts'
+import { generateText, mostTokens, type TextRequest, type TextToken } from '../text-generation.ts'
 import type { TextModel } from '../text-model.ts'
 import type { ChatEvent, ChatFinish } from './chat-events.ts'
 import type { ChatRequest } from './chat-request.ts'
@@ -14,7 +15,12 @@ import { conversationFor } from './conversation.ts'
 /** A conversation as tokens, and its answers ready to be written. */
 export interface PreparedChat {
   readonly model: TextModel
+  readonly operation: Operation
   readonly promptTokens: number
+  /** The most that all answers together may generate. */
+  readonly mostTokens: number
+  /** Whether the request said itself how much that is. */
+  readonly bounded: boolean
   /** Whether a grammar says what may be answered. */
   readonly constrained: boolean
   readonly answers: readonly AnswerSource<ChatEvent>[]
@@ -60,7 +66,10 @@ export async function prepareChat(
   const { maxTokens, stopStrings, ignoreEos, deadlineMs, tenant, priority } = request
   return {
     model,
+    operation: 'chat',
     promptTokens: prompt.length,
+    mostTokens: request.sampling.length * mostTokens(prompt.length, maxTokens, model),
+    bounded: maxTokens !== null,
     constrained: grammar !== null,
     answers: request.sampling.map((sampling, answer) => {
       const id = `${request.id}.${answer}`

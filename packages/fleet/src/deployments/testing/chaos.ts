@@ -13,7 +13,7 @@ import { DeploymentError } from '../deployment-error.ts'
 import type { DeploymentAction } from '../outstanding-actions.ts'
 import { reconcile } from '../reconcile.ts'
 import { storeDeployments } from '../stored-deployments.ts'
-import { Control, plainSpec, project } from './control.ts'
+import { Control, organisation, plainSpec, project } from './control.ts'
 
 interface Holding {
   readonly bytes: number
@@ -60,7 +60,14 @@ export class Chaos {
       this.#machines.set(id, { running: true, reachable: true, held: new Map(), busyUntilMs: 0 })
     }
     for (const name of ['one', 'two', 'three']) {
-      const wish = { type: 'create', project, name, spec: plainSpec, replicas: 1 + this.#below(2) } as const
+      const wish = {
+        type: 'create',
+        organisation,
+        project,
+        name,
+        spec: plainSpec,
+        replicas: 1 + this.#below(2),
+      } as const
       this.#deployments.push(this.control.tell(wish)[0]!.deployment)
     }
   }

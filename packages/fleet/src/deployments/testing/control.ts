@@ -6,6 +6,7 @@ import {
   type ModelFootprint,
   type ModelId,
   ms,
+  type OrganisationId,
   type PlacementCandidate,
   type Placer,
   type ProjectId,
@@ -44,6 +45,7 @@ export const plainSpec: DeploymentSpec = {
   providers: null,
 }
 
+export const organisation = 'org-1' as OrganisationId
 export const project = 'project-1' as ProjectId
 
 export interface TestMachine extends Omit<MachineStanding, 'machine'> {
@@ -59,6 +61,7 @@ export class Control {
   nowMs = ms(1_000_000)
   placer: Placer = firstFitPlacer
   footprint: ReconcileInput['footprint'] = () => sixLayers
+  contextTokens: ReconcileInput['contextTokens'] = () => tokens(10)
   #ids = 0
 
   readonly ids: IdSource = {
@@ -71,7 +74,14 @@ export class Control {
   machine(name: string, change: Partial<TestMachine> = {}): MachineId {
     const id = name as MachineId
     const before = this.machines.get(id)
-    const fresh = { standing: 'open', reason: '', incarnation: 1, freeBytes: 120, region: 'eu' } as const
+    const fresh = {
+      standing: 'open',
+      reason: '',
+      incarnation: 1,
+      freeBytes: 120,
+      region: 'eu',
+      organisation,
+    } as const
     this.machines.set(id, { ...(before ?? fresh), ...change })
     return id
   }
@@ -91,8 +101,9 @@ export class Control {
   input(): ReconcileInput {
     const { placer, nowMs, ids } = this
     return {
-      machines: [...this.machines].map(([machine, { standing, reason, incarnation }]) => ({
+      machines: [...this.machines].map(([machine, { organisation, standing, reason, incarnation }]) => ({
         machine,
+        organisation,
         standing,
         reason,
         incarnation,
@@ -100,6 +111,7 @@ export class Control {
       fleet: { candidates: this.#candidates(), links: [] },
       placer,
       footprint: (model, precision) => this.footprint(model, precision),
+      contextTokens: (model) => this.contextTokens(model),
       nowMs,
       ids,
     }

@@ -1,0 +1,132 @@
+import { availableParallelism } from 'node:os'
+import type { Interrupts } from '../interrupts.ts'
+import type { Output, ProgressLine } from '../output.ts'
+import { homeFolder } from '../package-root.ts'
+import { LocalRing, type LocalRingObserver } from '../ring/local-ring.ts'
+import type { RingPlan } from '../ring/ring-plan.ts'
+import type { WorkerPhase } from '../ring/ring-supervision.ts'
+import { evenProfiles, mixedProfiles, takeProfiles } from '../ring/worker-profiles.ts'
+import { formatMilliseconds } from '../text/quantities.ts'
+import { invocation } from './invocation.ts'
+import { type LocalPlanRequest, planLocalRing } from './local-plan.ts'
+import { formatIncident, formatProgress, formatReady, type ReadyFacts, readyJson } from './serve-report.ts'
+
+export interface ServeOptions extends Omit<LocalPlanRequest, 'modelPath' | 'profiles'> {
+  readonly model: string
+  readonly workers: number
+  /** All workers alike and at full speed. */
+  readonly even: boolean
+  readonly host: string
+  readonly port: number
+  readonly apiKey: string | null
+}
+
+/** Tells about workers: a moving line and then incidents, or JSON lines. */
+class ServeReporter implements LocalRingObserver {
+  readonly #phases: WorkerPhase[]
+  readonly #progress: ProgressLine
+  #up = false
+
+  constructor(
+    private readonly plan: RingPlan,
+    private readonly output: Output,
+  ) {
+    this.#phases = plan.assignments.map(() => ({ phase: 'starting' }))
+    this.#progress = output.progress()
+    this.#draw()
+  }
+
+  onPhase(stage: number, phase: WorkerPhase): void {
+    const { worker, layers } = this.plan.assignments[stage]!
+    this.#phases[stage] = phase
+    this.output.event({ event: 'worker', worker, stage, layers, ...phase })
+    if (phase.phase === 'restarting' || phase.phase === 'engine-lost' || this.#up) {
+      const line = formatIncident(worker, phase)
+      if (line !== null) this.#progress.log(line)
+    }
+    const quiet = this.output.json || this.output.interactive || this.#up
+    if (!quiet && phase.phase === 'ready') this.output.note(`Worker ${worker} is ready.`)
+    this.#draw()
+  }
+
+  onGatewayRestart(reason: string, delayMs: number): void {
+    this.output.event({ event: 'gateway-restart', reason, delayMs })
+    this.#progress.log(`The gateway died (${reason}); it is started again in ${formatMilliseconds(delayMs)}.`)
+  }
+
+  up(): void {
+    this.#up = true
+    this.#progress.end()
+  }
+
+  stopping(): void {
+    this.#up = false
+    this.output.event({ event: 'stopping' })
+    this.#progress.show('Finishing accepted requests; Ctrl-C again stops at once')
+  }
+
+  end(): void {
+    this.#progress.end()
+  }
+
+  #draw(): void {
+    if (!this.#up) this.#progress.show(formatProgress(this.plan, this.#phases))
+  }
+}
+
+/**
+ * Serves a model over workers of this machine until it is interrupted.
+ *
+ * @throws whatever keeps the model from being served; nothing is left running then
+ */
+export async function serve(options: ServeOptions, output: Output, interrupts: Interrupts): Promise<void> {
+  const began = performance.now()
+  const table = options.even ? evenProfiles : mixedProfiles
+  const { plan, description, instruct } = await planLocalRing({
+    ...options,
+    modelPath: options.model,
+    profiles: takeProfiles(options.workers === 1 ? evenProfiles : table, options.workers),
+  })
+  warnAboutThreads(options, output)
+  const reporter = new ServeReporter(plan, output)
+  try {
+    const { host, port, apiKey } = options
+    const ring = await LocalRing.start(
+      { plan, host, port, apiKey, home: homeFolder() },
+      reporter,
+      interrupts.signal,
+    )
+    reporter.up()
+    const facts: ReadyFacts = {
+      url: ring.url,
+      startedMs: performance.now() - began,
+      plan,
+      description,
+      pids: ring.workerPids,
+      instruct,
+      apiKeyRequired: apiKey !== null,
+      runFolder: ring.runFolder,
+    }
+    output.result(readyJson(facts, ring.gatewayPid), () => formatReady(facts, invocation()))
+    try {
+      await Promise.race([interrupts.happened, ring.lost])
+    } finally {
+      reporter.stopping()
+      await ring.stop()
+    }
+    output.event({ event: 'stopped' })
+    output.note('Stopped.')
+  } finally {
+    reporter.end()
+  }
+}
+
+function warnAboutThreads({ workers, threads }: ServeOptions, output: Output): void {
+  const cores = availableParallelism()
+  if (threads > 1 && workers * threads > cores) {
+    output.note(
+      `${workers} workers of ${threads} threads share ${cores} cores: waiting threads spin and slow all of them. ` +
+        'Leave --threads at 1.',
+    )
+  }
+}

@@ -1,0 +1,56 @@
+import type { Command } from 'commander'
+import { examples } from './parts.ts'
+
+/** Commands that are one process of the product each; their flags are the process's own. */
+export function addProcesses(program: Command): void {
+  const own = (command: Command) =>
+    command
+      .argument('[flags...]', 'flags of the process; see "--help" after "--"')
+      .passThroughOptions()
+      .allowUnknownOption()
+  own(
+    program
+      .command('join')
+      .summary('let this machine join a control plane')
+      .description(
+        'Measures this machine, joins, and holds whatever stages it is given, until it is stopped: Ctrl-C moves its\n' +
+          'stages elsewhere first. Only outgoing connections are needed to be listed; "deos join -- --help" lists flags.',
+      )
+      .argument('[url]', 'control plane (or DEOS_URL); the token goes into --token or DEOS_TOKEN'),
+  )
+    .addHelpText(
+      'after',
+      examples(
+        ['deos join https://deos.example.org --token deos_j_…', 'as the console shows it'],
+        ['DEOS_TOKEN=deos_j_… deos join https://deos.example.org', 'the token out of process lists'],
+      ),
+    )
+    .action(async (url: string | undefined, flags: readonly string[]) => {
+      const { runProcess } = await import('../commands/run-process.ts')
+      const named =
+        url === undefined || url.startsWith('-') ? (url === undefined ? [] : [url]) : ['--url', url]
+      await runProcess('agent', [...named, ...flags])
+    })
+  own(
+    program
+      .command('server')
+      .summary('run a control plane')
+      .description(
+        'Console, API and reconciler; any number of them may run over one PostgreSQL (DATABASE_URL). "deos server -- --help" lists flags.',
+      ),
+  ).action(async (flags: readonly string[]) => {
+    const { runProcess } = await import('../commands/run-process.ts')
+    await runProcess('control-plane', flags)
+  })
+  own(
+    program
+      .command('gateway')
+      .summary('run a gateway')
+      .description(
+        'Answers model requests, for a control plane or one ring. "deos gateway -- --help" lists flags.',
+      ),
+  ).action(async (flags: readonly string[]) => {
+    const { runProcess } = await import('../commands/run-process.ts')
+    await runProcess('gateway', flags)
+  })
+}

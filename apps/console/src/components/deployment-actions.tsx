@@ -1,0 +1,156 @@
+import { scaleSchema } from '@deos/sdk'
+import { useNavigate } from '@tanstack/react-router'
+import { Ellipsis } from 'lucide-react'
+import { useState } from 'react'
+import { useRefresh } from '../data/query.ts'
+import { useClient, useMay } from '../data/session.tsx'
+import type { Deployment } from '../data/types.ts'
+import { useAction } from '../data/use-action.ts'
+import { plural } from '../format/numbers.ts'
+import { Button } from './button.tsx'
+import { Confirm, type Confirmed } from './confirm.tsx'
+import { Dialog, DialogActions } from './dialog.tsx'
+import { Field, Input } from './field.tsx'
+import { Menu, MenuItem, MenuSeparator } from './menu.tsx'
+import { Problem } from './problem.tsx'
+import { useToast } from './toast.tsx'
+
+interface DeploymentActionsProps {
+  readonly deployment: Deployment
+  readonly isPage?: boolean
+}
+
+export function DeploymentActions({ deployment, isPage = false }: DeploymentActionsProps) {
+  const may = useMay('deployments:write')
+  const client = useClient()
+  const refresh = useRefresh()
+  const toast = useToast()
+  const navigate = useNavigate()
+  const [open, setOpen] = useState<'scale' | 'pause' | 'remove' | null>(null)
+  const params = { deployment: deployment.id }
+  const resume = useAction((api) => api.deployments.resume({ params }), {
+    changes: ['deployments'],
+    done: `${deployment.name} starts again.`,
+  })
+  if (!may) return null
+
+  const close = (next: boolean) => {
+    if (!next) setOpen(null)
+  }
+  const pause = async ({ reason }: Confirmed) => {
+    await client.deployments.pause({ params, body: reason === undefined ? {} : { reason } })
+    toast({ text: `${deployment.name} is being paused.` })
+    await refresh('deployments')
+  }
+  const remove = async ({ reason }: Confirmed) => {
+    await client.deployments.remove({ params, query: reason === undefined ? {} : { reason } })
+    toast({ text: `${deployment.name} is being removed.` })
+    if (isPage) await navigate({ to: '/deployments' })
+    await refresh('deployments')
+  }
+  const removing = deployment.state === 'removing'
+  return (
+    <>
+      <Menu
+        trigger={
+          <Button
+            look={isPage ? 'plain' : 'quiet'}
+            size={isPage ? 'normal' : 'icon'}
+            aria-label={`Actions for ${deployment.name}`}
+          >
+            {isPage && 'Actions'}
+            <Ellipsis aria-hidden="true" />
+          </Button>
+        }
+      >
+        <MenuItem disabled={removing} onSelect={() => setOpen('scale')}>
+          Scale…
+        </MenuItem>
+        {deployment.state === 'paused' ? (
+          <MenuItem onSelect={() => resume.mutate()}>Resume</MenuItem>
+        ) : (
+          <MenuItem disabled={removing} onSelect={() => setOpen('pause')}>
+            Pause…
+          </MenuItem>
+        )}
+        <MenuSeparator />
+        <MenuItem danger disabled={removing} onSelect={() => setOpen('remove')}>
+          Remove…
+        </MenuItem>
+      </Menu>
+      <Dialog
+        open={open === 'scale'}
+        onOpenChange={close}
+        title={`Scale ${deployment.name}`}
+        about={`Between ${deployment.spec.replicas.min} and ${plural(deployment.spec.replicas.max, 'replica')}, as its revision allows.`}
+      >
+        <ScaleForm deployment={deployment} close={() => setOpen(null)} />
+      </Dialog>
+      <Confirm
+        open={open === 'pause'}
+        onOpenChange={close}
+        title={`Pause ${deployment.name}`}
+        verb="Pause"
+        asksReason
+        act={pause}
+      >
+        Sessions finish, then the machines are free. Requests are refused until it is resumed.
+      </Confirm>
+      <Confirm
+        open={open === 'remove'}
+        onOpenChange={close}
+        title={`Remove ${deployment.name}`}
+        verb="Remove"
+        danger
+        asksReason
+        act={remove}
+      >
+        Sessions finish, then it is gone for good, with its revisions. The model stays.
+      </Confirm>
+    </>
+  )
+}
+
+function ScaleForm({ deployment, close }: { readonly deployment: Deployment; readonly close: () => void }) {
+  const [text, setText] = useState(String(deployment.replicas.wanted))
+  const replicas = Number(text)
+  const { min, max } = deployment.spec.replicas
+  const fits =
+    text.trim() !== '' && scaleSchema.safeParse({ replicas }).success && replicas >= min && replicas <= max
+  const scale = useAction(
+    (client) => client.deployments.scale({ params: { deployment: deployment.id }, body: { replicas } }),
+    {
+      changes: ['deployments'],
+      done: `${plural(replicas, 'replica')} of ${deployment.name} are wished for.`,
+      quiet: true,
+      onDone: close,
+    },
+  )
+  return (
+    <form
+      noValidate
+      className="flex flex-col gap-4"
+      onSubmit={(event) => {
+        event.preventDefault()
+        if (fits) scale.mutate()
+      }}
+    >
+      <Field label="Replicas" error={fits ? undefined : `Must be a whole number from ${min} to ${max}.`}>
+        <Input
+          type="number"
+          min={min}
+          max={max}
+          value={text}
+          onChange={(event) => setText(event.target.value)}
+        />
+      </Field>
+      {scale.error !== null && <Problem error={scale.error} />}
+      <DialogActions>
+        <Button onClick={close}>Cancel</Button>
+        <Button type="submit" look="primary" disabled={!fits} busy={scale.isPending}>
+          Scale
+        </Button>
+      </DialogActions>
+    </form>
+  )
+}

@@ -1,0 +1,33 @@
+import { type ReactNode, useEffect } from 'react'
+
+interface PageProps {
+  readonly title: string
+  readonly about?: ReactNode
+  readonly badge?: ReactNode
+  readonly actions?: ReactNode
+  readonly back?: ReactNode
+  readonly children: ReactNode
+}
+
+/** The frame of every page: its name, what can be done, its content. */
+export function Page({ title, about, badge, actions, back, children }: PageProps) {
+  useEffect(() => {
+    document.title = `${title} · DeOS`
+  }, [title])
+  return (
+    <div className="mx-auto flex w-full max-w-7xl flex-col gap-5">
+      <header className="flex flex-wrap items-start justify-between gap-x-4 gap-y-3">
+        <div className="min-w-0">
+          {back}
+          <div className="flex flex-wrap items-center gap-x-3 gap-y-1">
+            <h1 className="min-w-0 text-xl font-semibold tracking-tight break-words">{title}</h1>
+            {badge}
+          </div>
+          {about !== undefined && <p className="mt-1 max-w-3xl text-sm text-ink-3">{about}</p>}
+        </div>
+        {actions !== undefined && <div className="flex flex-wrap items-center gap-2">{actions}</div>}
+      </header>
+      {children}
+    </div>
+  )
+}

@@ -1,0 +1,44 @@
+import { expect, test } from 'vitest'
+import { emptySpec, specOf } from './spec-form.ts'
+
+const fields = { ...emptySpec, modelId: 'model-1' }
+
+test('a model alone is enough; empty fields say nothing', () => {
+  const { spec, errors } = specOf(fields, 'USD')
+  expect(errors).toEqual({})
+  expect(spec).toEqual({
+    modelId: 'model-1',
+    contextTokens: null,
+    sessions: 4,
+    precision: 'native',
+    target: {},
+    replicas: { min: 1, max: 1 },
+    policy: { regions: null, providers: null },
+  })
+})
+
+test('targets and policies are carried over with their units', () => {
+  const { spec } = specOf(
+    { ...fields, ttftMs: '250', pricePerMillionTokens: '0.20', regions: ['eu-north'], contextTokens: '8192' },
+    'EUR',
+  )
+  expect(spec?.target).toEqual({
+    ttftMs: 250,
+    pricePerMillionTokens: { currency: 'EUR', microUnits: '200000' },
+  })
+  expect(spec?.policy.regions).toEqual(['eu-north'])
+  expect(spec?.contextTokens).toBe(8192)
+})
+
+test.each([
+  ['modelId', { modelId: '' }],
+  ['replicas.min', { minReplicas: '3', maxReplicas: '2' }],
+  ['sessions', { sessions: 'many' }],
+  ['contextTokens', { contextTokens: '0' }],
+  ['target.ttftMs', { ttftMs: '-5' }],
+  ['target.pricePerMillionTokens', { pricePerMillionTokens: 'cheap' }],
+])('%s names its own mistake', (field, changes) => {
+  const { spec, errors } = specOf({ ...fields, ...changes }, 'USD')
+  expect(spec).toBeNull()
+  expect(Object.keys(errors)).toContain(field)
+})

@@ -1,0 +1,44 @@
+import type { Handlers, Routes } from '@deos/api'
+import type { Timers } from '@deos/transport'
+import type { Caller } from '../http/caller.ts'
+import type { Assignments } from './assignments.ts'
+import type { DeploymentLog } from './deployment-log.ts'
+import { latest } from './latest.ts'
+
+export interface AssignmentHandlerParts {
+  readonly log: DeploymentLog
+  readonly assignments: Assignments
+  readonly timers: Timers
+}
+
+/** What belongs together comes within it. */
+const gapMs = 20
+
+export const assignmentHandlers = ({
+  log,
+  assignments,
+  timers,
+}: AssignmentHandlerParts): Pick<
+  Handlers<Routes, Caller>['worker'],
+  'assignments' | 'followAssignments'
+> => ({
+  assignments(_, caller) {
+    const { id, incarnation } = machineOf(caller)
+    return assignments.of(id, incarnation)
+  },
+  async *followAssignments(_, caller) {
+    const { id, incarnation } = machineOf(caller)
+    let told = -1
+    const watch = { onChange: log.onChange.bind(log), timers, signal: caller.signal, gapMs, idleMs: null }
+    const read = () => (log.assignmentsVersion(id) === told ? null : assignments.of(id, incarnation))
+    for await (const data of latest(watch, async () => read())) {
+      told = data.version
+      yield { id: String(data.version), data }
+    }
+  },
+})
+
+function machineOf({ machine }: Caller): NonNullable<Caller['machine']> {
+  if (machine === null) throw new Error('The caller is no machine.')
+  return machine
+}

@@ -1,0 +1,52 @@
+/** A stretch of time by the gateway's clock. */
+export interface Stretch {
+  readonly startMs: number
+  readonly endMs: number
+}
+
+/** What became of one answer of a request, as far as its gateway sees it. */
+export class AnswerTrace {
+  /** Of the ring that worked on it last. */
+  replicaId: string | null = null
+  /** When it was first handed to a ring, and when tokens came. */
+  sentMs: number | null = null
+  firstMs: number | null = null
+  lastMs: number | null = null
+  tokens = 0
+  /** As the first token told. */
+  cachedTokens: number | null = null
+  /** Time that engines spent on its tokens; the rest was spent between them. */
+  engineUs = 0
+  readonly interruptions: { startMs: number; endMs: number | null }[] = []
+
+  /** @param prompt - answers to the same prompt share it, and count it once */
+  constructor(readonly prompt: Int32Array) {}
+
+  sent(replicaId: string, nowMs: number): void {
+    this.replicaId = replicaId
+    this.sentMs ??= nowMs
+  }
+
+  token(cachedTokens: number, engineUs: number, nowMs: number): void {
+    this.#resume(nowMs)
+    this.firstMs ??= nowMs
+    this.lastMs = nowMs
+    this.tokens += 1
+    this.cachedTokens ??= cachedTokens
+    this.engineUs += engineUs
+  }
+
+  interrupted(nowMs: number): void {
+    if (this.interruptions.at(-1)?.endMs !== null) this.interruptions.push({ startMs: nowMs, endMs: null })
+  }
+
+  /** Mean time of a token after the first; `null` with fewer than two. */
+  get tokenMs(): number | null {
+    return this.tokens < 2 ? null : (this.lastMs! - this.firstMs!) / (this.tokens - 1)
+  }
+
+  #resume(nowMs: number): void {
+    const last = this.interruptions.at(-1)
+    if (last?.endMs === null) last.endMs = nowMs
+  }
+}

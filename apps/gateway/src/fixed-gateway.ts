@@ -1,0 +1,76 @@
+import { type Logger, type Service, systemClock, systemIds } from '@deos/service'
+import type { FixedConfig } from './config.ts'
+import { fixedServing, Gateway } from './gateway.ts'
+import { RingBackend } from './inference/ring-backend.ts'
+import { openServedModel, type ServedModel } from './inference/served-model.ts'
+import { RingNotes } from './routing/ring-notes.ts'
+import { connectRing } from './routing/ring-session.ts'
+import { findTokenizerThread } from './tokenizer-thread-entry.ts'
+
+interface Parts {
+  readonly model: ServedModel
+  readonly ring: ReturnType<typeof connectRing>
+  readonly gateway: Gateway
+}
+
+/** A process for one ring: a model's words, a connection to the ring that runs it, and the HTTP server in front. */
+export class FixedGateway implements Service {
+  readonly #config: FixedConfig
+  readonly #logger: Logger
+  readonly #onListening: (url: string) => void
+  #parts: Parts | null = null
+
+  constructor(config: FixedConfig, logger: Logger, onListening: (url: string) => void) {
+    this.#config = config
+    this.#logger = logger
+    this.#onListening = onListening
+  }
+
+  async start(): Promise<void> {
+    const config = this.#config
+    const model = await openServedModel({
+      path: config.model,
+      id: config.modelId,
+      format: config.chatFormat === 'auto' ? null : config.chatFormat,
+      tokenizerThread: findTokenizerThread(),
+    })
+    const notes = new RingNotes(this.#logger)
+    const ring = connectRing(
+      { ...config, secret: config.ringSecret },
+      {
+        onNote: (level, text) => notes.note(level, text),
+        onStatus: (ready, status) => notes.status(ready, status?.epoch ?? null),
+      },
+    )
+    const backend = new RingBackend(ring.connection, {
+      model: model.fingerprint,
+      maxInterruptions: config.maxInterruptions,
+      onInterrupted: (requestId, reason) => {
+        gateway.metrics.interruptions.inc()
+        this.#logger.warn({ answer: requestId }, `An answer pauses: ${reason}`)
+      },
+    })
+    const serving = fixedServing(model.withBackend(backend), config.adapters, config.apiKey)
+    const gateway = new Gateway(config, serving, {
+      logger: this.#logger,
+      ids: systemIds,
+      clock: systemClock,
+    })
+    this.#parts = { model, ring, gateway }
+    await gateway.start()
+    ring.connection.start()
+    this.#onListening(gateway.url)
+  }
+
+  async drain(signal: AbortSignal): Promise<void> {
+    await this.#parts?.gateway.drain(signal)
+  }
+
+  async stop(): Promise<void> {
+    if (!this.#parts) return
+    const { gateway, ring, model } = this.#parts
+    await gateway.stop()
+    await ring.stop()
+    await model.stop()
+  }
+}

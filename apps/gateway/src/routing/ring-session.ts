@@ -1,0 +1,71 @@
+import { ringId } from '@deos/domain'
+import { defaultWireLimits } from '@deos/protocol'
+import { systemIds, systemRandom } from '@deos/service'
+import {
+  linkIdentity,
+  RingConnection,
+  type RingConnectionCollaborators,
+  systemTimers,
+  TcpTransport,
+} from '@deos/transport'
+import type { OpenRing } from './replica.ts'
+
+/** How often deadlines and waits are looked at, and how soon a lost link is dialled again. */
+export const ringTiming = { tickMs: 25, reconnect: { firstDelayMs: 50, maxDelayMs: 2000 } } as const
+
+export interface RingAddress {
+  readonly ring: string
+  readonly secret: Uint8Array
+  /** Where the first and the last stage listen: the same in a ring of one. */
+  readonly leader: string
+  readonly tail: string
+  readonly resumePatienceMs: number
+}
+
+/** A ring's connection over TCP, and the transport that serves it alone. */
+export function connectRing(
+  { ring, secret, leader, tail, resumePatienceMs }: RingAddress,
+  told: Pick<RingConnectionCollaborators, 'onNote' | 'onStatus'>,
+): { readonly connection: RingConnection; stop(): Promise<void> } {
+  const transport = new TcpTransport({
+    identity: linkIdentity('gateway', systemIds.next('gateway'), ringId(ring)),
+    secret,
+  })
+  const connection = new RingConnection(
+    {
+      ...ringTiming,
+      wire: defaultWireLimits,
+      leader,
+      tail: tail === leader ? null : tail,
+      resumePatienceMs,
+    },
+    { transport, timers: systemTimers, random: systemRandom, ...told },
+  )
+  return {
+    connection,
+    stop: () => {
+      connection.stop()
+      return transport.stop()
+    },
+  }
+}
+
+/** Connections over TCP as the routing state describes them. */
+export const openRings =
+  (resumePatienceMs: number): OpenRing =>
+  ({ ring, ringSecret, leader, tail }, told) => {
+    const secret = Buffer.from(ringSecret, 'hex')
+    const { connection, stop } = connectRing({ ring, secret, leader, tail, resumePatienceMs }, told)
+    return {
+      get ready() {
+        return connection.ready
+      },
+      get status() {
+        return connection.status
+      },
+      generate: (request, handlers) => connection.generate(request, handlers),
+      cancel: (id) => connection.cancel(id),
+      start: () => connection.start(),
+      stop,
+    }
+  }

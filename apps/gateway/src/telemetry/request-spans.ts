@@ -1,0 +1,44 @@
+import type { EndedSpan, Tracing } from '@deos/service'
+import type { EndedRequest } from '../accounting/request-ticket.ts'
+import { attributeNames as names, providerName } from './gen-ai-attributes.ts'
+
+/** One span for a request, and one below it for each part of its timeline. Texts and keys are in none. */
+export function requestSpan({ record, operation, engineUs }: EndedRequest): EndedSpan {
+  const startMs = Date.parse(record.at)
+  const failed = record.status >= 500
+  return {
+    name: `${operation} ${record.model}`,
+    kind: 'server',
+    startMs,
+    endMs: startMs + record.durationMs,
+    error: failed ? `status ${record.status}` : null,
+    attributes: {
+      [names.operation]: operation,
+      [names.provider]: providerName,
+      [names.requestModel]: record.model,
+      [names.inputTokens]: record.promptTokens,
+      [names.cachedInputTokens]: record.cachedPromptTokens,
+      [names.outputTokens]: record.completionTokens,
+      [names.status]: record.status,
+      [names.requestId]: record.id,
+      [names.organisation]: record.organisationId,
+      [names.project]: record.projectId,
+      [names.streamed]: record.streamed,
+      [names.interruptions]: record.interruptions,
+      [names.engineMs]: engineUs / 1000,
+      ...(record.deploymentId !== null && { [names.deployment]: record.deploymentId }),
+      ...(record.replicaId !== null && { [names.replica]: record.replicaId }),
+      ...(record.ttftMs !== null && { [names.firstTokenMs]: record.ttftMs }),
+      ...(failed && { [names.errorType]: String(record.status) }),
+    },
+    children: record.timeline.map(({ phase, startMs: from, endMs: to }) => ({
+      name: phase,
+      startMs: startMs + from,
+      endMs: startMs + to,
+      attributes: {},
+    })),
+  }
+}
+
+export const traceRequest = (tracing: Tracing, ended: EndedRequest): void =>
+  tracing.record(requestSpan(ended), ended.visit.traceparent)

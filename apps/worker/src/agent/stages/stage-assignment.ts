@@ -1,0 +1,49 @@
+import type { ApiClient } from '@deos/sdk'
+import type { Assignment } from '../../assignment.ts'
+
+/** A stage as the control plane assigns it. */
+export type StageAssignment = Awaited<ReturnType<ApiClient['worker']['assignments']>>['assignments'][number]
+
+export interface StageSettings {
+  /** Where stages accept links. */
+  readonly listenHost: string
+  readonly threads: number
+  readonly speed: number
+  /** Converted weights are kept there. */
+  readonly cacheDir: string
+}
+
+/** Tokens of one step. */
+const MAX_BATCH_TOKENS = 512
+/** Short sessions take less than the longest for which KV memory was planned; pages alone limit them. */
+const FEWEST_SESSIONS = 64
+const MAX_QUEUED = 256
+
+/** What the process of a stage is told, but for where to listen. */
+export const workerAssignment = (
+  assignment: StageAssignment,
+  modelPath: string,
+  { threads, speed, cacheDir }: StageSettings,
+): Omit<Assignment, 'listen' | 'weightType'> & { readonly weightType: string } => ({
+  worker: assignment.stageId,
+  ring: assignment.ring,
+  stage: assignment.position,
+  stages: assignment.stages,
+  layers: assignment.layers,
+  model: { id: assignment.model.name, path: modelPath, fingerprint: assignment.model.fingerprint },
+  weightType: assignment.precision,
+  kvType: 'auto',
+  kvBytes: assignment.kvBytes,
+  contextLength: assignment.contextTokens,
+  maxBatchTokens: MAX_BATCH_TOKENS,
+  threads,
+  device: assignment.device,
+  cacheDir,
+  adapters: [],
+  speed,
+  microbatches: assignment.stages,
+  maxSessions: Math.max(FEWEST_SESSIONS, assignment.sessions),
+  maxQueued: MAX_QUEUED,
+  prefixCache: true,
+  prefillChunkTokens: 'auto',
+})

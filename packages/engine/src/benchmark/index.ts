@@ -1,0 +1,5 @@
+export {
+  type DeviceMeasurement,
+  type DeviceMeasurementOptions,
+  measureDevice,
+} from './measure-device.ts'
