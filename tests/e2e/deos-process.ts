@@ -21,7 +21,7 @@ export interface ReadyEvent extends UpEvent {
   }[]
 }
 
-/** A running command of `deos` with `--json`, such as `serve` or `up`, in a process group of its own. */
+/** A running command of `deos` that prints JSON lines, such as `serve`, `up` or `join`. */
 export class DeosProcess {
   readonly events: UpEvent[] = []
   stderr = ''
@@ -36,7 +36,9 @@ export class DeosProcess {
     readonly command = 'serve',
   ) {
     if (!existsSync(script)) throw new Error(`${script} does not exist. Run "npm run build" first.`)
-    this.#process = spawn(process.execPath, [script, command, '--json', ...words], {
+    // What `join` runs prints nothing else.
+    const json = command === 'join' ? [] : ['--json']
+    this.#process = spawn(process.execPath, [script, command, ...json, ...words], {
       env: { ...process.env, DEOS_HOME: home, DEOS_API_KEY: '', DATABASE_URL: '' },
       stdio: ['ignore', 'pipe', 'pipe'],
     })

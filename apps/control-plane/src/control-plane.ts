@@ -6,7 +6,7 @@ import type { Handlers, ProblemMapping, Routes } from '@deos/api'
 import { type OrganisationId, organisationId } from '@deos/domain'
 import { deploymentStatus, listMachines } from '@deos/fleet'
 import { currency } from '@deos/ledger'
-import { ringPlacer } from '@deos/planner'
+import { inKvBlocks, ringPlacer } from '@deos/planner'
 import { PROTOCOL_VERSION } from '@deos/protocol'
 import {
   findInstallation,
@@ -84,6 +84,8 @@ const installation = findInstallation(import.meta.url)
 const workerProtocols = { min: PROTOCOL_VERSION, max: PROTOCOL_VERSION }
 /** Minor versions that a machine may be older, so that a fleet can be updated machine by machine. */
 const olderMinors = 2
+/** Engines hand memory for KV out in blocks of so many tokens. */
+const kvBlockTokens = 256
 const overdueEveryMs = 5_000
 const retentionEveryMs = 600_000
 
@@ -219,6 +221,7 @@ export class ControlPlane implements Service {
             .map(({ id }) => id),
       },
     )
+    const placer = inKvBlocks(ringPlacer, kvBlockTokens)
     const rings = await RingAccess.open(secrets)
     const deployable = fleetOf(machines)
     const deployments = new DeploymentService({
@@ -226,7 +229,7 @@ export class ControlPlane implements Service {
       fleet: deployable,
       models,
       rings,
-      placer: ringPlacer,
+      placer,
       claims,
       database,
       timers,
@@ -281,7 +284,7 @@ export class ControlPlane implements Service {
       ...machineHandlers({ service: machines, database, events, placed: log.stages, now }),
       ...modelHandlers(models),
       ...deploymentHandlers({
-        ...{ log, fleet: deployable, models, database, timers, now, placer: ringPlacer },
+        ...{ log, fleet: deployable, models, database, timers, now, placer },
         ...{ wishes: deployments.wishes, activity: deployments.activity, gateways: deployments.gateways },
       }),
       ...aliasHandlers({ wishes: deployments.wishes, database, events, now }),

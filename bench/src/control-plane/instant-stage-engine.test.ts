@@ -1,6 +1,6 @@
-import { expect, test } from 'vitest'
 import { defaultSampling } from '@deos/domain'
 import { plainNeeds } from '@deos/protocol'
+import { expect, test } from 'vitest'
 import { InstantStageEngine } from './instant-stage-engine.ts'
 
 const capacity = { kvPages: 8, pageTokens: 4, contextLength: 16, maxBatchTokens: 8 }

@@ -8,7 +8,7 @@ describe('kinds of machines', () => {
   })
 
   test('hold four, three and two layers of 17.2 GB in nine tenths of their memory', () => {
-    const layerBytes = 32_768 * 1024 * 512
+    const layerBytes = 16_384 * 1024 * 1024
     expect(machineKinds(1000).map(({ gpuBytes }) => Math.floor((gpuBytes * 0.9) / layerBytes))).toEqual([
       4, 3, 2,
     ])
@@ -25,7 +25,10 @@ describe('kinds of machines', () => {
 
   test('say what the API takes', () => {
     for (const kind of machineKinds(10)) {
-      const inventory = inventoryReportSchema.safeParse({ incarnation: 1, inventory: inventoryOf(kind, 'm1') })
+      const inventory = inventoryReportSchema.safeParse({
+        incarnation: 1,
+        inventory: inventoryOf(kind, 'm1'),
+      })
       const benchmark = benchmarkReportSchema.safeParse({ incarnation: 1, benchmark: benchmarkOf(kind) })
       expect([inventory.error, benchmark.error]).toEqual([undefined, undefined])
     }

@@ -20,7 +20,7 @@ const makes = [
  * Sessions of 1,024 tokens for which one layer of `deos-7m` takes 17.2 GB of KV cache: of its eight layers, four fit
  * the largest make, three the next and two the smallest, and none fits a machine's own memory.
  */
-export const sessionsPerReplica = 32_768
+export const sessionsPerReplica = 16_384
 
 export function machineKinds(machines: number): readonly MachineKind[] {
   let left = machines

@@ -1,8 +1,13 @@
-import { modelId, ringId, workerId } from '@deos/domain'
+import { modelId, ms, ringId, tokens, workerId } from '@deos/domain'
 import { defaultLeaderOptions, type RingLeaderOptions } from '@deos/protocol'
-import type { StageAssignment } from '@deos/sdk'
+import type { ApiClient } from '@deos/sdk'
 import { defaultLinkLimits, linkIdentity, RingHost, systemTimers, TcpTransport } from '@deos/transport'
 import { InstantStageEngine } from './instant-stage-engine.ts'
+
+/** A stage as the control plane assigns it. */
+export type StageAssignment = Awaited<ReturnType<ApiClient['worker']['assignments']>>['assignments'][number]
+
+type StageReport = Parameters<ApiClient['worker']['heartbeat']>[0]['body']['stages'][number]
 
 /** How closely stages watch each other: many share one process, and nothing about them is measured. */
 export interface StagePace {
@@ -26,8 +31,8 @@ export class SimulatedStage {
   readonly #host: RingHost
   #nextAddress: string | null = null
   #address: string | null = null
-  /** `loading` was told once. */
-  #told = false
+  /** By heartbeats so far. */
+  #said: 'nothing' | 'loading' | 'loaded' = 'nothing'
   #stopped = false
 
   constructor(
@@ -64,6 +69,11 @@ export class SimulatedStage {
     return this.#address
   }
 
+  /** Whether there is something that no heartbeat has said yet. */
+  get hasNews(): boolean {
+    return this.#address !== null && this.#said !== 'loaded'
+  }
+
   /** Listens, and has everything loaded. */
   async start(): Promise<void> {
     const { position, stages, contextTokens } = this.assignment
@@ -90,15 +100,16 @@ export class SimulatedStage {
   }
 
   /** What a heartbeat says of it: that it loads, and from the next one on that it is there. */
-  report() {
-    const isLoaded = this.#address !== null && this.#told
-    this.#told ||= this.#address !== null
+  report(): StageReport {
+    const isLoaded = this.#said !== 'nothing'
+    const state = isLoaded ? 'loaded' : 'loading'
+    if (this.#address !== null) this.#said = state
     const { stageId, generation } = this.assignment
     return {
-      ...{ stageId, generation, state: isLoaded ? ('loaded' as const) : ('loading' as const) },
-      ...{ loadedFraction: isLoaded ? 1 : 0, linkAddress: this.#address },
-      ...{ nextRoundTripMs: isLoaded ? 0.3 + Math.random() / 10 : null, problem: null },
-      ...{ activeSessions: 0, kvUsedTokens: 0, busyFraction: 0, generatedTokens: 0 },
+      ...{ stageId, generation, state },
+      ...{ loadedFraction: isLoaded ? 1 : 0, linkAddress: this.#address, problem: null },
+      nextRoundTripMs: isLoaded ? ms(0.3 + Math.random() / 10) : null,
+      ...{ activeSessions: 0, kvUsedTokens: tokens(0), busyFraction: 0, generatedTokens: tokens(0) },
     }
   }
 

@@ -4,4 +4,5 @@
  * {@link ringPlacer}.
  */
 export { PlacementRequestError } from './errors.ts'
+export { inKvBlocks } from './kv-blocks.ts'
 export { ringPlacer } from './ring-placer.ts'

@@ -13,7 +13,8 @@ export interface ChildSpec {
   readonly onLine: (line: string) => void
   /** Also told each line of its standard error. */
   readonly onErrorLine?: (line: string) => void
-  readonly onExit: (reason: string) => void
+  /** @param code - null if a signal ended it, or it never began */
+  readonly onExit: (reason: string, code: number | null) => void
 }
 
 /** A process of ours. Its standard input stays open as long as we live: when it ends, the child ends too. */
@@ -86,17 +87,17 @@ class SpawnedChild implements Child {
     // A child that is gone cannot read; its exit tells more than the broken pipe.
     process_.stdin!.on('error', () => undefined)
     this.#exit = new Promise((resolve) => {
-      const end = (reason: string) => {
+      const end = (reason: string, code: number | null) => {
         if (this.#exited) return
         this.#exited = true
         alive.delete(this)
         resolve()
-        spec.onExit(reason)
+        spec.onExit(reason, code)
       }
-      process_.on('error', (error) => end(error.message))
+      process_.on('error', (error) => end(error.message, null))
       // What it started is orphaned and may hold its output open.
       process_.on('exit', () => this.kill('SIGKILL'))
-      process_.on('close', (code, signal) => end(describeExit(code, signal, spec.logFile)))
+      process_.on('close', (code, signal) => end(describeExit(code, signal, spec.logFile), code))
     })
   }
 

@@ -54,6 +54,8 @@ const after = (delayMs: number, then: () => void): (() => void) => {
 
 /** Machines that go for a while come back: they may fall more often than what everybody depends on. */
 const machineLimits: RestartLimits = { ...defaultRestartLimits, restarts: 20 }
+/** Fenced, refused, or its key is in use. */
+const agentFinalCodes = new Set([3, 4, 5])
 const STOP_MS = 12_000
 
 /** A control plane, a gateway and machines on one computer, each a process that is kept alive. */
@@ -175,11 +177,12 @@ export class LocalFleet {
       runFolder: this.runFolder,
       limits: machineLimits,
       isReady: ({ event }) => event === 'joined',
+      finalCodes: agentFinalCodes,
       args: () => [
         ...['--url', controlUrl, '--home', home, '--name', name],
         ...['--region', 'local', '--provider', 'this-computer'],
         ...['--threads', String(threads), '--speed', String(speed), '--memory', String(memoryBytes)],
-        '--supervised',
+        ...['--supervised', '--drain-limit', `${STOP_MS - 2000}ms`],
       ],
       env: { DEOS_TOKEN: token },
     }

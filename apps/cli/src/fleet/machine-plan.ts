@@ -1,3 +1,4 @@
+import { chooseKvType } from '@deos/engine/kv-type'
 import type { ModelDescription } from '@deos/engine/weights'
 import type { WorkerProfile } from '../ring/worker-profiles.ts'
 
@@ -37,7 +38,9 @@ export function planMachines(
   const contextTokens = Math.min(request.contextTokens ?? LONGEST_CONTEXT, config.contextLength)
   const parts = [...description.layers, description.embedding, description.head]
   const weightBytes = parts.reduce((sum, { storedBytes, bytes }) => sum + (storedBytes ?? bytes.F16), 0)
-  const kvBytes = description.kvBytesPerToken.f16 * contextTokens * request.sessions
+  const { f16, f32 } = description.kvBytesPerToken
+  const perToken = chooseKvType('auto', config.headDim) === 'F16' ? f16 : f32
+  const kvBytes = perToken * contextTokens * request.sessions
   const total = Math.max(LEAST_BYTES, weightBytes + kvBytes) * ROOM
   const memory = profiles.reduce((sum, profile) => sum + profile.memory, 0)
   return {

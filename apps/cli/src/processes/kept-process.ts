@@ -28,6 +28,8 @@ export interface KeptProcessOptions {
   readonly limits: RestartLimits
   /** Whether this is the line that tells that the process is ready. */
   readonly isReady: (line: ReadyLine) => boolean
+  /** Exit codes after which another start would end the same way. */
+  readonly finalCodes?: ReadonlySet<number>
 }
 
 export interface KeptProcessObserver {
@@ -96,14 +98,15 @@ export class KeptProcess {
         this.#isProven = true
         this.#ready(record)
       },
-      onExit: (reason) => this.#exited(reason),
+      onExit: (reason, code) => this.#exited(reason, code),
     })
   }
 
-  #exited(reason: string): void {
+  #exited(reason: string, code: number | null): void {
     this.#child = null
     if (this.#stopping) return
-    const delayMs = !this.#isProven ? null : this.#budget.ended(this.parts.clock.now())
+    const isFinal = !this.#isProven || (code !== null && this.options.finalCodes?.has(code) === true)
+    const delayMs = isFinal ? null : this.#budget.ended(this.parts.clock.now())
     if (delayMs === null) {
       this.observer.onLost(new ProcessLostError(this.options.title, reason, this.#logFile))
       return

@@ -25,7 +25,7 @@ class FakeChild implements Child {
 
   endInput(): void {
     this.inputEnded = true
-    this.spec.onExit('ended with code 0')
+    this.spec.onExit('ended with code 0', null)
   }
 
   kill(signal: NodeJS.Signals): void {
@@ -98,13 +98,13 @@ test('a dead worker comes back at its address; one too many deaths is reported w
   void processes.start()
   children[0]!.spec.onLine('{"event":"listening","address":"h:0"}')
   children[0]!.spec.onLine('{"event":"ready"}')
-  children[0]!.spec.onExit('ended by SIGSEGV')
+  children[0]!.spec.onExit('ended by SIGSEGV', null)
   expect(processes.pids).toEqual([null])
   expect(waits.map(({ delayMs }) => delayMs)).toEqual([100])
   waits[0]!.then()
   expect(assignmentOf(children[1]!).listen).toBe('h:0')
   expect(processes.pids).toEqual([101])
-  children[1]!.spec.onExit('ended by SIGSEGV')
+  children[1]!.spec.onExit('ended by SIGSEGV', null)
   expect(lost[0]?.message).toBe('Worker 0-even cannot be kept running: ended by SIGSEGV.')
   expect(lost[0]?.hint).toBe('Its log is /run/worker-0-even.log.')
 })

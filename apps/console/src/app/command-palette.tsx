@@ -190,7 +190,7 @@ function Finder({ close }: { readonly close: () => void }) {
           setPosition(0)
         }}
         onKeyDown={onKey}
-        className="border-b border-line bg-transparent px-4 py-3 text-sm -outline-offset-2"
+        className="border-b border-line bg-transparent px-4 py-3 text-sm outline-none"
       />
       <div
         ref={list}

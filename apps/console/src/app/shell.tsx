@@ -1,4 +1,4 @@
-import { Navigate, Outlet, useLocation } from '@tanstack/react-router'
+import { Outlet, useLocation } from '@tanstack/react-router'
 import { Lock, Menu as MenuIcon, Users } from 'lucide-react'
 import { Dialog } from 'radix-ui'
 import { useEffect, useState } from 'react'
@@ -6,6 +6,7 @@ import { Button } from '../components/button.tsx'
 import { Empty } from '../components/empty.tsx'
 import { Mark } from '../components/mark.tsx'
 import { Problem } from '../components/problem.tsx'
+import { Redirect } from '../components/redirect.tsx'
 import { SkeletonPage } from '../components/skeleton.tsx'
 import { LiveProvider } from '../data/live.tsx'
 import { useSession } from '../data/session.tsx'
@@ -29,8 +30,8 @@ export function Shell() {
       </main>
     )
   }
-  if (session.setupNeeded) return <Navigate to="/setup" />
-  if (session.user === null) return <Navigate to="/sign-in" search={{ to: href }} />
+  if (session.setupNeeded) return <Redirect to="/setup" />
+  if (session.user === null) return <Redirect to={`/sign-in?to=${encodeURIComponent(href)}`} />
   if (organisation === null) return <NoOrganisation />
   return (
     // Another organisation is another page: nothing of the one before stays on it.

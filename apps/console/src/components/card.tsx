@@ -74,7 +74,7 @@ export function Figure({
     <div className="min-w-0 rounded-lg border border-line bg-surface px-4 py-3">
       <div className="text-xs text-ink-3">{label}</div>
       <div className="mt-0.5 truncate text-xl font-semibold tabular-nums">{value}</div>
-      <div className="mt-0.5 min-h-4 truncate text-xs text-ink-3 tabular-nums">{note}</div>
+      <div className="mt-0.5 min-h-4 text-xs text-ink-3 tabular-nums">{note}</div>
     </div>
   )
 }

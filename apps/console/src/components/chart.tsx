@@ -26,6 +26,9 @@ function resolveColours(element: HTMLElement, tokens: readonly string[]): string
   return colours
 }
 
+/** Between the marks of an axis of bytes. */
+const powersOfTwo = Array.from({ length: 50 }, (_, power) => 2 ** power)
+
 const axisFont = '11px ui-sans-serif, system-ui, sans-serif'
 
 function optionsOf(
@@ -58,6 +61,7 @@ function optionsOf(
         ...axisOptions,
         size: 64,
         space: 34,
+        ...(chart.isBinary && { incrs: powersOfTwo }),
         values: (_, splits) => splits.map((value) => chart.format(value)),
       },
     ],

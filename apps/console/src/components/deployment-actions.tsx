@@ -121,7 +121,7 @@ function ScaleForm({ deployment, close }: { readonly deployment: Deployment; rea
     (client) => client.deployments.scale({ params: { deployment: deployment.id }, body: { replicas } }),
     {
       changes: ['deployments'],
-      done: `${plural(replicas, 'replica')} of ${deployment.name} are wished for.`,
+      done: `${deployment.name} is scaled to ${plural(replicas, 'replica')}.`,
       quiet: true,
       onDone: close,
     },

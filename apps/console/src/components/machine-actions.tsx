@@ -44,7 +44,7 @@ const actions: readonly Action[] = [
     id: 'drain',
     verb: 'Drain',
     about: ({ stages }) =>
-      `${plural(stages.length, 'stage')} move elsewhere, sessions finish first; then it stays empty.`,
+      `Its stages (${stages.length}) move elsewhere, sessions finish first; then it stays empty.`,
     done: 'is being emptied',
     fits: ({ drain }) => drain === null,
     act: (client, machine, confirmed) => client.machines.drain(call(machine, confirmed)),
@@ -61,7 +61,7 @@ const actions: readonly Action[] = [
     id: 'quarantine',
     verb: 'Quarantine',
     about: ({ stages }) =>
-      `For machines that are not to be trusted: ${plural(stages.length, 'stage')} are taken off at once, without waiting for it.`,
+      `For machines that are not to be trusted: its stages (${stages.length}) are taken off at once, without waiting for it.`,
     done: 'is quarantined',
     danger: true,
     fits: ({ quarantines }) => !quarantines.some(({ cause }) => cause === 'operator'),
@@ -155,8 +155,8 @@ export function MachineActions({ machine, isPage = false }: MachineActionsProps)
         asksReason
         {...(machine.stages.length > 0 && {
           option: {
-            label: 'Even though stages run on it',
-            hint: `${plural(machine.stages.length, 'stage')} are placed elsewhere at once.`,
+            label: `Even though it holds ${plural(machine.stages.length, 'stage')}`,
+            hint: 'They are placed elsewhere at once.',
           },
         })}
         act={remove}

@@ -9,8 +9,10 @@ export interface Column<T> {
   readonly name: string
   readonly cell: (row: T) => ReactNode
   readonly align?: 'right'
-  /** Buttons: without a name above them, and not on a line of their own on phones. */
+  /** Buttons: without a name above them, and in the corner of the card on phones. */
   readonly actions?: boolean
+  /** Left out on phones. */
+  readonly roomy?: boolean
   readonly className?: string
 }
 
@@ -53,24 +55,8 @@ export function Table<T>({ label, columns, rows, rowKey }: TableProps<T>) {
               role="row"
               className="relative border-b border-line last:border-0 hover:bg-raised/50 max-md:block max-md:px-4 max-md:py-3"
             >
-              {columns.map(({ name, cell, align, actions, className }) => (
-                <td
-                  key={name}
-                  role="cell"
-                  className={classNames(
-                    'px-4 py-2.5 align-top max-md:flex max-md:items-start max-md:justify-between max-md:gap-4 max-md:px-0 max-md:py-1',
-                    align === 'right' && 'text-right tabular-nums',
-                    actions && 'relative z-10 text-right max-md:justify-end',
-                    className,
-                  )}
-                >
-                  {!actions && (
-                    <span aria-hidden="true" className="shrink-0 text-xs leading-5 text-ink-3 md:hidden">
-                      {name}
-                    </span>
-                  )}
-                  <div className="min-w-0 max-md:text-right">{cell(row)}</div>
-                </td>
+              {columns.map((column, index) => (
+                <Cell key={column.name} column={column} row={row} isHead={index === 0} />
               ))}
             </tr>
           ))}
@@ -79,6 +65,41 @@ export function Table<T>({ label, columns, rows, rowKey }: TableProps<T>) {
     </div>
     // biome-ignore-end lint/a11y/useSemanticElements: see above
     // biome-ignore-end lint/a11y/noRedundantRoles: see above
+  )
+}
+
+interface CellProps<T> {
+  readonly column: Column<T>
+  readonly row: T
+  /** The first one stands above the others on phones, without its name. */
+  readonly isHead: boolean
+}
+
+function Cell<T>({ column: { name, cell, align, actions, roomy, className }, row, isHead }: CellProps<T>) {
+  const line =
+    'max-md:flex max-md:items-start max-md:justify-between max-md:gap-4 max-md:px-0 max-md:py-1 max-md:[&>div]:text-right'
+  const head = 'max-md:block max-md:px-0 max-md:pt-0 max-md:pr-24 max-md:pb-1.5 max-md:[&_*]:justify-start'
+  const corner = 'relative z-10 text-right max-md:absolute max-md:top-2.5 max-md:right-2 max-md:p-0'
+  return (
+    // biome-ignore lint/a11y/noRedundantRoles: as above
+    // biome-ignore lint/a11y/useSemanticElements: as above
+    <td
+      role="cell"
+      className={classNames(
+        'px-4 py-2.5 align-top',
+        align === 'right' && 'md:text-right md:tabular-nums',
+        actions ? corner : isHead ? head : line,
+        roomy && 'max-md:hidden',
+        className,
+      )}
+    >
+      {!actions && !isHead && (
+        <span aria-hidden="true" className="shrink-0 text-xs leading-5 text-ink-3 md:hidden">
+          {name}
+        </span>
+      )}
+      <div className="min-w-0">{cell(row)}</div>
+    </td>
   )
 }
 

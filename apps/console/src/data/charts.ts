@@ -14,6 +14,8 @@ type Format = (value: number) => string
 export interface ChartData {
   readonly title: string
   readonly format: Format
+  /** Counted in powers of two. */
+  readonly isBinary: boolean
   /** Seconds since 1970. */
   readonly times: readonly number[]
   readonly lines: readonly { readonly label: string; readonly values: readonly (number | null)[] }[]
@@ -82,6 +84,7 @@ export function chartsOf(series: Series): readonly ChartData[] {
     .map(([key, members]) => ({
       title: key.split('\u0000')[0]!,
       format: formatOf(members[0]!),
+      isBinary: /Bytes(PerSecond)?$/.test(members[0]!),
       times,
       lines: members.map((name) => ({ label: labelOf(name), values: series.values[name]! })),
     }))

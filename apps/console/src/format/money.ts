@@ -1,9 +1,10 @@
 import { type Money, microUnitsOf, money } from '@deos/api'
 
-/** Cents as a rule; more digits where cents would say nothing. As many for amounts alike, so that columns stand in line. */
-const digitsFor = (amount: number): number => {
+/** Cents where they say it all; otherwise as many digits for all amounts alike, so that columns stand in line. */
+function digitsFor(amount: number): number {
   const size = Math.abs(amount)
-  if (size === 0 || size >= 1) return 2
+  const cents = size * 100
+  if (size >= 1 || Math.abs(cents - Math.round(cents)) < 1e-6) return 2
   return size >= 0.01 ? 4 : 6
 }
 

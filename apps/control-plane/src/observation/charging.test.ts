@@ -134,7 +134,7 @@ describeEmbedded('charging in particular', (open) => {
     await addCustomer(database, { key: total(1) })
     const { charging } = chargingOver(database)
     await charging.reserve(order('req-1', 1))
-    await charging.record([answered('req-1', { reserved: true, status: 500, completionTokens: 0 })])
+    await charging.record([answered('req-1', { reserved: true, status: 500 })])
     await charging.reserve(order('req-2', 1))
     await expectSoundBooks(database)
   })

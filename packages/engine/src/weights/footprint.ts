@@ -1,5 +1,6 @@
 import { bytes, kvBytesPerTokenPerLayer, type ModelFootprint } from '@deos/domain'
 import { type TensorType, tensorBytes } from '../ggml/tensor-type.ts'
+import { chooseKvType } from '../stage/kv-type.ts'
 import type { ModelSource, TensorInfo } from './model-source.ts'
 import { planUnits } from './stage-weights.ts'
 import { targetType } from './type-policy.ts'
@@ -8,13 +9,15 @@ const halfBytes = 2
 const floatBytes = 4
 
 /**
- * What stages of a model take in memory if its matrices are held as `type`, with a KV cache in F16. A head tied to the
+ * What stages of a model take in memory if its matrices are held as `type`, with the KV cache that the engine
+ * takes by itself. A head tied to the
  * embedding counts as if it were its own: first and last stage each hold it.
  *
  * @param type - `native` keeps matrices as they are
  */
 export function footprintOf(source: ModelSource, type: TensorType | 'native'): ModelFootprint {
   const { config } = source
+  const kvBytes = chooseKvType('auto', config.headDim) === 'F16' ? halfBytes : floatBytes
   const none = { first: 0, end: 0 }
   const sizeOf = (part: { layers?: { first: number; end: number }; embedding?: boolean; head?: boolean }) =>
     bytes(
@@ -29,7 +32,7 @@ export function footprintOf(source: ModelSource, type: TensorType | 'native'): M
     ),
     embeddingBytes: sizeOf({ embedding: true }),
     headBytes: sizeOf({ head: true }),
-    kvBytesPerLayer: bytes(kvBytesPerTokenPerLayer(config, halfBytes)),
+    kvBytesPerLayer: bytes(kvBytesPerTokenPerLayer(config, kvBytes)),
     boundaryBytes: bytes(config.hiddenSize * floatBytes),
   }
 }

@@ -112,6 +112,7 @@ function Centre({
       </text>
     )
   }
+  const isWide = shape.radiusX * 2 - shape.nodeWidth > 150
   return (
     <g textAnchor="middle">
       <text x={x} y={y - 4} className="fill-ink text-2xl font-semibold tabular-nums">
@@ -121,8 +122,13 @@ function Centre({
         tokens/s
       </text>
       <text x={x} y={y + 32} className="fill-ink-2 tabular-nums">
-        {live.activeSessions} active · {live.queuedSessions} queued
+        {live.activeSessions} active{isWide && ` · ${live.queuedSessions} queued`}
       </text>
+      {!isWide && (
+        <text x={x} y={y + 47} className="fill-ink-2 tabular-nums">
+          {live.queuedSessions} queued
+        </text>
+      )}
     </g>
   )
 }

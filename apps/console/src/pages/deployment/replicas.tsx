@@ -170,8 +170,8 @@ function Stages({
             </div>
           ),
         },
-        { name: 'Weights', align: 'right', cell: ({ weightBytes }) => formatSize(weightBytes) },
-        { name: 'KV cache', align: 'right', cell: ({ kvBytes }) => formatSize(kvBytes) },
+        { name: 'Weights', align: 'right', roomy: true, cell: ({ weightBytes }) => formatSize(weightBytes) },
+        { name: 'KV cache', align: 'right', roomy: true, cell: ({ kvBytes }) => formatSize(kvBytes) },
         {
           name: 'Busy',
           align: 'right',

@@ -48,6 +48,7 @@ const columns: readonly Column<Machine>[] = [
   {
     name: 'Memory promised',
     className: 'md:min-w-40',
+    roomy: true,
     cell: ({ load }) => {
       if (load === null) return nothing
       const promised = load.devices.reduce((sum, { promisedBytes }) => sum + promisedBytes, 0)
@@ -55,7 +56,7 @@ const columns: readonly Column<Machine>[] = [
       return <Meter label="Memory promised to stages" fraction={memory === 0 ? 0 : promised / memory} />
     },
   },
-  { name: 'Stages', align: 'right', cell: ({ stages }) => stages.length },
+  { name: 'Stages', align: 'right', roomy: true, cell: ({ stages }) => stages.length },
   {
     name: 'An hour',
     align: 'right',
@@ -174,7 +175,7 @@ export function MachinesPage() {
               <Empty
                 icon={Server}
                 title="No machines yet"
-                command="deos join <url> --token <token>"
+                command={`deos join ${location.origin} --token <token>`}
                 action={add}
               >
                 Create a join token, then paste one line into a terminal of the machine. Outgoing connections

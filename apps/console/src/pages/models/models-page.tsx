@@ -49,7 +49,7 @@ const columns: readonly Column<Model>[] = [
     align: 'right',
     cell: ({ sizeBytes }) => (sizeBytes === null ? nothing : formatSize(sizeBytes)),
   },
-  { name: 'Deployments', align: 'right', cell: ({ deployments }) => deployments.length },
+  { name: 'Deployments', align: 'right', roomy: true, cell: ({ deployments }) => deployments.length },
   { name: 'Actions', actions: true, cell: (model) => <ModelActions model={model} /> },
 ]
 

@@ -6,14 +6,7 @@ import { layersText, Ring } from '../../components/ring/ring.tsx'
 import { Skeleton } from '../../components/skeleton.tsx'
 import type { Preview } from '../../data/types.ts'
 import { formatMoney } from '../../format/money.ts'
-import {
-  formatDuration,
-  formatShort,
-  formatSize,
-  formatTokenRate,
-  nothing,
-  plural,
-} from '../../format/numbers.ts'
+import { formatDuration, formatShort, formatSize, formatTokenRate, nothing } from '../../format/numbers.ts'
 
 interface PreviewPanelProps {
   readonly query: UseQueryResult<Preview>

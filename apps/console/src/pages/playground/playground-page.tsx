@@ -24,16 +24,22 @@ function useServedNames() {
     ...answering.map(({ servedAs }) => servedAs),
     ...aliases.items.filter(({ deploymentId }) => ids.has(deploymentId)).map(({ name }) => name),
   ]
-  return { list: deployments, names: [...new Set<string>(names)].sort() }
+  return { list: deployments, names: [...new Set<string>(names)] }
+}
 }
 
 export function PlaygroundPage() {
   const version = useVersion()
   const { list, names } = useServedNames()
-  if (version.data === undefined || list.isPending) {
-    const error = version.error ?? list.error
-    return error ? <Problem error={error} retry={() => void version.refetch()} /> : <SkeletonPage />
+  const error = version.error ?? (list.items.length === 0 ? list.error : null)
+  if (error) {
+    const retry = () => {
+      void version.refetch()
+      list.refetch()
+    }
+    return <Problem error={error} retry={retry} />
   }
+  if (version.data === undefined || list.isPending) return <SkeletonPage />
   const { gatewayUrl } = version.data
   return (
     <Page title="Playground" about="Talk to a model, and see where the time of each answer went.">

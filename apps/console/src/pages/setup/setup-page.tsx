@@ -1,12 +1,13 @@
 import { setupSchema } from '@deos/sdk'
 import { useMutation } from '@tanstack/react-query'
-import { Navigate, useNavigate } from '@tanstack/react-router'
+import { useNavigate } from '@tanstack/react-router'
 import { useState } from 'react'
 import { Button } from '../../components/button.tsx'
 import { CommandLine } from '../../components/code.tsx'
 import { Entrance } from '../../components/entrance.tsx'
 import { Field, Input } from '../../components/field.tsx'
 import { Problem } from '../../components/problem.tsx'
+import { Redirect } from '../../components/redirect.tsx'
 import { errorsOf, serverErrorsOf, useForm } from '../../data/form.ts'
 import { tokenOfFragment } from '../../data/fragment.ts'
 import { openClient, useSession } from '../../data/session.tsx'
@@ -26,7 +27,7 @@ export function SetupPage() {
     },
     onError: (error) => setErrors(serverErrorsOf(error)),
   })
-  if (session !== null && !session.setupNeeded && !setUp.isSuccess) return <Navigate to="/" replace />
+  if (session !== null && !session.setupNeeded && !setUp.isSuccess) return <Redirect to="/" />
   if (token === null) {
     return (
       <Entrance

@@ -1,10 +1,11 @@
 import { signInSchema } from '@deos/sdk'
 import { useMutation } from '@tanstack/react-query'
-import { getRouteApi, Navigate } from '@tanstack/react-router'
+import { getRouteApi } from '@tanstack/react-router'
 import { Button } from '../../components/button.tsx'
 import { Entrance } from '../../components/entrance.tsx'
 import { Field, Input } from '../../components/field.tsx'
 import { Problem } from '../../components/problem.tsx'
+import { Redirect } from '../../components/redirect.tsx'
 import { errorsOf, serverErrorsOf, useForm } from '../../data/form.ts'
 import { openClient, useSession } from '../../data/session.tsx'
 
@@ -19,8 +20,8 @@ export function SignInPage() {
     onSuccess: renew,
     onError: (error) => setErrors(serverErrorsOf(error)),
   })
-  if (session?.setupNeeded) return <Navigate to="/setup" />
-  if (session?.user) return <Navigate href={to} to={to} replace />
+  if (session?.setupNeeded) return <Redirect to="/setup" />
+  if (session?.user) return <Redirect to={to} />
   const submit = () => {
     const wrong = errorsOf(signInSchema, values)
     setErrors(wrong)

@@ -97,7 +97,7 @@ export function UsagePage() {
         <>
           <Totals usage={data} />
           <Card
-            title="Told apart"
+            title="Breakdown"
             flush
             actions={
               <Segmented
@@ -162,9 +162,17 @@ function Rows({ rows, by, nameOf }: RowsProps) {
         rows={ordered}
         rowKey={({ day, projectId, keyId, model }) => `${day} ${projectId} ${keyId} ${model}`}
         columns={[
-          { name: by, cell: (row) => <span className="font-medium">{nameOf(row)}</span> },
+          {
+            name: by.charAt(0).toUpperCase() + by.slice(1),
+            cell: (row) => <span className="font-medium">{nameOf(row)}</span>,
+          },
           { name: 'Requests', align: 'right', cell: ({ requests }) => formatCount(requests) },
-          { name: 'Failed', align: 'right', cell: ({ failedRequests }) => formatCount(failedRequests) },
+          {
+            name: 'Failed',
+            align: 'right',
+            roomy: true,
+            cell: ({ failedRequests }) => formatCount(failedRequests),
+          },
           { name: 'Tokens in', align: 'right', cell: ({ promptTokens }) => formatCount(promptTokens) },
           {
             name: 'Of the cache',
