@@ -132,6 +132,7 @@ export class SimulatedMachine {
         if (signal.aborted) return
         if (!(error instanceof ApiError) || !error.retriable) throw error
         this.#move()
+        await sleep(20)
         continue
       }
       const isUrgent = [...this.#stages.values()].some((stage) => stage.hasNews)

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { RandomSource } from '@deos/domain'
+import type { Random } from '@deos/domain'
 import { type ApiClient, ApiError } from '@deos/sdk'
 
 /** What is to be true in the end of a deployment that was accepted. */
@@ -14,7 +14,7 @@ export interface AcceptedWish {
 export interface OperatorOptions {
   readonly name: string
   readonly modelId: string
-  readonly random: RandomSource
+  readonly random: Random
   /** A control plane that lives, any of them. */
   readonly client: () => ApiClient
   /** Least and most sessions that it wishes for. */
@@ -111,8 +111,12 @@ export class SimulatedOperator {
       'remove',
       () => this.#client().deployments.remove({ params: { deployment } }),
       async () => {
-        const shown = await this.#lookUp(deployment, ({ state }) => state === 'removing').catch(goneIsTrue)
-        return shown
+        try {
+          return await this.#lookUp(deployment, ({ state }) => state === 'removing')
+        } catch (error) {
+          if (error instanceof ApiError && error.problemName === 'not-found') return 'gone' as const
+          throw error
+        }
       },
     )
     this.#wish = null
@@ -136,15 +140,15 @@ export class SimulatedOperator {
     return result
   }
 
-  async #made<T>(
-    make: (idempotencyKey: string) => Promise<T>,
-    lookUp: () => Promise<T | null>,
-  ): Promise<T> {
-    for (;;) {
+  async #made<T>(make: (idempotencyKey: string) => Promise<T>, lookUp: () => Promise<T | null>): Promise<T> {
+    for (let lost = false; ; ) {
       try {
         return await make(randomUUID())
       } catch (error) {
-        if (!isLost(error)) throw error
+        // The lost one was accepted after all, and this was not known here when it was looked up.
+        const isRepeated = lost && error instanceof ApiError && error.problemName === 'conflict'
+        if (!isLost(error) && !isRepeated) throw error
+        lost = true
       }
       // What the dead one has sent to the database may still be on its way.
       await sleep(100)
@@ -181,8 +185,4 @@ export async function untilAnswered<T>(ask: () => Promise<T>): Promise<T> {
       await sleep(50)
     }
   }
-}
-
-function goneIsTrue(error: unknown): never {
-  throw error
 }

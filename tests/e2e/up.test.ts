@@ -233,7 +233,13 @@ describe('what dies heals', () => {
   })
 
   test('a further machine takes over from one that is drained, and others from it when its power goes', async () => {
-    const { secret } = await fleet.json<{ secret: string }>('join-token', 'create', 'fifth', '--machines', '1')
+    const { secret } = await fleet.json<{ secret: string }>(
+      'join-token',
+      'create',
+      'fifth',
+      '--machines',
+      '1',
+    )
     const fifth = await fleet.join(secret, ['--name', 'fifth', '--memory', '80MiB', '--threads', '1'])
     await eventually('a fifth machine', async () => {
       const { machines } = await fleet.json<{ machines: NamedState[] }>('node', 'ls')
@@ -264,7 +270,9 @@ describe('what dies heals', () => {
     await fleet.json('node', 'uncordon', drained)
 
     const events = await disturb('lost machine', async () => killAll(familyOf(fifth.pid)))
-    expect(events.map(({ type }) => type)).toEqual(expect.arrayContaining(['machine.offline', 'replica.failed']))
+    expect(events.map(({ type }) => type)).toEqual(
+      expect.arrayContaining(['machine.offline', 'replica.failed']),
+    )
     const lost = await fleet.json<NamedState>('node', 'show', 'fifth')
     expect(lost.state).toBe('offline')
     expect(await ringOf()).not.toContain('fifth')

@@ -136,6 +136,16 @@ class Measurement {
       ...{ url: this.plane.url, joinToken, version, machines: this.options.machines },
       ...{ concurrency: joinsAtOnce, pace, token: anyToken, linksEveryMs: 60_000 },
     })
+    const startedMs = performance.now()
+    for (;;) {
+      const { machines } = await this.#client.status.show()
+      if (machines.ready === this.options.machines) return
+      if (performance.now() - startedMs > readyLimitMs) {
+        const { problems } = await this.fleet.call('counters')
+        throw new Error(`Only ${machines.ready} machines are ready. ${problems.join('; ')}`)
+      }
+      await sleep(pollMs)
+    }
   }
 
   async #deploy(): Promise<void> {

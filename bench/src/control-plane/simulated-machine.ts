@@ -68,7 +68,7 @@ export class SimulatedMachine {
     return [...this.#stages.values()]
   }
 
-  /** Proves its key and says what it is. */
+  /** Proves its key; its first heartbeat asks for what else is to be known of it. */
   async join(): Promise<void> {
     const { url, joinToken, version, name, location } = this.options
     const publicKey = this.#publicKey
@@ -83,7 +83,8 @@ export class SimulatedMachine {
       },
     })
     this.#api = connect({ url, token: this.#joined.credential })
-    await this.#provide(this.#joined.missingReport)
+    this.#sequence = 0
+    this.#seen = -1
   }
 
   /** Beats, follows its assignments and measures links until it is killed. */
@@ -122,15 +123,18 @@ export class SimulatedMachine {
   }
 
   async #beat(): Promise<void> {
-    const { credential, lease } = this.#joined!
+    const { lease } = this.#joined!
     const path = `${apiPrefix}/worker/heartbeats`
-    const headers = { 'content-type': 'application/json', authorization: `Bearer ${credential}` }
     // Like an agent's, its beats have no common time with those of others.
     await this.#pause(Math.random() * lease.heartbeatMs)
     while (!this.#stop.signal.aborted) {
       const body = JSON.stringify(this.#heartbeat())
+      const headers = {
+        ...{ 'content-type': 'application/json', authorization: `Bearer ${this.#joined!.credential}` },
+      }
       const answer = await this.#client.request({ method: 'POST', path, headers, body })
       const text = await answer.body.text()
+      if (answer.statusCode === 401 || answer.statusCode === 409) await this.join()
       if (answer.statusCode !== 200) throw new Error(`A heartbeat was answered ${answer.statusCode}: ${text}`)
       this.counters.heartbeats += 1
       const { assignmentsVersion, missingReport } = JSON.parse(text) as {

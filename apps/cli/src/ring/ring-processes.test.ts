@@ -116,7 +116,7 @@ test('stopping ends every input and calls off restarts', async () => {
     child.spec.onLine(`{"event":"listening","address":"h:${stage}"}`)
     child.spec.onLine('{"event":"ready"}')
   }
-  children[0]!.spec.onExit('ended by SIGKILL')
+  children[0]!.spec.onExit('ended by SIGKILL', null)
   await processes.stop(1000)
   expect(waits.map(({ cancelled }) => cancelled)).toEqual([true])
   expect(children[1]!.inputEnded).toBe(true)

@@ -82,7 +82,6 @@ function Cell<T>({ column: { name, cell, align, actions, roomy, className }, row
   const corner = 'relative z-10 text-right max-md:absolute max-md:top-2.5 max-md:right-2 max-md:p-0'
   return (
     // biome-ignore lint/a11y/noRedundantRoles: as above
-    // biome-ignore lint/a11y/useSemanticElements: as above
     <td
       role="cell"
       className={classNames(

@@ -26,7 +26,6 @@ function useServedNames() {
   ]
   return { list: deployments, names: [...new Set<string>(names)] }
 }
-}
 
 export function PlaygroundPage() {
   const version = useVersion()

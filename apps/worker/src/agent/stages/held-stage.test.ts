@@ -47,7 +47,7 @@ function world(
           pid: 7,
           write: (line) => void written.push(line),
           endInput: () => undefined,
-          kill: () => spec.onExit('killed'),
+          kill: () => spec.onExit('killed', null),
           gone: async () => undefined,
         }
       },

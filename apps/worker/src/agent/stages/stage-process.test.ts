@@ -28,7 +28,7 @@ class FakeChild implements Child {
 
   kill(): void {
     this.killed = true
-    this.spec.onExit('ended by SIGKILL')
+    this.spec.onExit('ended by SIGKILL', null)
   }
 
   async gone(): Promise<void> {}
@@ -104,7 +104,7 @@ test('a killed process comes back at its address and is linked again, until it w
   children[0]!.say(listening)
   children[0]!.say({ event: 'load', ...process.load, activeSessions: 3 })
   expect(process.load.activeSessions).toBe(3)
-  children[0]!.spec.onExit('ended by SIGKILL')
+  children[0]!.spec.onExit('ended by SIGKILL', null)
   expect(process.load.activeSessions).toBe(0)
   waits[0]!.then()
   expect(children[1]!.listen).toBe('0.0.0.0:41001')
@@ -113,9 +113,9 @@ test('a killed process comes back at its address and is linked again, until it w
   children[1]!.say(listening)
   expect(children[1]!.written).toEqual(['{"downstream":"h:3"}'])
   expect(addresses).toHaveLength(1)
-  children[1]!.spec.onExit('ended by SIGKILL')
+  children[1]!.spec.onExit('ended by SIGKILL', null)
   waits[1]!.then()
-  children[2]!.spec.onExit('ended by SIGSEGV')
+  children[2]!.spec.onExit('ended by SIGSEGV', null)
   expect(waits).toHaveLength(2)
   expect(phases.at(-1)).toEqual({ phase: 'failed', reason: 'ended by SIGSEGV' })
 })
@@ -123,7 +123,7 @@ test('a killed process comes back at its address and is linked again, until it w
 test('one that says why it cannot work is believed', () => {
   const { children, waits, phases } = world()
   children[0]!.say({ event: 'failed', message: 'No memory.' })
-  children[0]!.spec.onExit('ended with code 1')
+  children[0]!.spec.onExit('ended with code 1', null)
   expect(waits).toEqual([])
   expect(phases.at(-1)).toEqual({ phase: 'failed', reason: 'No memory.' })
 })
@@ -134,7 +134,7 @@ test('stopping kills it and calls off a restart', async () => {
   expect(first.children[0]!.killed).toBe(true)
   expect(first.phases).toEqual([{ phase: 'starting' }])
   const second = world()
-  second.children[0]!.spec.onExit('ended by SIGKILL')
+  second.children[0]!.spec.onExit('ended by SIGKILL', null)
   await second.process.stop()
   expect(second.waits[0]!.cancelled).toBe(true)
 })
