@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { MockServer, type MockServerOptions } from '../../apps/console/src/testing/mock-server.ts'
 import { launchBrowser, type Viewport, WatchedPage } from './browser.ts'
 
-const folder = process.env.CONSOLE_FOLDER ?? fileURLToPath(new URL('../../dist/console', import.meta.url))
+const folder = fileURLToPath(new URL('../../dist/console', import.meta.url))
 const screenshots = fileURLToPath(new URL('../.output/screenshots', import.meta.url))
 
 const desktop: Viewport = { width: 1440, height: 900 }

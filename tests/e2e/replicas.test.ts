@@ -146,13 +146,7 @@ async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
 }
 
 const eventsOf = (client: ApiClient, type?: ApiEvent['type']) =>
-  all(
-    eachItem((call) => client.events.list(call), {
-      order: 'oldest',
-      limit: 200,
-      ...(type && { type: [type] }),
-    }),
-  )
+  all(eachItem(client.events.list, { order: 'oldest', limit: 200, ...(type && { type: [type] }) }))
 
 describe.skipIf(missing !== null)(`two control planes over one PostgreSQL (seed ${seed})`, () => {
   let world: World
@@ -197,6 +191,16 @@ describe.skipIf(missing !== null)(`two control planes over one PostgreSQL (seed 
   })
 
   afterAll(async () => {
+    if (process.env.DBG) {
+      const { client } = world.any()
+      for (const { wish } of world.operators) {
+        console.log(JSON.stringify(await client.deployments.show({ params: { deployment: wish!.id } }), null, 1))
+      }
+      console.log(JSON.stringify(world.machines.map((m) => [m.name, m.longestSilenceMs, m.moves, m.url])))
+      const fs = await import('node:fs')
+      fs.writeFileSync('/tmp/ev.json', (await eventsOf(client)).map((e) => JSON.stringify(e)).join('\n'))
+      for (const plane of world.living) console.log(plane.process.stderr)
+    }
     await Promise.all((gateways ?? []).map((gateway) => gateway.stop()))
     await world?.stop()
     await drop?.()
@@ -236,7 +240,7 @@ describe.skipIf(missing !== null)(`two control planes over one PostgreSQL (seed 
     const { client } = world.any()
     const wishes = world.operators.map(({ wish }) => wish!)
     const shown = await eventually(
-      () => all(eachItem((call) => client.deployments.list(call), { limit: 100 })),
+      () => all(eachItem(client.deployments.list, { limit: 100 })),
       (deployments) =>
         deployments.length === wishes.length &&
         deployments.every(
@@ -272,7 +276,7 @@ describe.skipIf(missing !== null)(`two control planes over one PostgreSQL (seed 
         }
       }
     }
-    const held = await all(eachItem((call) => client.machines.list(call), { limit: 100 }))
+    const held = await all(eachItem(client.machines.list, { limit: 100 }))
     expect(
       new Map(held.flatMap((machine) => machine.stages.map(({ stageId }) => [stageId, machine.id]))),
     ).toEqual(stages)
@@ -280,7 +284,7 @@ describe.skipIf(missing !== null)(`two control planes over one PostgreSQL (seed 
 
   test('machines that live are ready, and none was lost that kept beating', async () => {
     const { client } = world.any()
-    const listed = await all(eachItem((call) => client.machines.list(call), { limit: 100 }))
+    const listed = await all(eachItem(client.machines.list, { limit: 100 }))
     const stateOf = (machine: SimulatedMachine) => listed.find(({ id }) => id === machine.id)?.state
     expect(listed).toHaveLength(world.machines.length)
     for (const machine of world.machines) {
@@ -309,10 +313,10 @@ describe.skipIf(missing !== null)(`two control planes over one PostgreSQL (seed 
     const [old] = world.living
     const fresh = await world.start()
     const tellings = [old!, fresh].map(async ({ client }) => ({
-      deployments: (await all(eachItem((call) => client.deployments.list(call), { limit: 100 }))).map(
+      deployments: (await all(eachItem(client.deployments.list, { limit: 100 }))).map(
         ({ id, state, replicas, revision }) => ({ id, state, replicas, revision }),
       ),
-      machines: (await all(eachItem((call) => client.machines.list(call), { limit: 100 }))).map(
+      machines: (await all(eachItem(client.machines.list, { limit: 100 }))).map(
         ({ id, state, stages, incarnation }) => ({ id, state, stages, incarnation }),
       ),
       events: (await eventsOf(client)).map(({ sequence, type }) => ({ sequence, type })),
@@ -350,7 +354,7 @@ describe.skipIf(missing !== null)(`two control planes over one PostgreSQL (seed 
       completionTokens: requests.reduce((sum, { completionTokens }) => sum + completionTokens, 0),
       cost: { currency: 'USD', microUnits: String(cost) },
     })
-    const logged = await all(eachItem((call) => client.requests.list(call), { limit: 200 }))
+    const logged = await all(eachItem(client.requests.list, { limit: 200 }))
     expect(new Set(logged.map(({ id }) => id as string))).toEqual(
       new Set(requests.map(({ id }) => id as string)),
     )

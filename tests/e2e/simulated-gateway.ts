@@ -7,8 +7,10 @@ import {
   ApiError,
   answeredRequestSchema,
   connect,
-  type RoutingState,
 } from '@deos/sdk'
+
+type Routing = StreamOf<ReturnType<ApiClient['gateway']['followRouting']>>
+type StreamOf<T> = T extends AsyncIterable<{ readonly data: infer D }> ? D : never
 
 export interface SimulatedGatewayOptions {
   readonly name: string
@@ -29,7 +31,7 @@ const betweenBatchesMs = 300
 export class SimulatedGateway {
   /** All that it answered. */
   readonly requests: AnsweredRequest[] = []
-  #routing: RoutingState | null = null
+  #routing: Routing | null = null
   #url: string
   #following = new AbortController()
   readonly #stop = new AbortController()
@@ -43,7 +45,7 @@ export class SimulatedGateway {
   }
 
   /** Rings that it may send requests to. */
-  get replicas(): RoutingState['targets'][number]['replicas'] {
+  get replicas(): Routing['targets'][number]['replicas'] {
     return this.#routing?.targets.flatMap(({ replicas }) => replicas) ?? []
   }
 

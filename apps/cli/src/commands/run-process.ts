@@ -8,10 +8,16 @@ const passedOn = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
  * Runs a process of the product in the foreground: it has this terminal, gets the signals, and its end is this
  * command's.
  *
+ * @param env - added to ours; secrets travel here, since arguments show in every process list
  * @throws CommandError if the build is missing
  */
-export async function runProcess(name: string, args: readonly string[]): Promise<void> {
+export async function runProcess(
+  name: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<void> {
   const child = spawn(process.execPath, [builtScript(name), ...args], {
+    env: { ...process.env, ...env },
     // Not our standard input: a pipe there would look like a supervisor's.
     stdio: ['ignore', 'inherit', 'inherit'],
     // A terminal's Ctrl-C reaches this process alone, which passes it on once.

@@ -27,9 +27,8 @@ export function addProcesses(program: Command): void {
     )
     .action(async (url: string | undefined, flags: readonly string[]) => {
       const { runProcess } = await import('../commands/run-process.ts')
-      const named =
-        url === undefined || url.startsWith('-') ? (url === undefined ? [] : [url]) : ['--url', url]
-      await runProcess('agent', [...named, ...flags])
+      const { args, env } = joinWords(url === undefined ? flags : [url, ...flags])
+      await runProcess('agent', args, env)
     })
   own(
     program
@@ -53,4 +52,20 @@ export function addProcesses(program: Command): void {
     const { runProcess } = await import('../commands/run-process.ts')
     await runProcess('gateway', flags)
   })
+}
+
+/** What follows `deos join` as the agent takes it: a flag in front of the address, and the token in its environment. */
+export function joinWords(words: readonly string[]): {
+  readonly args: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+} {
+  const at = words.findIndex((word) => word === '--token' || word.startsWith('--token='))
+  const given = at < 0 ? undefined : words[at]
+  const token = given === '--token' ? words[at + 1] : given?.slice('--token='.length)
+  // Without a word after it the agent says what is wrong.
+  const isGiven = token !== undefined
+  const rest = isGiven ? words.toSpliced(at, given === '--token' ? 2 : 1) : words
+  const [first] = rest
+  const named = first === undefined || first.startsWith('-') ? rest : ['--url', ...rest]
+  return { args: named, env: isGiven ? { DEOS_TOKEN: token } : {} }
 }

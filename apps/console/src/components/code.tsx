@@ -46,7 +46,7 @@ export function CodeBlock({ code, label }: { readonly code: string; readonly lab
         tabIndex={0}
         className="overflow-x-auto rounded-md"
       >
-        <pre className="p-3 pr-20 font-mono text-xs leading-5">{code}</pre>
+        <pre className="p-3 font-mono max-sm:pt-9 sm:pr-20 text-xs leading-5">{code}</pre>
       </section>
       <div className="absolute top-1 right-1 rounded-md bg-raised">
         <CopyButton text={code} label={`Copy ${label}`} />

@@ -81,8 +81,8 @@ function Cell<T>({ column: { name, cell, align, actions, roomy, className }, row
   const head = 'max-md:block max-md:px-0 max-md:pt-0 max-md:pr-24 max-md:pb-1.5 max-md:[&_*]:justify-start'
   const corner = 'relative z-10 text-right max-md:absolute max-md:top-2.5 max-md:right-2 max-md:p-0'
   return (
-    // biome-ignore lint/a11y/noRedundantRoles: as above
     <td
+      // biome-ignore lint/a11y/noRedundantRoles: as above
       role="cell"
       className={classNames(
         'px-4 py-2.5 align-top',

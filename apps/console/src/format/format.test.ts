@@ -66,8 +66,8 @@ describe('money', () => {
 
 test.each([
   [-2000, 'just now'],
-  [-40_000, '40 sec. ago'],
-  [-3 * 3_600_000, '3 hr. ago'],
+  [-40_000, '40 seconds ago'],
+  [-3 * 3_600_000, '3 hours ago'],
   [3 * 86_400_000 + 1000, 'in 3 days'],
 ])('%d ms from now is %s', (distanceMs, text) => {
   const nowMs = Date.parse('2026-01-05T09:30:00Z')

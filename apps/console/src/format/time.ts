@@ -1,4 +1,4 @@
-const relative = new Intl.RelativeTimeFormat('en', { numeric: 'auto', style: 'short' })
+const relative = new Intl.RelativeTimeFormat('en', { numeric: 'auto' })
 
 const steps: readonly (readonly [Intl.RelativeTimeFormatUnit, number])[] = [
   ['year', 365 * 86_400_000],
@@ -8,7 +8,7 @@ const steps: readonly (readonly [Intl.RelativeTimeFormatUnit, number])[] = [
   ['minute', 60_000],
 ]
 
-/** `just now`, `40 sec. ago`, `in 3 days`. */
+/** `just now`, `40 seconds ago`, `in 3 days`. */
 export function formatRelative(at: string, nowMs: number): string {
   const distanceMs = Date.parse(at) - nowMs
   const size = Math.abs(distanceMs)

@@ -44,6 +44,11 @@ export class DeploymentLog {
     return this.parts.stream.state
   }
 
+  /** Of the newest event that is folded into the state. */
+  get version(): number {
+    return this.parts.stream.version
+  }
+
   get nowMs(): Milliseconds {
     return ms(this.parts.now().getTime())
   }

@@ -236,6 +236,25 @@ describeEmbedded('deployments', (open) => {
     expect(control.replicas('ready')).toHaveLength(1)
   })
 
+  test('a drain that begins while the routing is worked out is a part of its version', async () => {
+    world.machine('one')
+    const deployment = await create()
+    await control.settle()
+    await control.feed.refresh()
+    const refresh = control.log.refresh.bind(control.log)
+    vi.spyOn(control.log, 'refresh').mockImplementationOnce(async () => {
+      await wishes().wish({ type: 'pause', deployment, reason: 'night' }, us)
+      await control.service.reconciler.runOnce()
+      await refresh()
+    })
+    await control.feed.refresh()
+    await control.feed.refresh()
+    world.nowMs += 1000
+    await control.gatewaySays({})
+    await control.service.drains.look()
+    expect(control.replicas('draining')).toEqual([])
+  })
+
   test('names of requests belong to one deployment or alias, and are free again when it is gone', async () => {
     world.machine('one')
     const deployment = await create()

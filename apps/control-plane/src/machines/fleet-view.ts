@@ -20,6 +20,8 @@ export interface FleetViewParts {
   readonly links: LinkTable
   readonly reports: MachineReports
   readonly placed: PlacedStages
+  /** False only if it is known that no machine can reach it. */
+  readonly isReachable: (machine: MachineId) => boolean
   readonly usableShare: Readonly<Record<DeviceInventory['kind'], number>>
 }
 
@@ -49,9 +51,9 @@ export class FleetView {
   }
 
   standings(organisation: OrganisationId | null): readonly MachineStanding[] {
-    const { state, reports, placed } = this.parts
+    const { state, reports, placed, isReachable } = this.parts
     return listMachines(state(), organisation).map((machine) =>
-      standingOf(machine, reports.of(machine.id), placed),
+      standingOf(machine, reports.of(machine.id), placed, isReachable(machine.id)),
     )
   }
 

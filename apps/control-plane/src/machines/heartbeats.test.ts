@@ -363,6 +363,16 @@ describeEmbedded('operating machines', (open) => {
     await expect((async () => list({ cursor: 'nonsense' }))()).rejects.toThrow()
   })
 
+  test('a machine behind a NAT is ready, gets no stages, and says why', async () => {
+    const machine = new TestMachine((await plane.createToken(acme)).secret)
+    await machine.join(plane, { linkAddress: null })
+    await machine.report(plane)
+    await machine.beat(plane)
+    expect(standing(machine)).toMatchObject({ standing: 'closed', reason: expect.stringContaining('NAT') })
+    const { state, reason } = await plane.show(machine.id, acme)
+    expect([state, reason.message]).toEqual(['ready', expect.stringContaining('behind a NAT')])
+  })
+
   test('placement sees the machines and links of one organisation', async () => {
     const [one, two] = [await ready(), await ready()]
     const foreign = new TestMachine((await plane.createToken(organisationId('others'))).secret)

@@ -51,6 +51,7 @@ export function machineRouteHandlers({
       service.leases,
       service.reports.of(machine.id),
       placed.of(machine.id),
+      service.isReachable(machine.id),
     )
   const found = (id: MachineId, caller: Caller) => machineOf(service.log.state, id, caller)
 

@@ -139,6 +139,7 @@ export class MachineService {
       links: this.links,
       reports: this.reports,
       placed,
+      isReachable: (machine) => this.isReachable(machine),
       usableShare: options.usableShare,
     })
   }
@@ -227,6 +228,12 @@ export class MachineService {
   /** Where other machines reach it; null behind a NAT, or while it is not known here. */
   linkAddressOf(machine: MachineId): string | null {
     return this.#credentials.peer(machine)?.linkAddress ?? null
+  }
+
+  /** False only if it is known that no machine can reach it; while its address is not known here, it may be. */
+  isReachable(machine: MachineId): boolean {
+    const peer = this.#credentials.peer(machine)
+    return peer === null || peer.linkAddress !== null
   }
 
   /** Lets one machine talk to another; null while the target's secret is not known here. */

@@ -4,6 +4,7 @@ import type { MeasuredLink } from './link-table.ts'
 import type { MachineReport } from './machine-reports.ts'
 import type { MachineSettings } from './machine-settings.ts'
 import type { HeldStage } from './placed-stages.ts'
+import { behindNat } from './standings.ts'
 
 export type MachineAnswer = AnswerOf<Routes['machines']['show']>
 export type MachineLinks = AnswerOf<Routes['machines']['links']>
@@ -18,6 +19,7 @@ export function machineAnswer(
   leases: Leases,
   report: MachineReport | null,
   stages: readonly HeldStage[],
+  isReachable: boolean,
 ): MachineAnswer {
   const { id, state, reason, stateSinceMs, incarnation, presence } = machine
   const present = report !== null && presence.online && report.incarnation === incarnation
@@ -27,7 +29,7 @@ export function machineAnswer(
     location: settings.location ?? machine.location,
     // Removed ones are not shown.
     state: state as Exclude<typeof state, 'removed'>,
-    reason: { message: reason, since: iso(stateSinceMs) },
+    reason: { message: state === 'ready' && !isReachable ? behindNat : reason, since: iso(stateSinceMs) },
     cordon: note(machine.cordon),
     drain: note(machine.drain),
     quarantines: machine.quarantines.map(({ cause, ...about }) => ({ cause, ...note(about) })),

@@ -2,6 +2,9 @@ import type { Machine, MachineStanding } from '@deos/fleet'
 import type { MachineReport } from './machine-reports.ts'
 import type { PlacedStages } from './placed-stages.ts'
 
+/** Neighbours on a ring and gateways dial. */
+export const behindNat = 'It is behind a NAT: nobody could reach its stages, so it gets none.'
+
 /**
  * How a machine stands towards stages. It is open only when this process of it has said what it holds since it came
  * (back), and nothing of that is a leftover: that would lie in memory which counts as free.
@@ -10,6 +13,7 @@ export function standingOf(
   machine: Machine,
   report: MachineReport | null,
   placed: PlacedStages,
+  isReachable: boolean,
 ): MachineStanding {
   const { id, organisation, state, reason, incarnation, cordon } = machine
   const as = (standing: MachineStanding['standing'], why = reason): MachineStanding => ({
@@ -31,6 +35,7 @@ export function standingOf(
       return as('draining')
     case 'ready': {
       if (cordon !== null) return as('closed')
+      if (!isReachable) return as('closed', behindNat)
       if (!isCurrent(machine, report)) return as('closed', 'It has not said yet what it holds.')
       const leftovers = report.stages.filter(({ stageId }) => placed.find(stageId)?.machine !== id)
       if (leftovers.length === 0) return as('open')

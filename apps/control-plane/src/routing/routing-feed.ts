@@ -2,7 +2,7 @@ import type { RoutingState } from '@deos/api'
 import type { DeploymentsState } from '@deos/fleet'
 import type { Logger } from '@deos/service'
 import type { Timers } from '@deos/transport'
-import { isNotNull, isNull, max } from 'drizzle-orm'
+import { and, eq, isNotNull, isNull, max } from 'drizzle-orm'
 import type { Database } from '../database/database.ts'
 import { aliases, deploymentDetails, events, settings } from '../database/schema/index.ts'
 import type { DeployedModels } from '../deployments/deployed-models.ts'
@@ -95,13 +95,19 @@ export class RoutingFeed {
     const [row] = await database.queries.select({ sequence: max(events.sequence) }).from(events)
     await log.refresh()
     const rows = await readRows(database)
-    const { state } = log
+    const { state, version: folded } = log
     const accessVersion = this.#accessVersion
     const targets = routeTargets(state, rows, models, rings)
     const mark = markOf(targets, state, accessVersion)
     if (mark === this.#mark) return
+    // Events that came after the first look and are in the state count too: whoever waits until gateways know of one
+    // would wait until the next change, since this one is told only once.
+    const [last] = await database.queries
+      .select({ sequence: events.sequence })
+      .from(events)
+      .where(and(eq(events.stream, 'deployments'), eq(events.version, folded)))
     this.#mark = mark
-    const version = Math.max(this.#state.version, row?.sequence ?? 0)
+    const version = Math.max(this.#state.version, row?.sequence ?? 0, last?.sequence ?? 0)
     this.#state = { version, accessVersion, targets: [...targets] }
     for (const listener of [...this.#listeners]) listener()
   }

@@ -42,10 +42,6 @@ test('what is said counts', () => {
   })
 })
 
-test('the line that a console shows for joining is understood', () => {
-  expect(settings(['--token', 'deos_j_flag'], { DEOS_TOKEN: 'deos_j_env' }).token).toBe('deos_j_flag')
-})
-
 test.each([
   ['--url', 'deos.example.org'],
   ['--url', 'ftp://x'],

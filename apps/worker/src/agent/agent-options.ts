@@ -13,9 +13,9 @@ export const agentOptions = {
     prose: 'Where the control plane is, such as https://deos.example.org.',
   }),
   token: option.optionalText({
-    flag: 'token',
+    flag: null,
     env: 'DEOS_TOKEN',
-    prose: 'Join token; needed the first time only. In the environment no process list shows it.',
+    prose: 'Join token; needed the first time only.',
     secret: true,
   }),
   home: option.text({

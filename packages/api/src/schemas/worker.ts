@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { component, exemplified } from '../contract/registry.ts'
+import type { DeepReadonly } from '../contract/route-types.ts'
 import { layerRangeSchema, precisionSchema } from './deployment.ts'
 import { deploymentIdSchema, machineIdSchema, modelIdSchema, replicaIdSchema, stageIdSchema } from './id.ts'
 import {
@@ -182,7 +183,7 @@ export const assignmentSchema = component(
     ),
   }),
 )
-export type StageAssignment = z.output<typeof assignmentSchema>
+export type StageAssignment = DeepReadonly<z.output<typeof assignmentSchema>>
 
 /** All that a machine is to hold; what it holds beside this it lets go. */
 export const assignmentsSchema = component(

@@ -104,8 +104,7 @@ function Placed({ preview, minReplicas }: { readonly preview: Preview; readonly 
       </div>
       {placement === null && (
         <p className="text-ink-3">
-          It can be deployed all the same: it waits, and starts as soon as {plural(minReplicas, 'replica')}{' '}
-          fit.
+          It can be deployed all the same: it waits, and starts as soon as there is room.
         </p>
       )}
     </div>

@@ -58,6 +58,7 @@ const columnsWith = (names: Names): readonly Column<RequestRecord>[] => [
   },
   {
     name: 'A token',
+    roomy: true,
     align: 'right',
     cell: ({ tpotMs }) => (tpotMs === null ? nothing : formatDuration(tpotMs)),
   },
