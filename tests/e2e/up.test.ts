@@ -18,7 +18,7 @@ interface NamedState {
 }
 
 const long = (): AnswerRequest => ({
-  ...{ gatewayUrl: fleet.ready.gatewayUrl, key, model: EMBEDDED, maxTokens: 600 },
+  ...{ gatewayUrl: fleet.ready.gatewayUrl, key, model: EMBEDDED, maxTokens: 400 },
 })
 const short = (model = EMBEDDED): AnswerRequest => ({ ...long(), model, maxTokens: 8 })
 
@@ -31,8 +31,15 @@ async function newKey(name: string): Promise<string> {
 }
 
 async function deploymentDetail(name = EMBEDDED) {
-  type Detail = Awaited<ReturnType<UpFleet['client']['deployments']['show']>>
-  return fleet.json<Detail>('deployment', 'show', name)
+  const { items } = await fleet.client.deployments.list()
+  const found = items.find((deployment) => deployment.name === name)
+  if (!found) throw new Error(`There is no deployment ${name}.`)
+  return fleet.client.deployments.show({ params: { deployment: found.id } })
+}
+
+async function machineNamed(name: string) {
+  const { items } = await fleet.client.machines.list()
+  return items.find((machine) => machine.name === name)
 }
 
 /** Machines of the replica that serves, along its ring. */
@@ -65,7 +72,9 @@ beforeAll(async () => {
 }, 120_000)
 
 afterAll(async () => {
+  const startMs = performance.now()
   expect(await fleet?.stop()).toBe(0)
+  report('Ctrl-C ended everything after', performance.now() - startMs)
 }, 60_000)
 
 test('four machines are there, and a ring of several of them serves', async () => {
@@ -159,8 +168,8 @@ test('a second model is registered, deployed, scaled, revised, rolled back, paus
 
   await fleet.json('deployment', 'rm', second)
   await eventually('the removal', async () => {
-    const { deployments } = await fleet.json<{ deployments: NamedState[] }>('deployment', 'ls')
-    return deployments.some(({ name }) => name === second) ? undefined : true
+    const { items } = await fleet.client.deployments.list()
+    return items.some(({ name }) => name === second) ? undefined : true
   })
   expect((await ask(short('tiny'))).status).toBe(404)
   expect((await ask(short())).status).toBe(200)
@@ -182,7 +191,7 @@ describe('what dies heals', () => {
     report(`${what}: new requests were answered after`, healedMs)
     report(`${what}: the answer under way paused for`, answer.longestPauseMs)
     expect(answer.text).toBe(undisturbed.text)
-    expect(answer.usage).toEqual(undisturbed.usage)
+    expect(answer.usage.completion_tokens).toBe(undisturbed.usage.completion_tokens)
     expect(healedMs).toBeLessThan(30_000)
     await settled()
     return eventsSince(before)
@@ -218,18 +227,18 @@ describe('what dies heals', () => {
 
   test('a machine of which every process is killed, and which comes back', async () => {
     const machine = (await ringOf())[1]!
-    const { machines } = await fleet.json<{ machines: { name: string; id: string }[] }>('node', 'ls')
-    const { id } = machines.find(({ name }) => name === machine)!
+    const { id } = (await machineNamed(machine))!
     const agent = await fleet.agentOf(machine)
     const events = await disturb('machine', async () => killAll(familyOf(agent)))
     const failed = events.find(({ type }) => type === 'replica.failed')
     expect(failed, JSON.stringify(events)).toMatchObject({ data: { lostMachineIds: [id] } })
     const { stdout } = await fleet.deos('events', '-n', '60')
     expect(stdout).toContain(machine)
-    await eventually(`${machine} back`, async () => {
-      const { state } = await fleet.json<NamedState>('node', 'show', machine)
-      return state === 'ready' ? true : undefined
+    const back = await eventually(`${machine} back`, async () => {
+      const found = await machineNamed(machine)
+      return found?.state === 'ready' ? found : undefined
     })
+    expect(back.id).toBe(id)
   })
 
   test('a further machine takes over from one that is drained, and others from it when its power goes', async () => {
@@ -241,10 +250,9 @@ describe('what dies heals', () => {
       '1',
     )
     const fifth = await fleet.join(secret, ['--name', 'fifth', '--memory', '80MiB', '--threads', '1'])
-    await eventually('a fifth machine', async () => {
-      const { machines } = await fleet.json<{ machines: NamedState[] }>('node', 'ls')
-      return machines.some(({ name, state }) => name === 'fifth' && state === 'ready') ? true : undefined
-    })
+    await eventually('a fifth machine', async () =>
+      (await machineNamed('fifth'))?.state === 'ready' ? true : undefined,
+    )
     const drained = (await ringOf())[0]!
     let movedAtMs = Number.NaN
     const began = performance.now()
@@ -262,10 +270,9 @@ describe('what dies heals', () => {
     report('drain: the answer under way was whole after', answeredAtMs - began)
     report('drain: it paused for', answer.longestPauseMs)
     expect(answer.text).toBe(undisturbed.text)
-    await eventually('an empty machine', async () => {
-      const { stages } = await fleet.json<{ stages: unknown[] }>('node', 'show', drained)
-      return stages.length === 0 ? true : undefined
-    })
+    await eventually('an empty machine', async () =>
+      (await machineNamed(drained))!.stages.length === 0 ? true : undefined,
+    )
     await settled()
     await fleet.json('node', 'uncordon', drained)
 

@@ -36,6 +36,7 @@ const killed = 20
 const readyLimitMs = 300_000
 const healLimitMs = 120_000
 const pollMs = 100
+const progressMs = 10_000
 /** CPU time is looked at this often: as long as the control plane's slowest habit, its samples. */
 const windowMs = 10_000
 const pace = { tickMs: 250, probeIntervalMs: 5_000, linkHeartbeatMs: 2_000 } as const
@@ -165,9 +166,14 @@ class Measurement {
   /** @throws Error saying which are not ready, if the time is over */
   async #untilReady(limitMs: number): Promise<void> {
     const startedMs = performance.now()
+    let toldMs = startedMs
     for (;;) {
       const waiting = (await this.#deployments()).filter(({ state }) => state !== 'ready')
       if (waiting.length === 0) return
+      if (performance.now() - toldMs > progressMs) {
+        toldMs = performance.now()
+        this.options.progress(`${waiting.length} deployments are not ready yet`)
+      }
       if (performance.now() - startedMs > limitMs) {
         const { name, state, reason } = waiting[0]!
         throw new Error(

@@ -491,6 +491,7 @@ describeServer('two control planes', (open, again) => {
     await machine.beat(plane)
     await plane.service.exchange()
     await pass(1_000, second)
+    await second.service.log.refresh()
     expect((await second.show(machine.id, acme)).state).toBe('ready')
   })
 
