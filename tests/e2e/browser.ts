@@ -24,7 +24,7 @@ export class WatchedPage {
     this.page = page
     page.on('console', (message) => {
       if (message.type() === 'error' || message.type() === 'warning')
-        this.problems.push(`console: ${message.text()}`)
+        this.problems.push(`console: ${message.text()} (${message.location().url})`)
     })
     page.on('pageerror', (error) => this.problems.push(`uncaught: ${error.message}`))
   }

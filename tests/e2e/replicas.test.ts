@@ -21,7 +21,7 @@ const heartbeatMs = 500
 const leaseMs = 4_000
 /** Share of a machine's own memory that stages may have. */
 const usableShare = 0.6
-/** A replica takes about 80 MB at 16 sessions: one fits a large machine, and two small ones together. */
+/** A replica takes about 80 MB at 8 sessions: one fits a large machine, and two small ones together. */
 const memories = [150e6, 90e6]
 const operatorCount = 4
 const roundsBeforeKill = 10
@@ -115,7 +115,6 @@ class World {
         onAssignments: (machine, assignments) => this.watch.see(machine, assignments),
       })
       await machine.join()
-      machine.run()
       return machine
     })
     this.machines.push(...(await Promise.all(joins)))
@@ -172,7 +171,7 @@ describe.skipIf(missing !== null)(`two control planes over one PostgreSQL (seed 
     for (let index = 0; index < operatorCount; index += 1) {
       world.operators.push(
         new SimulatedOperator({
-          ...{ name: `op${index}`, modelId, sessions: [14, 17], mostReplicas: 2 },
+          ...{ name: `op${index}`, modelId, sessions: [7, 9], mostReplicas: 2 },
           random: seededRandom(seed + index + 1),
           client: () => world.any().client,
         }),
@@ -191,16 +190,6 @@ describe.skipIf(missing !== null)(`two control planes over one PostgreSQL (seed 
   })
 
   afterAll(async () => {
-    if (process.env.DBG) {
-      const { client } = world.any()
-      for (const { wish } of world.operators) {
-        console.log(JSON.stringify(await client.deployments.show({ params: { deployment: wish!.id } }), null, 1))
-      }
-      console.log(JSON.stringify(world.machines.map((m) => [m.name, m.longestSilenceMs, m.moves, m.url])))
-      const fs = await import('node:fs')
-      fs.writeFileSync('/tmp/ev.json', (await eventsOf(client)).map((e) => JSON.stringify(e)).join('\n'))
-      for (const plane of world.living) console.log(plane.process.stderr)
-    }
     await Promise.all((gateways ?? []).map((gateway) => gateway.stop()))
     await world?.stop()
     await drop?.()

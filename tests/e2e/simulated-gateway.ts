@@ -1,13 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sampleOf } from '@deos/api/testing'
 import { tokens } from '@deos/domain'
-import {
-  type AnsweredRequest,
-  type ApiClient,
-  ApiError,
-  answeredRequestSchema,
-  connect,
-} from '@deos/sdk'
+import { type AnsweredRequest, type ApiClient, ApiError, answeredRequestSchema, connect } from '@deos/sdk'
 
 type Routing = StreamOf<ReturnType<ApiClient['gateway']['followRouting']>>
 type StreamOf<T> = T extends AsyncIterable<{ readonly data: infer D }> ? D : never

@@ -83,7 +83,7 @@ export class SimulatedMachine {
     return this.#url
   }
 
-  /** Proves its key and says what it is. */
+  /** Proves its key, beats from then on at whichever control plane answers, and says what it is. */
   async join(): Promise<void> {
     const { joinToken, version, name } = this.#options
     const publicKey = this.#publicKey
@@ -100,18 +100,14 @@ export class SimulatedMachine {
     })
     const { incarnation } = this.#joined
     this.#api = connect({ url: this.#url, token: this.credential })
+    this.#running = Promise.all([this.#beat(), this.#follow()])
     await this.#api.worker.inventory({
       body: { incarnation, inventory: inventoryOf(name, this.memoryBytes) },
     })
     await this.#api.worker.benchmark({ body: { incarnation, benchmark } })
   }
 
-  /** Beats and does what it is assigned, at whichever control plane answers, until it is stopped. */
-  run(): void {
-    this.#running = this.#beat()
-    void this.#follow()
-  }
-
+  /** Is gone from one moment to the next. */
   async stop(): Promise<void> {
     this.#stop.abort()
     this.#following.abort()

@@ -8,9 +8,29 @@ export interface AnswerRequest {
 
 export interface StreamedAnswer {
   readonly text: string
-  readonly usage: { readonly prompt_tokens: number; readonly completion_tokens: number }
+  readonly usage: {
+    readonly prompt_tokens: number
+    readonly completion_tokens: number
+    readonly prompt_tokens_details?: { readonly cached_tokens?: number }
+  }
   /** The longest time that nothing came. */
   readonly longestPauseMs: number
+}
+
+/** A request that was not begun. */
+export class RefusedError extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+  ) {
+    super(`${status} ${code}: ${message}`)
+  }
+
+  static async of(response: Response): Promise<RefusedError> {
+    const { error } = (await response.json()) as { error: { code: string; message: string } }
+    return new RefusedError(response.status, error.code, error.message)
+  }
 }
 
 interface Chunk {
@@ -37,7 +57,7 @@ export const ask = (request: AnswerRequest): Promise<Response> => post(request, 
  * Streams an answer that always has the same text.
  *
  * @param onPiece - told the number of pieces that have come
- * @throws Error if it ends with an error, or before its end
+ * @throws RefusedError; Error if it ends with an error, or before its end
  */
 export async function streamAnswer(
   request: AnswerRequest,
@@ -48,7 +68,7 @@ export async function streamAnswer(
     stream: true,
     stream_options: { include_usage: true },
   })
-  if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`)
+  if (!response.ok) throw await RefusedError.of(response)
   let text = ''
   let usage: StreamedAnswer['usage'] | null = null
   let count = 0

@@ -12,6 +12,7 @@ const script = fileURLToPath(new URL('../../dist/deos.mjs', import.meta.url))
 interface UpReady extends UpEvent {
   readonly controlUrl: string
   readonly gatewayUrl: string
+  readonly setupUrl: string | null
   readonly model: string
   readonly deployment: string
   readonly pids: Readonly<Record<string, number>>
@@ -25,30 +26,61 @@ export interface Told {
   readonly stderr: string
 }
 
+interface Run {
+  readonly up: DeosProcess
+  readonly ready: UpReady
+  /** With the key that `deos up` made. */
+  readonly client: ApiClient
+}
+
+async function startIn(home: string, words: readonly string[]): Promise<Run> {
+  const up = new DeosProcess(home, ['--port', '0', '--control-port', '0', ...words], 'up')
+  try {
+    const ready = (await up.event(({ event }) => event === 'ready')) as UpReady
+    const { url, key } = JSON.parse(readFileSync(ready.account, 'utf8')) as { url: string; key: string }
+    return { up, ready, client: connect({ url, token: key }) }
+  } catch (error) {
+    await endAndForget(up, home)
+    throw error
+  }
+}
+
 /** A system of `deos up` on ports of its own, and the commands that people give it from other terminals. */
 export class UpFleet {
   readonly #joined: DeosProcess[] = []
+  #run: Run
 
   private constructor(
     /** `DEOS_HOME` of `deos up`. */
     readonly home: string,
-    readonly up: DeosProcess,
-    readonly ready: UpReady,
-    readonly client: ApiClient,
-  ) {}
+    run: Run,
+  ) {
+    this.#run = run
+  }
 
   static async start({ ephemeral }: { readonly ephemeral: boolean }): Promise<UpFleet> {
     const home = mkdtempSync(join(tmpdir(), 'deos-up-'))
-    const kept = ephemeral ? ['--ephemeral'] : []
-    const up = new DeosProcess(home, ['--port', '0', '--control-port', '0', ...kept], 'up')
-    try {
-      const ready = (await up.event(({ event }) => event === 'ready')) as UpReady
-      const { url, key } = JSON.parse(readFileSync(ready.account, 'utf8')) as { url: string; key: string }
-      return new UpFleet(home, up, ready, connect({ url, token: key }))
-    } catch (error) {
-      await endAndForget(up, home)
-      throw error
-    }
+    return new UpFleet(home, await startIn(home, ephemeral ? ['--ephemeral'] : []))
+  }
+
+  get up(): DeosProcess {
+    return this.#run.up
+  }
+
+  get ready(): UpReady {
+    return this.#run.ready
+  }
+
+  get client(): ApiClient {
+    return this.#run.client
+  }
+
+  /** Ends it as Ctrl-C does and starts it with what it kept. @throws Error if it does not end as it should */
+  async restart(): Promise<void> {
+    this.up.signal('SIGINT')
+    const code = await this.up.exit
+    if (code !== 0) throw new Error(`deos up ended with ${code}: ${this.up.stderr}`)
+    this.#run = await startIn(this.home, [])
   }
 
   /** Ends everything as Ctrl-C does. @returns the exit status of `deos up` */

@@ -173,17 +173,24 @@ test('a second model is registered, deployed, scaled, revised, rolled back, paus
   })
   expect((await ask(short('tiny'))).status).toBe(404)
   expect((await ask(short())).status).toBe(200)
-})
+}, 120_000)
 
 describe('what dies heals', () => {
   /**
    * Kills in the middle of a long answer, and asks at once for another one.
    *
-   * @returns the events that tell of it
+   * @returns the events that tell of it, and what the deployment said of itself meanwhile
    */
   async function disturb(what: string, kill: () => Promise<void>) {
     const before = await lastEvent()
     let killed: Promise<{ readonly healedMs: number }> | null = null
+    const said = new Set<string>()
+    const listening = setInterval(() => {
+      deploymentDetail().then(
+        ({ deployment }) => said.add(deployment.reason.message),
+        () => undefined,
+      )
+    }, 250)
     const answer = await streamAnswer(long(), (count) => {
       if (count === 40) killed = kill().then(() => untilAnswered())
     })
@@ -194,7 +201,8 @@ describe('what dies heals', () => {
     expect(answer.usage.completion_tokens).toBe(undisturbed.usage.completion_tokens)
     expect(healedMs).toBeLessThan(30_000)
     await settled()
-    return eventsSince(before)
+    clearInterval(listening)
+    return { events: await eventsSince(before), said: [...said].join('\n') }
   }
 
   async function untilAnswered() {
@@ -215,7 +223,7 @@ describe('what dies heals', () => {
     await disturb('stage', async () => process.kill(worker!, 'SIGKILL') && undefined)
     const { stdout } = await fleet.deos('deployment', 'logs', EMBEDDED, '-n', '50')
     expect(stdout).toContain('The process of the stage died')
-  })
+  }, 120_000)
 
   test('a killed engine', async () => {
     const machine = (await ringOf())[0]!
@@ -223,23 +231,25 @@ describe('what dies heals', () => {
     const engine = childrenOf(worker!).find((pid) => /worker-engine/.test(commandOf(pid)))!
     await disturb('engine', async () => process.kill(engine, 'SIGKILL') && undefined)
     expect(await ringOf()).toContain(machine)
-  })
+  }, 120_000)
 
   test('a machine of which every process is killed, and which comes back', async () => {
     const machine = (await ringOf())[1]!
     const { id } = (await machineNamed(machine))!
     const agent = await fleet.agentOf(machine)
-    const events = await disturb('machine', async () => killAll(familyOf(agent)))
+    const { events, said } = await disturb('machine', async () => killAll(familyOf(agent)))
     const failed = events.find(({ type }) => type === 'replica.failed')
     expect(failed, JSON.stringify(events)).toMatchObject({ data: { lostMachineIds: [id] } })
+    expect(said).toContain(`${machine} started anew`)
     const { stdout } = await fleet.deos('events', '-n', '60')
-    expect(stdout).toContain(machine)
+    expect(stdout).toContain(failed!.message)
+    expect(stdout).toContain(`Machine ${machine} is back`)
     const back = await eventually(`${machine} back`, async () => {
       const found = await machineNamed(machine)
       return found?.state === 'ready' ? found : undefined
     })
     expect(back.id).toBe(id)
-  })
+  }, 120_000)
 
   test('a further machine takes over from one that is drained, and others from it when its power goes', async () => {
     const { secret } = await fleet.json<{ secret: string }>(
@@ -276,17 +286,18 @@ describe('what dies heals', () => {
     await settled()
     await fleet.json('node', 'uncordon', drained)
 
-    const events = await disturb('lost machine', async () => killAll(familyOf(fifth.pid)))
+    const { events, said } = await disturb('lost machine', async () => killAll(familyOf(fifth.pid)))
     expect(events.map(({ type }) => type)).toEqual(
       expect.arrayContaining(['machine.offline', 'replica.failed']),
     )
+    expect(said).toContain('fifth was lost')
     const lost = await fleet.json<NamedState>('node', 'show', 'fifth')
     expect(lost.state).toBe('offline')
     expect(await ringOf()).not.toContain('fifth')
     await fleet.json('node', 'rm', 'fifth', '--force')
     const { machines } = await fleet.json<{ machines: NamedState[] }>('node', 'ls')
     expect(machines.map(({ name }) => name).sort()).toEqual(names)
-  })
+  }, 120_000)
 })
 
 function report(what: string, tookMs: number): void {

@@ -23,7 +23,9 @@ export const overviewSearch = windowOf
 export const signInSearch = (given: Given): { to?: string | undefined } => {
   const to = word(given.to)
   // Only places of this console: an address of somebody else must not be one click behind a password.
-  return { to: to?.startsWith('/') && !to.startsWith('//') && !to.includes('\\') ? to : undefined }
+  const isOwn = to !== undefined && /^\/(?!\/)[^\\]*$/.test(to)
+  // Nor the page that leads there, which would lead to itself.
+  return { to: isOwn && !to.startsWith('/sign-in') ? to : undefined }
 }
 
 export const machinesSearch = (given: Given) =>

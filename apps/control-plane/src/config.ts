@@ -1,4 +1,39 @@
-import { type Config, logFormats, logLevels, option } from '@deos/service'
+import {
+  type Config,
+  ConfigError,
+  logFormats,
+  logLevels,
+  type Option,
+  option,
+  readConfig,
+} from '@deos/service'
+
+type Texts = Parameters<typeof option.optionalText>[0]
+
+/** Where people or machines reach something: http or https, and an origin that browsers know. */
+const optionalAddress = (spec: Texts): Option<string | null> => ({
+  ...option.optionalText(spec),
+  parse: (text) => {
+    const url = URL.parse(text)
+    const isAddress = url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.hash === ''
+    if (text === '' || isAddress) return { value: text === '' ? null : text }
+    return { expected: 'an address such as https://deos.example.org' }
+  },
+})
+
+/** Something that nobody can guess, and that is told from other secrets by how it begins. */
+const optionalSecret = (prefix: string, spec: Omit<Texts, 'flag' | 'secret'>): Option<string | null> => ({
+  ...option.optionalText({ ...spec, flag: null, secret: true }),
+  parse: (text) => {
+    if (text === '') return { value: null }
+    if (text.startsWith(prefix) && /^[A-Za-z0-9_-]{32,}$/.test(text.slice(prefix.length))) {
+      return { value: text }
+    }
+    return { expected: `"${prefix}" and at least 32 letters, digits, "-" and "_"` }
+  },
+})
+
+const shortestHeartbeatMs = 100
 
 /** Every option of the control plane's process. */
 export const controlPlaneOptions = {
@@ -14,7 +49,7 @@ export const controlPlaneOptions = {
     default: 7000,
     prose: 'Port to listen on; 0 takes any free one.',
   }),
-  publicUrl: option.optionalText({
+  publicUrl: optionalAddress({
     flag: 'public-url',
     env: 'DEOS_PUBLIC_URL',
     prose: 'Where people and machines reach it, for links and join commands. Without it, host and port.',
@@ -55,21 +90,17 @@ export const controlPlaneOptions = {
     secret: true,
     prose: 'Token for gated models on the Hugging Face hub.',
   }),
-  gatewayToken: option.optionalText({
-    flag: null,
+  gatewayToken: optionalSecret('deos_g_', {
     env: 'DEOS_GATEWAY_TOKEN',
-    secret: true,
     prose: 'What gateways show: "deos_g_" and at least 32 characters. Without it no gateway is let in.',
   }),
-  gatewayUrl: option.optionalText({
+  gatewayUrl: optionalAddress({
     flag: 'gateway-url',
     env: 'DEOS_GATEWAY_URL',
     prose: 'Where clients reach the gateways, as the console shows it. Without it, what gateways report.',
   }),
-  bootstrapKey: option.optionalText({
-    flag: null,
+  bootstrapKey: optionalSecret('deos_k_', {
     env: 'DEOS_BOOTSTRAP_KEY',
-    secret: true,
     prose:
       'An API key that is made to exist in the first organisation, for the process that starts this one.',
   }),
@@ -120,3 +151,32 @@ export const controlPlaneOptions = {
 }
 
 export type ControlPlaneConfig = Config<typeof controlPlaneOptions>
+
+/**
+ * Reads the options once, at the start.
+ *
+ * @throws ConfigError naming the option, its value and the remedy
+ */
+export function readControlPlaneConfig(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): ControlPlaneConfig {
+  const config = readConfig(controlPlaneOptions, argv, env)
+  const { heartbeatMs, leaseMs } = config
+  if (heartbeatMs < shortestHeartbeatMs) {
+    throw new ConfigError(
+      '--heartbeat',
+      `--heartbeat is ${heartbeatMs} ms, and machines beat at most every ${shortestHeartbeatMs} ms.`,
+      `Give ${shortestHeartbeatMs}ms or more.`,
+    )
+  }
+  // One heartbeat may come late without a machine being taken for lost.
+  if (leaseMs < 2 * heartbeatMs) {
+    throw new ConfigError(
+      '--lease',
+      `--lease is ${leaseMs} ms, and machines beat every ${heartbeatMs} ms.`,
+      `Give at least twice the time of --heartbeat: ${2 * heartbeatMs}ms.`,
+    )
+  }
+  return config
+}

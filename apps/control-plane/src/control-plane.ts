@@ -1,3 +1,4 @@
+import { mkdtemp, rm } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -203,7 +204,7 @@ export class ControlPlane implements Service {
     )
     const models = new ModelRegistry(
       {
-        dataFolder: join(config.dataFolder ?? join(tmpdir(), `deos-${process.pid}`), 'models'),
+        dataFolder: join(config.dataFolder ?? (await this.#temporaryFolder()), 'models'),
         modelFolders: config.modelFolders,
         allowedHosts: config.allowedHosts,
         hubToken: config.hubToken,
@@ -389,6 +390,13 @@ export class ControlPlane implements Service {
 
   async stop(): Promise<void> {
     for (const stop of this.#stops.splice(0).reverse()) await stop()
+  }
+
+  /** For what is not to outlive the process. */
+  async #temporaryFolder(): Promise<string> {
+    const folder = await mkdtemp(join(tmpdir(), 'deos-control-plane-'))
+    this.#stops.push(() => rm(folder, { recursive: true, force: true }))
+    return folder
   }
 
   #works(

@@ -1,7 +1,7 @@
 import { fstatSync } from 'node:fs'
 import { describeError } from '@deos/domain'
-import { createLogger, describeOptions, readConfig, runService } from '@deos/service'
-import { type ControlPlaneConfig, controlPlaneOptions } from './config.ts'
+import { createLogger, describeOptions, runService } from '@deos/service'
+import { type ControlPlaneConfig, controlPlaneOptions, readControlPlaneConfig } from './config.ts'
 import { ControlPlane } from './control-plane.ts'
 
 /** A pipe on standard input is a supervisor's: when it ends, the supervisor is gone. */
@@ -23,7 +23,7 @@ function readArguments(): ControlPlaneConfig {
     process.exit(0)
   }
   try {
-    return readConfig(controlPlaneOptions, words, process.env)
+    return readControlPlaneConfig(words, process.env)
   } catch (error) {
     process.stderr.write(`${describeError(error)}\n`)
     process.exit(2)

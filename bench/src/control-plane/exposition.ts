@@ -5,7 +5,7 @@ export interface MetricSample {
   readonly value: number
 }
 
-const lineForm = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)/
+const lineForm = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (-?\d\S*|[+-]?Inf|NaN)(?: -?\d+)?$/
 const labelForm = /([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"/g
 
 /** Reads Prometheus' text format; comments and what is no sample are passed over. */

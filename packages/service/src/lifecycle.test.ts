@@ -98,3 +98,22 @@ test.each(['start', 'stop'] as const)('a failing %s exits with 1', async (name) 
   host.emit('SIGTERM')
   expect(await host.exited).toBe(EXIT_FAILURE)
 })
+
+test('a start that fails because of a signal is no failure', async () => {
+  const host = new FakeHost()
+  let fail: (error: Error) => void = () => undefined
+  const { service } = recordingService({
+    start: () =>
+      new Promise((_, reject) => {
+        fail = reject
+      }),
+    stop: async () => {
+      fail(new Error('The database was closed.'))
+      await new Promise((resolve) => setImmediate(resolve))
+    },
+  })
+  const running = runService(service, settings, logger, host)
+  host.emit('SIGTERM')
+  await running
+  expect(await host.exited).toBe(0)
+})

@@ -93,6 +93,8 @@ export async function runService(
   try {
     await service.start()
   } catch (error) {
+    // Whoever is stopped while starting fails for that reason alone.
+    if (ending) return
     logger.fatal(describeError(error))
     host.exit(EXIT_FAILURE)
   }

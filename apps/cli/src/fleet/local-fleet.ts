@@ -182,7 +182,8 @@ export class LocalFleet {
         ...['--url', controlUrl, '--home', home, '--name', name],
         ...['--region', 'local', '--provider', 'this-computer'],
         ...['--threads', String(threads), '--speed', String(speed), '--memory', String(memoryBytes)],
-        ...['--supervised', '--drain-limit', `${STOP_MS - 2000}ms`],
+        // They end together, when nothing runs any more: there is nowhere to move stages to.
+        ...['--supervised', '--drain-limit', '0ms'],
       ],
       env: { DEOS_TOKEN: token },
     }

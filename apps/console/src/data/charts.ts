@@ -28,38 +28,34 @@ interface Family {
 
 /** In the order in which they are shown. Quantities that no family knows get a picture of their own. */
 const families: readonly Family[] = [
-  { title: 'Throughput', names: /^(prompt|completion|output)?tokensPerSecond$/i },
-  { title: 'Requests per second', names: /requestsPerSecond$/i },
-  { title: 'Time to first token', names: /^ttft/ },
-  { title: 'Time per output token', names: /^tpot/ },
-  { title: 'Requests at work', names: /^(active|queued)Requests$/ },
-  { title: 'Sessions', names: /^(active|queued)Sessions$/ },
-  { title: 'KV cache', names: /^kv/ },
-  { title: 'CPU', names: /^(cpu|busy)Fraction$/ },
-  { title: 'Memory', names: /^(memory.*|promised)(Bytes|Fraction)$/ },
+  { title: 'Throughput', names: /tokens_per_second$/ },
+  { title: 'Requests per second', names: /requests_per_second$/ },
+  { title: 'Time to first token', names: /^ttft_/ },
+  { title: 'Time per output token', names: /^tpot_/ },
+  { title: 'Requests at work', names: /^(active|queued)_requests$/ },
+  { title: 'Sessions', names: /^(active|queued)_sessions$/ },
+  { title: 'KV cache', names: /^kv_/ },
+  { title: 'Load', names: /^(cpu|busy)_ratio$/ },
+  { title: 'Memory', names: /^(memory_\w+|promised)_bytes$/ },
+  { title: 'Ready', names: /^ready_/ },
 ]
 
 const units: readonly (readonly [suffix: string, format: Format])[] = [
-  ['TokensPerSecond', formatTokenRate],
-  ['BytesPerSecond', formatBandwidth],
-  ['PerSecond', (value) => `${formatShort(value)}/s`],
-  ['Bytes', formatSize],
-  ['Fraction', formatPercent],
-  ['Ms', formatDuration],
+  ['tokens_per_second', formatTokenRate],
+  ['bytes_per_second', formatBandwidth],
+  ['per_second', (value) => `${formatShort(value)}/s`],
+  ['bytes', formatSize],
+  ['ratio', formatPercent],
+  ['ms', formatDuration],
 ]
 
-const formatOf = (name: string): Format =>
-  units.find(([suffix]) => name.toLowerCase().endsWith(suffix.toLowerCase()))?.[1] ?? formatShort
+const formatOf = (name: string): Format => units.find(([suffix]) => name.endsWith(suffix))?.[1] ?? formatShort
 
-const unitSuffix = /(TokensPerSecond|BytesPerSecond|PerSecond|Bytes|Fraction|Ms)$/
+const unitSuffix = /_(tokens_per_second|bytes_per_second|per_second|bytes|ratio|ms)$/
 
-/** `kvUsedTokens` becomes `kv used tokens`, `ttftP95Ms` becomes `p95`. */
-function labelOf(name: string): string {
-  const percentile = /p\d{2}/i.exec(name)?.[0]
-  if (percentile !== undefined) return percentile.toLowerCase()
-  const words = name.replace(unitSuffix, '').replace(/([a-z])([A-Z])/g, '$1 $2')
-  return (words === '' ? name : words).toLowerCase()
-}
+/** `kv_used_tokens` becomes `kv used tokens`, `ttft_p95_ms` becomes `p95`. */
+const labelOf = (name: string): string =>
+  /p\d{2}/.exec(name)?.[0] ?? name.replace(unitSuffix, '').replaceAll('_', ' ')
 
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1)
 
@@ -84,7 +80,7 @@ export function chartsOf(series: Series): readonly ChartData[] {
     .map(([key, members]) => ({
       title: key.split('\u0000')[0]!,
       format: formatOf(members[0]!),
-      isBinary: /Bytes(PerSecond)?$/.test(members[0]!),
+      isBinary: /bytes(_per_second)?$/.test(members[0]!),
       times,
       lines: members.map((name) => ({ label: labelOf(name), values: series.values[name]! })),
     }))

@@ -39,30 +39,32 @@ export function seriesOf(
 }
 
 export const statusQuantities = {
-  tokensPerSecond: (step: number) => wave(step, 310, 140),
-  requestsPerSecond: (step: number) => wave(step, 2.1, 1),
-  activeRequests: (step: number) => Math.round(wave(step, 9, 5)),
-  queuedRequests: (step: number) => Math.round(Math.max(0, wave(step, 0.6, 2))),
-  ttftP50Ms: (step: number) => wave(step, 212, 30),
-  ttftP95Ms: (step: number) => wave(step, 380, 80),
-  ttftP99Ms: (step: number) => wave(step, 610, 160),
-  tpotP50Ms: (step: number) => wave(step, 31, 3),
-  tpotP95Ms: (step: number) => wave(step, 42, 6),
-  tpotP99Ms: (step: number) => wave(step, 63, 14),
+  tokens_per_second: (step: number) => wave(step, 310, 140),
+  requests_per_second: (step: number) => wave(step, 2.1, 1),
+  active_requests: (step: number) => Math.round(wave(step, 9, 5)),
+  queued_requests: (step: number) => Math.round(Math.max(0, wave(step, 0.6, 2))),
+  ttft_p50_ms: (step: number) => wave(step, 212, 30),
+  ttft_p95_ms: (step: number) => wave(step, 380, 80),
+  tpot_p50_ms: (step: number) => wave(step, 31, 3),
+  tpot_p95_ms: (step: number) => wave(step, 42, 6),
+  ready_machines: (step: number) => (step % 40 === 7 ? 4 : 5),
+  ready_deployments: () => 1,
 }
 
 export const machineQuantities = {
-  cpuFraction: (step: number) => Math.min(1, wave(step, 0.31, 0.16)),
-  memoryUsedBytes: (step: number) => Math.round(wave(step, 27, 3) * 1024 ** 3),
-  tokensPerSecond: (step: number) => wave(step, 190, 70),
+  cpu_ratio: (step: number) => Math.min(1, wave(step, 0.31, 0.16)),
+  busy_ratio: (step: number) => Math.min(1, wave(step, 0.52, 0.2)),
+  memory_used_bytes: (step: number) => Math.round(wave(step, 27, 3) * 1024 ** 3),
+  promised_bytes: () => 8.4 * 1024 ** 3,
+  generated_tokens_per_second: (step: number) => wave(step, 190, 70),
+  active_sessions: (step: number) => Math.round(wave(step, 6, 3)),
+  kv_used_tokens: (step: number) => Math.round(wave(step, 46_000, 19_000)),
 }
 
 export const deploymentQuantities = {
-  tokensPerSecond: (step: number) => wave(step, 240, 90),
-  activeSessions: (step: number) => Math.round(wave(step, 6, 3)),
-  queuedSessions: (step: number) => Math.round(Math.max(0, wave(step, 0.3, 1.4))),
-  kvUsedTokens: (step: number) => Math.round(wave(step, 46_000, 19_000)),
-  kvCapacityTokens: () => 131_072,
+  tokens_per_second: (step: number) => wave(step, 240, 90),
+  active_sessions: (step: number) => Math.round(wave(step, 6, 3)),
+  kv_used_ratio: (step: number) => Math.min(1, wave(step, 0.38, 0.14)),
 }
 
 const ids = {

@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import {
   createServer,
   type IncomingMessage,
@@ -8,7 +8,7 @@ import {
   type ServerResponse,
 } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { extname, join, normalize } from 'node:path'
+import { extname, join, relative } from 'node:path'
 import { type Role, routes } from '@deos/api'
 import { MockApi } from '@deos/api/testing'
 import { answerCompletion } from './mock-gateway.ts'
@@ -75,6 +75,7 @@ export class MockServer {
     role = 'owner',
     nowMs = Date.now(),
   }: MockServerOptions): Promise<MockServer> {
+    const files = await readFiles(folder)
     const ended = new AbortController()
     // Every stream listens, and a page has several.
     setMaxListeners(0, ended.signal)
@@ -97,7 +98,8 @@ export class MockServer {
     handling.listener = (request, response) => {
       response.setHeader('content-security-policy', policy)
       const isApi = request.url?.startsWith('/api/') === true
-      void (isApi ? answerApi(api, request, response) : answerFile(folder, request, response))
+      if (isApi) void answerApi(api, request, response)
+      else answerFile(files, request, response)
     }
     return new MockServer(url, api, [server, gateway.server], ended)
   }
@@ -136,15 +138,24 @@ async function answerApi(
   response.end()
 }
 
+type Files = ReadonlyMap<string, Buffer>
+
+/** Everything below a folder, by its address: what is built meanwhile changes nothing. */
+async function readFiles(folder: string): Promise<Files> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
+  const files = paths.map(async (path) => [`/${relative(folder, path)}`, await readFile(path)] as const)
+  return new Map(await Promise.all(files))
+}
+
 /** A file of the console; every other address is one of its pages. */
-async function answerFile(folder: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+function answerFile(files: Files, request: IncomingMessage, response: ServerResponse): void {
   const { pathname } = new URL(request.url ?? '/', 'http://mock.invalid')
-  const name = extname(pathname) === '' ? 'index.html' : normalize(pathname)
-  try {
-    const bytes = await readFile(join(folder, name))
-    response.writeHead(200, { 'content-type': types[extname(name)] ?? 'application/octet-stream' })
-    response.end(bytes)
-  } catch {
+  const name = extname(pathname) === '' ? '/index.html' : pathname
+  const bytes = files.get(name)
+  if (bytes === undefined) {
     response.writeHead(404).end()
+    return
   }
+  response.writeHead(200, { 'content-type': types[extname(name)] ?? 'application/octet-stream' }).end(bytes)
 }

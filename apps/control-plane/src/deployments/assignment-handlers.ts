@@ -29,8 +29,11 @@ export const assignmentHandlers = ({
   async *followAssignments(_, caller) {
     const { id, incarnation } = machineOf(caller)
     let told = -1
-    const watch = { onChange: log.onChange.bind(log), timers, signal: caller.signal, gapMs, idleMs: null }
-    const read = () => (log.assignmentsVersion(id) === told ? null : assignments.of(id, incarnation))
+    const isNew = () => log.assignmentsVersion(id) !== told
+    // Every machine follows, and few changes are about it.
+    const onChange = (listener: () => void) => log.onChange(() => isNew() && listener())
+    const watch = { onChange, timers, signal: caller.signal, gapMs, idleMs: null }
+    const read = () => (isNew() ? assignments.of(id, incarnation) : null)
     for await (const data of latest(watch, async () => read())) {
       told = data.version
       yield { id: String(data.version), data }

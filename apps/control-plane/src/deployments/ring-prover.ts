@@ -87,15 +87,19 @@ export class RingProver {
     this.#forget(rings)
     for (const ring of rings)
       if (ring.replica.phase === 'verifying') this.#begin(ring, () => this.#verify(ring))
-    for (const ring of rings) if (this.#isQuiet(ring)) this.#begin(ring, () => this.#probe(ring))
+    // It looks at all rings.
+    const { probeAfterMs } = this.parts.activity
+    for (const ring of rings) {
+      if (this.#isQuiet(ring, probeAfterMs)) this.#begin(ring, () => this.#probe(ring))
+    }
   }
 
-  #isQuiet({ replica }: Ring): boolean {
+  #isQuiet({ replica }: Ring, probeAfterMs: number): boolean {
     if (replica.phase !== 'ready') return false
     const { activity, log, rings } = this.parts
     const probedAtMs = this.#probedAtMs.get(rings.idOf(replica)) ?? Number.NEGATIVE_INFINITY
     const lastMs = Math.max(activity.lastTokenAtMs(replica) ?? Number.NEGATIVE_INFINITY, probedAtMs)
-    return log.nowMs - lastMs >= activity.probeAfterMs
+    return log.nowMs - lastMs >= probeAfterMs
   }
 
   #begin({ replica }: Ring, work: () => Promise<void>): void {

@@ -104,7 +104,10 @@ class Binding {
       },
       handler: (request, reply) => {
         const gone = new AbortController()
-        reply.raw.once('close', () => gone.abort())
+        // An abort costs more than all else here; whoever has the whole answer is not missed.
+        reply.raw.once('close', () => {
+          if (!reply.raw.writableFinished) gone.abort()
+        })
         const caller = this.#caller(request, reply, gone.signal)
         return this.#answer({ named, request, reply, caller, gone: gone.signal }, handler)
       },

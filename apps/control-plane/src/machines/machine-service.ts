@@ -319,8 +319,8 @@ export class MachineService {
       const target = machines.get(to)
       return to !== from && target?.organisation === organisation && target.removal === null
     })
+    // Placements to come use it. What runs does not depend on it, so nobody is woken.
     await this.links.measured(from, known, this.#parts.now())
-    if (known.length > 0) this.#changed()
   }
 
   /** What charts draw of every machine that is there. */

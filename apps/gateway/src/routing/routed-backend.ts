@@ -136,7 +136,7 @@ export class RoutedBackend implements Backend {
       const replica = await this.#choose(journey, key, signal)
       const id = journey.nextId()
       if (journey.begun && journey.moves > 1) this.#parts.onMoved(request.id)
-      const deadlineMs = remaining(request, clock.now() - startMs)
+      const deadlineMs = this.#remaining(request, startMs, replica)
       const stay = new Stay(replica, journey, this.#options, this.#parts, (reason) => {
         trace.interrupted(clock.now())
         this.#parts.onInterrupted(request.id, reason)
@@ -159,6 +159,17 @@ export class RoutedBackend implements Backend {
         stay.end()
         pool.released(replica)
       }
+    }
+  }
+
+  /** @throws DeadlineError if time ran out while a replica was waited for; then it is free again */
+  #remaining(request: BackendRequest, startMs: number, replica: Replica): number {
+    const { clock, pool } = this.#parts
+    try {
+      return remaining(request, clock.now() - startMs)
+    } catch (error) {
+      pool.released(replica)
+      throw error
     }
   }
 

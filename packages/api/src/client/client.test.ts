@@ -347,4 +347,37 @@ describe('streams', () => {
     await expect(reading).rejects.toThrow('enough')
     expect(signals[1]!.aborted).toBe(true)
   })
+
+  test('aborting ends a stream of which fetch has forgotten the signal', async () => {
+    let cancelled = false
+    const body = new ReadableStream<Uint8Array>({
+      start: (stream) => stream.enqueue(encoder.encode(framed[0]!)),
+      cancel: () => {
+        cancelled = true
+      },
+    })
+    const { fetch } = fakeServer(() => new Response(body))
+    const controller = new AbortController()
+    const reading = (async () => {
+      for await (const _ of clientOf(fetch, {}, patience().sleep).events.follow({
+        signal: controller.signal,
+      })) {
+        setTimeout(() => controller.abort(new Error('enough')))
+      }
+    })()
+    await expect(reading).rejects.toThrow('enough')
+    expect(cancelled).toBe(true)
+  })
+
+  test('aborting ends bytes of which fetch has forgotten the signal', async () => {
+    const body = new ReadableStream<Uint8Array>({ start: (stream) => stream.enqueue(encoder.encode('abcd')) })
+    const { fetch } = fakeServer(new Response(body))
+    const controller = new AbortController()
+    const params = { digest: `sha256:${'0'.repeat(64)}` }
+    const blob = await clientOf(fetch).worker.blob({ params, signal: controller.signal })
+    const reading = (async () => {
+      for await (const _ of blob) setTimeout(() => controller.abort(new Error('enough')))
+    })()
+    await expect(reading).rejects.toThrow('enough')
+  })
 })

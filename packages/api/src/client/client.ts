@@ -70,18 +70,27 @@ const realSleep: Sleep = (ms, signal) =>
   })
 
 /** The bytes of a body. Leaving the loop early ends the transfer. */
-async function* bytesOf(response: Response, origin: string): AsyncGenerator<Uint8Array> {
+async function* bytesOf(
+  response: Response,
+  origin: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
   if (response.body === null) return
   const reader = response.body.getReader()
+  // Fetch may have forgotten the signal; see the reader of events.
+  const cancel = () => void reader.cancel().catch(() => {})
+  signal?.addEventListener('abort', cancel, { once: true })
   try {
     for (;;) {
       const { done, value } = await reader.read().catch((cause) => {
         throw ApiError.unreachable(origin, cause)
       })
+      signal?.throwIfAborted()
       if (done) return
       yield value
     }
   } finally {
+    signal?.removeEventListener('abort', cancel)
     await reader.cancel().catch(() => {})
   }
 }
@@ -134,7 +143,7 @@ class Caller {
       await response.body?.cancel()
       throw ApiError.unexpected('A part was asked for and the whole came', response.status, null)
     }
-    return bytesOf(response, this.#origin)
+    return bytesOf(response, this.#origin, call.signal)
   }
 
   #events(route: Route, schema: z.ZodType, call: AnyCall): AsyncIterable<unknown> {

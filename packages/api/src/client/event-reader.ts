@@ -114,6 +114,8 @@ export class EventReader<S extends z.ZodType> {
     if (response.body === null) throw broken(null)
     const parser = new SseParser(this.#lastId, maxEventLength)
     const reader = response.body.getReader()
+    // Fetch may have forgotten the signal: Node loses it with the request, once that is collected (nodejs/undici#3644).
+    controller.signal.addEventListener('abort', () => void reader.cancel().catch(() => {}), { once: true })
     try {
       for (;;) {
         const chunk = await this.#read(reader, controller)
@@ -153,6 +155,7 @@ export class EventReader<S extends z.ZodType> {
     )
     try {
       const { done, value } = await Promise.race([reader.read(), silence])
+      this.#signal?.throwIfAborted()
       return done ? null : value
     } catch (error) {
       this.#signal?.throwIfAborted()

@@ -31,14 +31,13 @@ const keptMoments = 120
 const momentOf = ({ at, replicas }: DeploymentLive): Moment => {
   const sum = (of: (replica: DeploymentLive['replicas'][number]) => number) =>
     replicas.reduce((total, replica) => total + of(replica), 0)
+  const capacity = sum((replica) => replica.kvCapacityTokens)
   return {
     atMs: Date.parse(at),
     values: {
-      tokensPerSecond: sum((replica) => replica.tokensPerSecond),
-      activeSessions: sum((replica) => replica.activeSessions),
-      queuedSessions: sum((replica) => replica.queuedSessions),
-      kvUsedTokens: sum((replica) => replica.kvUsedTokens),
-      kvCapacityTokens: sum((replica) => replica.kvCapacityTokens),
+      tokens_per_second: sum((replica) => replica.tokensPerSecond),
+      active_sessions: sum((replica) => replica.activeSessions),
+      kv_used_ratio: capacity === 0 ? null : sum((replica) => replica.kvUsedTokens) / capacity,
     },
   }
 }

@@ -150,12 +150,7 @@ export function KeysPage() {
           columns={columnsWith(names)}
           rowKey={({ id }) => id}
           empty={
-            <Empty
-              icon={KeyRound}
-              title="No keys yet"
-              command="deos key create --name my-program"
-              action={button}
-            >
+            <Empty icon={KeyRound} title="No keys yet" command="deos key create my-program" action={button}>
               Create one for each program, so that each has limits and a budget of its own.
             </Empty>
           }
