@@ -89,6 +89,7 @@ const olderMinors = 2
 const kvBlockTokens = 256
 const overdueEveryMs = 5_000
 const retentionEveryMs = 600_000
+const stopLimitMs = 5_000
 
 const problems: ProblemMapping = {
   ...machineProblems,
@@ -388,7 +389,20 @@ export class ControlPlane implements Service {
   /** Open streams end at once and are opened elsewhere; calls get as long as `signal` allows. */
   async drain(): Promise<void> {}
 
+  /** What a database that has fallen silent does not let end is left: whatever was accepted is stored already. */
   async stop(): Promise<void> {
+    const stopped = new AbortController()
+    const { signal } = stopped
+    const limit = sleep(stopLimitMs, 'late' as const, { signal }).catch(() => 'in time' as const)
+    const stopping = this.#stopAll().finally(() => stopped.abort())
+    if ((await Promise.race([stopping, limit])) !== 'late') return stopping
+    this.#logger.warn(
+      { stopLimitMs },
+      'Not everything could be stopped in time; the process ends all the same.',
+    )
+  }
+
+  async #stopAll(): Promise<void> {
     for (const stop of this.#stops.splice(0).reverse()) await stop()
   }
 

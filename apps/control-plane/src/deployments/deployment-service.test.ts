@@ -81,6 +81,26 @@ describeEmbedded('deployments', (open) => {
     expect(control.verified).toBe(1)
   })
 
+  test('rings that say nothing are left as soon as nobody wants them, so that others are asked', async () => {
+    for (const name of ['one', 'two', 'three', 'four', 'five']) world.machine(name)
+    const silent = await create('silent', 4)
+    const step = async () => {
+      await control.service.reconciler.runOnce()
+      for (const machine of world.machines.values()) await machine.step(control)
+    }
+    control.silent = true
+    for (let round = 0; round < 4; round += 1) await step()
+    expect(control.replicas('verifying')).toHaveLength(4)
+    control.service.prover.look()
+    await wishes().wish({ type: 'scale', deployment: silent, replicas: 0 }, us)
+    await step()
+    control.silent = false
+    await create('chat')
+    await control.settle()
+    expect(control.replicas('ready')).toHaveLength(1)
+    expect(control.verified).toBe(1)
+  })
+
   test('the version of assignments grows with what is assigned, and an address that changes is passed on', async () => {
     world.machine('one', ours, 70)
     world.machine('two', ours, 70)

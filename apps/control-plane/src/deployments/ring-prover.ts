@@ -43,6 +43,8 @@ interface Ring {
   readonly replica: Replica
 }
 
+const isAsked = ({ replica: { phase } }: Ring): boolean => phase === 'verifying' || phase === 'ready'
+
 const lookMs = 500
 const timeoutMs = 30_000
 const mostAtOnce = 4
@@ -52,7 +54,7 @@ const mostAtOnce = 4
  * Of several control planes one does it for each ring.
  */
 export class RingProver {
-  readonly #busy = new Map<string, Promise<void>>()
+  readonly #busy = new Map<string, { readonly done: Promise<void>; readonly unwanted: AbortController }>()
   /** When a ring was asked for a token last while it is published, by its id. */
   readonly #probedAtMs = new Map<string, number>()
   readonly #stopping = new AbortController()
@@ -71,12 +73,13 @@ export class RingProver {
     this.#stopLooking()
     this.#unsubscribe()
     this.#stopping.abort()
+    for (const { unwanted } of this.#busy.values()) unwanted.abort()
     await this.whenIdle()
   }
 
   /** Until every ring that was asked has answered or failed. */
   async whenIdle(): Promise<void> {
-    await Promise.all(this.#busy.values())
+    await Promise.all([...this.#busy.values()].map(({ done }) => done))
   }
 
   look(): void {
@@ -86,11 +89,11 @@ export class RingProver {
     )
     this.#forget(rings)
     for (const ring of rings)
-      if (ring.replica.phase === 'verifying') this.#begin(ring, () => this.#verify(ring))
+      if (ring.replica.phase === 'verifying') this.#begin(ring, (unwanted) => this.#verify(ring, unwanted))
     // It looks at all rings.
     const { probeAfterMs } = this.parts.activity
     for (const ring of rings) {
-      if (this.#isQuiet(ring, probeAfterMs)) this.#begin(ring, () => this.#probe(ring))
+      if (this.#isQuiet(ring, probeAfterMs)) this.#begin(ring, (unwanted) => this.#probe(ring, unwanted))
     }
   }
 
@@ -102,11 +105,12 @@ export class RingProver {
     return log.nowMs - lastMs >= probeAfterMs
   }
 
-  #begin({ replica }: Ring, work: () => Promise<void>): void {
+  #begin({ replica }: Ring, work: (unwanted: AbortSignal) => Promise<void>): void {
     const ring = this.parts.rings.idOf(replica)
     if (this.#busy.has(ring) || this.#busy.size >= mostAtOnce) return
+    const unwanted = new AbortController()
     const done = this.parts.claims
-      .tryRun(`verify:${ring}`, work)
+      .tryRun(`verify:${ring}`, () => work(unwanted.signal))
       .then(
         () => undefined,
         (error: unknown) => {
@@ -116,16 +120,16 @@ export class RingProver {
       .then(() => {
         this.#busy.delete(ring)
       })
-    this.#busy.set(ring, done)
+    this.#busy.set(ring, { done, unwanted })
   }
 
-  async #verify({ deployment, replica }: Ring): Promise<void> {
+  async #verify({ deployment, replica }: Ring, unwanted: AbortSignal): Promise<void> {
     const { log } = this.parts
     const about = { deployment: deployment.id, replica: replica.id, generation: replica.generation }
     // Another control plane may have been done with it just before.
     await log.refresh()
     if (!this.#stillVerifying({ deployment, replica })) return
-    const fact = await this.#prove(deployment, replica).then(
+    const fact = await this.#prove(deployment, replica, unwanted).then(
       (firstTokenMs): DeploymentFact => ({ type: 'tokenVerified', ...about, firstTokenMs: ms(firstTokenMs) }),
       (error: unknown): DeploymentFact => ({
         type: 'verificationFailed',
@@ -134,7 +138,7 @@ export class RingProver {
         ...(error instanceof OutOfReachError && { blamed: [error.machine] }),
       }),
     )
-    if (this.#stopping.signal.aborted && fact.type === 'verificationFailed') return
+    if (unwanted.aborted && fact.type === 'verificationFailed') return
     await log.note({ kind: 'system' }, [fact])
   }
 
@@ -148,14 +152,14 @@ export class RingProver {
     )
   }
 
-  async #probe({ deployment, replica }: Ring): Promise<void> {
+  async #probe({ deployment, replica }: Ring, unwanted: AbortSignal): Promise<void> {
     const { log, rings, logger } = this.parts
     const ring = rings.idOf(replica)
     this.#probedAtMs.set(ring, log.nowMs)
     try {
-      await this.#prove(deployment, replica)
+      await this.#prove(deployment, replica, unwanted)
     } catch (error) {
-      if (this.#stopping.signal.aborted) return
+      if (unwanted.aborted) return
       logger.warn(
         { ring, deployment: deployment.name },
         `A published ring gives no token: ${describeError(error)}`,
@@ -163,13 +167,9 @@ export class RingProver {
     }
   }
 
-  async #prove(deployment: Deployment, replica: Replica): Promise<number> {
+  async #prove(deployment: Deployment, replica: Replica, unwanted: AbortSignal): Promise<number> {
     const { activity, generateToken } = this.parts
-    const firstTokenMs = await generateToken(
-      this.#target(deployment, replica),
-      timeoutMs,
-      this.#stopping.signal,
-    )
+    const firstTokenMs = await generateToken(this.#target(deployment, replica), timeoutMs, unwanted)
     activity.tokenGenerated(replica)
     return firstTokenMs
   }
@@ -196,5 +196,8 @@ export class RingProver {
   #forget(rings: readonly Ring[]): void {
     const present = new Set<string>(rings.map(({ replica }) => this.parts.rings.idOf(replica)))
     for (const ring of this.#probedAtMs.keys()) if (!present.has(ring)) this.#probedAtMs.delete(ring)
+    // Whoever still waits for a ring that was let go keeps others from being asked.
+    const wanted = new Set<string>(rings.filter(isAsked).map(({ replica }) => this.parts.rings.idOf(replica)))
+    for (const [ring, { unwanted }] of this.#busy) if (!wanted.has(ring)) unwanted.abort()
   }
 }

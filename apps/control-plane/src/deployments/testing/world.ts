@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type { UserId } from '@deos/api'
 import {
   bytes,
@@ -230,6 +231,8 @@ export class TestWorld {
 export class TestControl {
   /** Why the next tokens do not come. */
   noToken: string | null = null
+  /** Whether rings that are asked say nothing at all. */
+  silent = false
   verified = 0
 
   private constructor(
@@ -243,7 +246,9 @@ export class TestControl {
     readonly service: DeploymentService,
     private readonly generate: { run: GenerateToken },
   ) {
-    this.generate.run = async () => {
+    this.generate.run = async (_target, _timeoutMs, signal) => {
+      if (this.silent) await once(signal, 'abort')
+      if (signal.aborted) throw new NoTokenError('nobody waits any more')
       if (this.noToken !== null) throw new NoTokenError(this.noToken)
       this.verified += 1
       return 5
