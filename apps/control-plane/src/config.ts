@@ -128,6 +128,13 @@ export const controlPlaneOptions = {
     default: 4000,
     prose: 'Silence after which a machine counts as lost.',
   }),
+  heartbeatsPerSecond: option.integer({
+    flag: 'heartbeats-per-second',
+    env: 'DEOS_HEARTBEATS_PER_SECOND',
+    default: 250,
+    min: 1,
+    prose: 'Of all machines together, at most: more machines beat more rarely, and their leases last longer.',
+  }),
   drainLimitMs: option.duration({
     flag: 'drain-limit',
     env: 'DEOS_DRAIN_LIMIT',

@@ -150,6 +150,7 @@ export class ControlPlane implements Service {
   readonly #config: ControlPlaneConfig
   readonly #logger: Logger
   readonly #onReady: (ready: Ready) => void
+  #stopping = false
   /** In the order of their starts; stopped in the opposite one. */
   readonly #stops: (() => Promise<unknown> | unknown)[] = []
 
@@ -184,6 +185,7 @@ export class ControlPlane implements Service {
         self,
         heartbeatMs: config.heartbeatMs,
         leaseMs: config.leaseMs,
+        heartbeatsPerSecond: config.heartbeatsPerSecond,
         graceMs: config.leaseMs * 2,
         publicUrl: publicUrl,
         versions: { version: installation.version, protocol: workerProtocols, olderMinors },
@@ -305,7 +307,15 @@ export class ControlPlane implements Service {
       }),
       worker: {
         ...workerHandlers(machines),
-        ...assignmentHandlers({ log, assignments, timers }),
+        ...assignmentHandlers({
+          log,
+          assignments,
+          timers,
+          // Streams that this process ends say nothing of machines.
+          onBroken: (machine, incarnation) => {
+            if (!this.#stopping) machines.connectionBroke(machine, incarnation)
+          },
+        }),
         ...workerBlobHandlers(blobs),
       },
       gateway: {
@@ -403,6 +413,7 @@ export class ControlPlane implements Service {
   }
 
   async #stopAll(): Promise<void> {
+    this.#stopping = true
     for (const stop of this.#stops.splice(0).reverse()) await stop()
   }
 

@@ -13,6 +13,8 @@ import {
   type FleetEvent,
   type FleetState,
   Leases,
+  type LeaseTerms,
+  leaseTerms,
   listMachines,
   liveMachines,
   type Machine,
@@ -54,6 +56,8 @@ export interface MachineServiceSettings {
   readonly self: string
   readonly heartbeatMs: number
   readonly leaseMs: number
+  /** Of all machines together, at most; see {@link leaseTerms}. */
+  readonly heartbeatsPerSecond: number
   /** After the start nothing expires for so long. */
   readonly graceMs: number
   /** Where machines reach the control planes. */
@@ -274,6 +278,7 @@ export class MachineService {
       this.leases,
       { machine, incarnation, sequence },
       this.log.context,
+      this.#terms().durationMs,
     )
     if (decision instanceof FleetError) throw decision
     const before = this.reports.of(machine)
@@ -288,8 +293,14 @@ export class MachineService {
   }
 
   leaseTerms(machine: Machine): HeartbeatAnswer['lease'] {
-    const { leaseMs, heartbeatMs } = this.#options
-    return { expiresAt: iso(this.leases.expiresAtMs(machine)), durationMs: leaseMs, heartbeatMs }
+    return { expiresAt: iso(this.leases.expiresAtMs(machine)), ...this.#terms() }
+  }
+
+  /** The stream that the process of a machine keeps open broke: perhaps the machine is lost. */
+  connectionBroke(machine: MachineId, incarnation: number): void {
+    if (this.log.state.machines.get(machine)?.incarnation === incarnation) {
+      this.leases.suspect(machine, this.log.nowMs)
+    }
   }
 
   /** Machines to which the link of this one is worth measuring now. */
@@ -297,11 +308,12 @@ export class MachineService {
     const { state, nowMs } = this.log
     await this.#credentials.follow(state)
     const { organisation } = state.machines.get(machine)!
-    const possible = liveMachines(state, organisation).flatMap(({ id, state }) => {
+    const possible = liveMachines(state, organisation).flatMap(({ id, state, location }) => {
+      if (id === machine || state !== 'ready') return []
       const linkAddress = this.linkAddressOf(id)
-      if (id === machine || state !== 'ready' || linkAddress === null) return []
+      if (linkAddress === null) return []
       const measuredAtMs = this.links.between(machine, id)?.measuredAtMs ?? null
-      return [{ machine: id, location: this.details(id)!.location, measuredAtMs, linkAddress }]
+      return [{ machine: id, location: this.settings.of(id).location ?? location, measuredAtMs, linkAddress }]
     })
     const peers = choosePeers(possible, nowMs, mostPeers).map(({ machine: id, linkAddress }) => ({
       machineId: id,
@@ -342,7 +354,7 @@ export class MachineService {
   /** Lets leases run out and drains end; every half second, and whenever a test wants. */
   async watch(): Promise<void> {
     const { nowMs } = this.log
-    if (nowMs - this.#watchedAtMs > deafAfterMs) this.#deafUntilMs = nowMs + this.#options.leaseMs
+    if (nowMs - this.#watchedAtMs > deafAfterMs) this.#deafUntilMs = nowMs + this.#terms().durationMs
     this.#watchedAtMs = nowMs
     if (nowMs >= this.#deafUntilMs) await this.#expire()
     await this.#endDrains()
@@ -440,6 +452,12 @@ export class MachineService {
 
   #changed(): void {
     for (const listener of this.#listeners) listener()
+  }
+
+  #terms(): LeaseTerms {
+    const { heartbeatMs, leaseMs, heartbeatsPerSecond } = this.#options
+    const pace = { heartbeatMs: ms(heartbeatMs), durationMs: ms(leaseMs), heartbeatsPerSecond }
+    return leaseTerms(pace, liveMachines(this.log.state, null).length)
   }
 
   get #live() {

@@ -101,6 +101,7 @@ export class TestPlane {
         self: systemIds.next('control-plane'),
         heartbeatMs: 1_000,
         leaseMs: 4_000,
+        heartbeatsPerSecond: 250,
         graceMs: 4_000,
         publicUrl: 'https://deos.example',
         versions: { version: '1.4.0', protocol: { min: 2, max: 3 }, olderMinors: 1 },

@@ -117,7 +117,8 @@ export class Session {
   }
 
   async #beat(): Promise<void> {
-    const { heartbeatMs, client } = this.membership
+    const { client } = this.membership
+    let { heartbeatMs } = this.membership
     const backoff = new Backoff(heartbeatMs, this.parts.timing.longestBackoffMs, this.parts.random)
     while (!this.#signal.aborted) {
       try {
@@ -127,6 +128,7 @@ export class Session {
         )
         backoff.succeeded()
         this.#heard(answer)
+        heartbeatMs = answer.lease.heartbeatMs
         await this.#alarm.wait(heartbeatMs, this.#signal)
       } catch (error) {
         if (this.#signal.aborted) return
@@ -208,6 +210,8 @@ export class Session {
         this.#judge(error)
         logger.debug({ reason: describeError(error) }, 'The stream of assignments broke off.')
       }
+      // A broken stream looks like a lost machine.
+      this.#alarm.ring()
       await pause(backoff.failed(), signal)
     }
   }
