@@ -43,7 +43,7 @@ import { MachineSamples } from './machine-samples.ts'
 import { MachineSettingsTable } from './machine-settings.ts'
 import { iso } from './machine-view.ts'
 import { leftByOwner, ownerDrainReason } from './owner-drain.ts'
-import { choosePeers } from './peer-choice.ts'
+import { choosePeers, type PossiblePeer } from './peer-choice.ts'
 import type { PlacedStages } from './placed-stages.ts'
 import { isCurrent } from './standings.ts'
 import { type Ticket, ticketBetween } from './tickets.ts'
@@ -104,6 +104,18 @@ const reportsEveryMs = { embedded: 10_000, server: 5_000 } as const
 /** A decision made before the drain is known everywhere may still place something there. */
 const drainSettlesMs = 1_000
 const mostPeers = 8
+const mostLinks = 64
+
+interface ReachablePeer extends PossiblePeer {
+  readonly linkAddress: string
+}
+
+/** Good until one of its sources changes. */
+interface KnownPeers {
+  readonly state: FleetState
+  readonly versions: string
+  readonly of: Map<OrganisationId, readonly ReachablePeer[]>
+}
 
 /** Machines of all organisations: who may join, who is there, what they hold. */
 export class MachineService {
@@ -125,6 +137,7 @@ export class MachineService {
     readonly exchange: HeartbeatExchange
     readonly desk: JoinDesk
   } | null = null
+  #peers: KnownPeers | null = null
   #watchedAtMs = Number.NEGATIVE_INFINITY
   #deafUntilMs = Number.NEGATIVE_INFINITY
 
@@ -196,6 +209,7 @@ export class MachineService {
     for (const stop of this.#stops.splice(0)) stop()
     await Promise.all(this.#running)
     await this.#started?.exchange.store(this.log.nowMs, true)
+    await this.links.store()
   }
 
   /** After anything that standings or snapshots are made from has changed, wherever. */
@@ -308,22 +322,40 @@ export class MachineService {
     const { state, nowMs } = this.log
     await this.#credentials.follow(state)
     const { organisation } = state.machines.get(machine)!
-    const possible = liveMachines(state, organisation).flatMap(({ id, state, location }) => {
-      if (id === machine || state !== 'ready') return []
-      const linkAddress = this.linkAddressOf(id)
-      if (linkAddress === null) return []
-      const measuredAtMs = this.links.between(machine, id)?.measuredAtMs ?? null
-      return [{ machine: id, location: this.settings.of(id).location ?? location, measuredAtMs, linkAddress }]
-    })
-    const peers = choosePeers(possible, nowMs, mostPeers).map(({ machine: id, linkAddress }) => ({
-      machineId: id,
-      linkAddress,
-      ...this.ticketFor(machine, id)!,
-    }))
+    const measured = this.links.from(machine)
+    const known = { measuredAtMs: (to: MachineId) => measured?.get(to)?.measuredAtMs ?? null }
+    const wish = { self: machine, most: mostPeers, mostKept: mostLinks, nowMs }
+    const peers = choosePeers(this.#reachable(organisation), known, wish).map(
+      ({ machine: id, linkAddress }) => ({
+        machineId: id,
+        linkAddress,
+        ...this.ticketFor(machine, id)!,
+      }),
+    )
     return { peers }
   }
 
-  async linksMeasured(from: MachineId, links: Parameters<LinkTable['measured']>[1]): Promise<void> {
+  /** Ready machines that others can reach, by id. */
+  #reachable(organisation: OrganisationId): readonly ReachablePeer[] {
+    const { state } = this.log
+    const versions = `${this.settings.version} ${this.#credentials.version}`
+    if (this.#peers?.state !== state || this.#peers.versions !== versions) {
+      this.#peers = { state, versions, of: new Map() }
+    }
+    const { of } = this.#peers
+    const known = of.get(organisation)
+    if (known !== undefined) return known
+    const reachable = liveMachines(state, organisation).flatMap(({ id, state, location }) => {
+      const linkAddress = this.linkAddressOf(id)
+      if (state !== 'ready' || linkAddress === null) return []
+      const { region } = this.settings.of(id).location ?? location
+      return [{ machine: id, region, linkAddress }]
+    })
+    of.set(organisation, reachable)
+    return reachable
+  }
+
+  linksMeasured(from: MachineId, links: Parameters<LinkTable['measured']>[1]): void {
     const { machines } = this.log.state
     const { organisation } = machines.get(from)!
     // A peer may have been removed while its link was measured.
@@ -332,7 +364,7 @@ export class MachineService {
       return to !== from && target?.organisation === organisation && target.removal === null
     })
     // Placements to come use it. What runs does not depend on it, so nobody is woken.
-    await this.links.measured(from, known, this.#parts.now())
+    this.links.measured(from, known, this.log.nowMs)
   }
 
   /** What charts draw of every machine that is there. */
@@ -365,6 +397,7 @@ export class MachineService {
     const { exchange } = this.#live
     const { nowMs } = this.log
     await exchange.store(nowMs)
+    await this.links.store()
     const followed = await this.#credentials.follow(this.log.state)
     // Nobody shares an embedded database.
     if (this.#parts.database.kind === 'embedded') return

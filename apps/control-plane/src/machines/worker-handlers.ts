@@ -37,7 +37,7 @@ export const workerHandlers = (
   },
   peers: (_, caller) => service.peersOf(caller.machine!.id),
   async links({ body: { incarnation, links } }, caller) {
-    await service.linksMeasured(askingMachine(caller, incarnation), links)
+    service.linksMeasured(askingMachine(caller, incarnation), links)
     return undefined
   },
   async logs({ body: { incarnation, lines } }, caller) {
