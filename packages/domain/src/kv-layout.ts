@@ -51,3 +51,30 @@ export function kvColumns(layout: KvLayerLayout, part: KvPart): number {
   const heads = layout[part]
   return heads === null ? 0 : heads.heads * heads.dim
 }
+
+/**
+ * How K and V are written outside an engine: `f16` as float16 whatever the engine stores, with heads as the model made
+ * them; `stored` as they lie in its cache, which only an engine with the same KV type understands. They are the same where
+ * the cache is F16. Of other types only `stored` is exact.
+ */
+export type KvEncoding = 'f16' | 'stored'
+
+/** Keys or values of some positions of one layer. */
+export interface KvSlice {
+  /** Of the model: where stages begin does not matter. */
+  readonly layer: number
+  readonly part: KvPart
+  /** The pages of a sequence, or some that follow one another in it. */
+  readonly pages: readonly number[]
+  /** Counted from the first position of the first of the pages. */
+  readonly positions: PositionRange
+  readonly encoding: KvEncoding
+}
+
+/** A slice to store. */
+export interface KvSliceWrite extends KvSlice {
+  /** `[positions, columns]` in the slice's encoding. */
+  readonly data: Uint8Array
+  /** Also into pages of open sequences: what they hold is put more exactly. */
+  readonly refines?: boolean
+}

@@ -1,13 +1,7 @@
+import type { KvEncoding } from '@deos/domain'
 import { dequantizeRows, quantizeRows } from '../ggml/quantize.ts'
 import { rowBytes, tensorTypes } from '../ggml/tensor-type.ts'
 import type { KvType } from './kv-type.ts'
-
-/**
- * How K and V are written outside a stage: `f16` as float16 whatever the stage stores, with heads as the model made
- * them; `stored` as they lie in the cache, which only a stage with the same KV type understands. They are the same where
- * the cache is F16. Of other types only `stored` is exact.
- */
-export type KvEncoding = 'f16' | 'stored'
 
 /** Rows of one part in a cache. */
 export interface StoredRows {

@@ -1,35 +1,8 @@
-import { DomainError, type KvPart, type PositionRange } from '@deos/domain'
+import { DomainError, type KvSlice, type KvSliceWrite } from '@deos/domain'
 import type { Tensor } from '../ggml/graph-builder.ts'
 import type { KvCache } from './kv-cache.ts'
-import {
-  areFinite,
-  decodeRows,
-  encodedRowBytes,
-  encodeRows,
-  type KvEncoding,
-  type StoredRows,
-} from './kv-encoding.ts'
+import { areFinite, decodeRows, encodedRowBytes, encodeRows, type StoredRows } from './kv-encoding.ts'
 import type { CellRun } from './page-table.ts'
-
-/** Keys or values of some positions of one layer. */
-export interface KvSlice {
-  /** Of the model: where stages begin does not matter. */
-  readonly layer: number
-  readonly part: KvPart
-  /** The pages of a sequence, or some that follow one another in it. */
-  readonly pages: readonly number[]
-  /** Counted from the first position of the first of the pages. */
-  readonly positions: PositionRange
-  readonly encoding: KvEncoding
-}
-
-/** A slice to store. */
-export interface KvSliceWrite extends KvSlice {
-  /** `[positions, columns]` in the slice's encoding. */
-  readonly data: Uint8Array
-  /** Also into pages of open sequences: what they hold is put in other words. */
-  readonly refines?: boolean
-}
 
 /** A slice that the stage cannot give or take. */
 export class KvSliceError extends DomainError {

@@ -2,6 +2,8 @@ import {
   DomainError,
   formatLayers,
   type KvLayerLayout,
+  type KvSlice,
+  type KvSliceWrite,
   type LayerRange,
   layerCount,
   type ModelConfig,
@@ -26,7 +28,7 @@ import {
 import { attentionShape } from './attention-shape.ts'
 import { KvCache, type KvCacheOptions } from './kv-cache.ts'
 import { kvLayerLayout } from './kv-layout.ts'
-import { type KvSlice, KvSlices, type KvSliceWrite } from './kv-slices.ts'
+import { KvSlices } from './kv-slices.ts'
 import { checkKvType } from './kv-type.ts'
 import { layerRope } from './rope.ts'
 import { StageGraph, type StageParts } from './stage-graph.ts'
