@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { constants, setPriority } from 'node:os'
 import type { Duplex } from 'node:stream'
-import { DomainError, describeError } from '@deos/domain'
+import { DomainError, describeError, type KvSlice, type KvSliceWrite } from '@deos/domain'
 import type {
+  EngineKv,
   EngineSession,
   EngineStep,
   EngineStepResult,
@@ -13,6 +14,7 @@ import type {
 import { encodeFrame, FrameReader } from './engine-process/engine-frames.ts'
 import type { EngineAssignment } from './engine-process/engine-load.ts'
 import type { EngineReply, EngineReport, EngineRequest } from './engine-process/engine-messages.ts'
+import { Lane } from './lane.ts'
 
 export class EngineLoadError extends DomainError {
   readonly code = 'ENGINE_LOAD'
@@ -53,14 +55,27 @@ export interface StepMasks {
   readonly words: Promise<readonly Uint32Array[]>
 }
 
+/**
+ * Slices that the engine is handed at a time. Steps wait behind those only: with two, keys and values of a layer, the
+ * engine need not wait for the worker between slices either.
+ */
+const SLICES_UNDER_WAY = 2
+
+interface Answer {
+  readonly result: EngineStepResult
+  readonly value: number
+  readonly payload: Uint8Array
+}
+
 interface Waiter {
-  readonly resolve: (value: { result: EngineStepResult; value: number }) => void
+  readonly resolve: (answer: Answer) => void
   readonly reject: (error: Error) => void
 }
 
 /** The engine process as the worker sees it. */
 export class EngineClient implements StageEngine {
   private readonly waiters = new Map<number, Waiter>()
+  private readonly slices = new Lane(SLICES_UNDER_WAY)
   private nextId = 1
   private computedUs = 0
   private exited: string | null = null
@@ -116,6 +131,10 @@ export class EngineClient implements StageEngine {
     return this.report.capacity
   }
 
+  get kv(): EngineKv {
+    return this.report.kv
+  }
+
   /** Time it has computed so far, in microseconds. */
   get computeUs(): number {
     return this.computedUs
@@ -154,6 +173,20 @@ export class EngineClient implements StageEngine {
     return (await done).result
   }
 
+  readKv(slice: KvSlice): Promise<Uint8Array> {
+    return this.slices.run(async () => {
+      const id = this.nextId++
+      return (await this.ask({ type: 'read-kv', id, slice }, id)).payload
+    })
+  }
+
+  writeKv({ data, ...slice }: KvSliceWrite): Promise<void> {
+    return this.slices.run(async () => {
+      const id = this.nextId++
+      await this.ask({ type: 'write-kv', id, slice }, id, data)
+    })
+  }
+
   async reset(): Promise<void> {
     const id = this.nextId++
     await this.ask({ type: 'reset', id }, id)
@@ -177,7 +210,7 @@ export class EngineClient implements StageEngine {
   }
 
   private ask(request: EngineRequest, id: number, payload?: Uint8Array) {
-    return new Promise<{ result: EngineStepResult; value: number }>((resolve, reject) => {
+    return new Promise<Answer>((resolve, reject) => {
       if (this.exited !== null) {
         reject(new EngineLostError(this.exited, 'It is started again.'))
         return
@@ -193,8 +226,9 @@ export class EngineClient implements StageEngine {
     const waiter = this.waiters.get(reply.id)
     this.waiters.delete(reply.id)
     if (reply.type === 'failed') waiter?.reject(new Error(reply.message))
-    else if (reply.type === 'done') waiter?.resolve({ result: nothing, value: reply.value })
-    else waiter?.resolve({ result: stepResult(reply, payload), value: 0 })
+    else if (reply.type === 'stepped') {
+      waiter?.resolve({ result: stepResult(reply, payload), value: 0, payload: empty })
+    } else waiter?.resolve({ result: nothing, value: reply.type === 'done' ? reply.value : 0, payload })
   }
 
   private lose(reason: string): void {

@@ -138,7 +138,8 @@ export class Worker implements Service {
       networkFirst: assignment.stages > 1,
       onProgress: (doneBytes, totalBytes) => this.parent.send({ event: 'loading', doneBytes, totalBytes }),
       onReady: (engine) => {
-        this.logger.info({ ...engine.report, enginePid: engine.pid }, 'The engine is loaded.')
+        const { kv, ...report } = engine.report
+        this.logger.info({ ...report, kvType: kv.type, enginePid: engine.pid }, 'The engine is loaded.')
         this.loaded = engine
         this.host?.attachEngine(this.constrain(engine))
         this.parent.send({ event: 'ready', device: engine.report.device, enginePid: engine.pid })
