@@ -2,6 +2,13 @@ import type { Reason } from '../data/types.ts'
 import { StateBadge } from './badge.tsx'
 import { Time } from './time.tsx'
 
+/** Why something is as it is, and since when. */
+export const ReasonText = ({ reason: { message, since } }: { readonly reason: Reason }) => (
+  <>
+    {message} {since !== null && <Time at={since} />}
+  </>
+)
+
 /** A state and, always, why. */
 export function StateWithReason({ state, reason }: { readonly state: string; readonly reason: Reason }) {
   return (
