@@ -15,12 +15,11 @@ export function StateWithReason({ state, reason }: { readonly state: string; rea
     <div className="flex min-w-0 flex-col items-start gap-0.5 max-md:items-end">
       <StateBadge state={state} />
       <span className="max-w-sm text-xs text-ink-3 max-md:text-right">
-        {reason.message}
+        {reason.message}{' '}
         {reason.since !== null && (
-          <>
-            {' · '}
-            <Time at={reason.since} />
-          </>
+          <span className="whitespace-nowrap">
+            · <Time at={reason.since} />
+          </span>
         )}
       </span>
     </div>

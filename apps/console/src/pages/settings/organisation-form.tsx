@@ -40,7 +40,7 @@ export function OrganisationForm() {
           Rename
         </Button>
         {mayClose && (
-          <Button className="text-bad sm:ml-auto" onClick={() => setClosing(true)}>
+          <Button className="text-bad! sm:ml-auto" onClick={() => setClosing(true)}>
             Close the organisation…
           </Button>
         )}
