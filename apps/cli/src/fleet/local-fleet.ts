@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Clock, DomainError } from '@deos/domain'
 import { createRunFolder, defaultRestartLimits, type RestartLimits, startChild } from '@deos/service'
@@ -12,6 +13,8 @@ import {
 } from '../processes/kept-process.ts'
 import { checkPort } from '../ring/port-check.ts'
 import type { MachinePlan } from './machine-plan.ts'
+
+const consoleFolder = join(packageRoot, 'dist', 'console')
 
 export interface LocalFleetOptions {
   readonly host: string
@@ -86,7 +89,7 @@ export class LocalFleet {
   /** Starts control plane and gateway. @throws PortError, ProcessLostError */
   async start(): Promise<FleetAddresses> {
     const { host, controlPort, gatewayPort } = this.options
-    await checkPort(host, controlPort)
+    await checkPort(host, controlPort, '--control-port')
     await checkPort(host, gatewayPort)
     const control = await this.#keep(this.#controlPlane())
     const controlUrl = String(control.url)
@@ -137,7 +140,7 @@ export class LocalFleet {
       args: (url) => [
         ...['--host', host, '--port', portAgain(controlPort, url)],
         ...(dataFolder === null ? [] : ['--data', dataFolder]),
-        ...['--console', join(packageRoot, 'dist', 'console')],
+        ...(existsSync(join(consoleFolder, 'index.html')) ? ['--console', consoleFolder] : []),
         ...['--model-folders', modelFolders.join(',')],
         ...(gatewayPort === 0 ? [] : ['--gateway-url', `http://${host}:${gatewayPort}`]),
       ],

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { UsageError } from '../cli-error.ts'
 import { examples } from './parts.ts'
 
 /** Commands that are one process of the product each; their flags are the process's own. */
@@ -28,6 +29,15 @@ export function addProcesses(program: Command): void {
     .action(async (url: string | undefined, flags: readonly string[]) => {
       const { runProcess } = await import('../commands/run-process.ts')
       const { args, env } = joinWords(url === undefined ? flags : [url, ...flags])
+      if (
+        process.env.DEOS_URL === undefined &&
+        !args.some((word) => /^(--url(=|$)|--help$|-h$)/.test(word))
+      ) {
+        throw new UsageError(
+          'It is not said which control plane to join.',
+          'Copy the command that the console shows under Machines, Add machine: deos join <url> --token <token>.',
+        )
+      }
       await runProcess('agent', args, env)
     })
   own(
