@@ -131,7 +131,7 @@ export const controlPlaneOptions = {
   heartbeatsPerSecond: option.integer({
     flag: 'heartbeats-per-second',
     env: 'DEOS_HEARTBEATS_PER_SECOND',
-    default: 200,
+    default: 100,
     min: 1,
     prose: 'Of all machines together, at most: more machines beat more rarely, and their leases last longer.',
   }),
