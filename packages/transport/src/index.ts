@@ -22,6 +22,7 @@ export { isPublicKey, type MachineKey, machineKey, passingKey } from './peer/mac
 export { formatPeerAddress, namesMachine, type PeerAddress, parsePeerAddress } from './peer/peer-address.ts'
 export { PeerNode, type PeerNodeOptions } from './peer/peer-node.ts'
 export type { PeerTransport, PeerTransportOptions } from './peer/peer-transport.ts'
+export { defaultRelayLimits, Relay, type RelayLimits, type RelayOptions } from './relay/relay.ts'
 export {
   type GenerationHandlers,
   RingConnection,

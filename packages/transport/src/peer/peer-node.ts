@@ -1,11 +1,14 @@
-import type { Server, Socket } from 'node:net'
-import { createServer } from 'node:net'
+import { randomBytes } from 'node:crypto'
+import { createServer, type Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type Dial, dialled, dialTcp } from '../dial.ts'
 import { LinkError } from '../link-error.ts'
 import type { LinkPath } from '../link-estimates.ts'
 import { checkLinkLimits, defaultLinkLimits, type LinkLimits } from '../link-limits.ts'
+import { punch } from '../relay/punch.ts'
+import { askCircuit, type Circuit, RelaySeat } from '../relay/relay-client.ts'
 import { formatTcpAddress, parseTcpAddress } from '../tcp-address.ts'
+import { systemTimers } from '../timers.ts'
 import type { MachineKey } from './machine-key.ts'
 import { formatPeerAddress, type PeerAddress, parsePeerAddress } from './peer-address.ts'
 import type { PeerChannel } from './peer-channel.ts'
@@ -17,12 +20,20 @@ export interface PeerNodeOptions {
   readonly key: MachineKey
   readonly limits?: LinkLimits
   readonly dial?: Dial
+  /** Whether to look for a direct way when a connection goes over a relay; by default it does. */
+  readonly punches?: boolean
+  readonly onNote?: (text: string) => void
   /** Told about every incoming connection that did not come about. */
   readonly onRefused?: (from: string, error: LinkError) => void
 }
 
+/** Unguessable: who does not know it cannot even ask. */
+export const newCircuitName = (): string => randomBytes(18).toString('base64url')
+
 /** Unfinished handshakes of one address. */
 const MOST_HANDSHAKES = 32
+/** About finding a better way. */
+const MOST_WORDS = 2
 
 /**
  * This process as other machines see it: one key, and one connection to each address however many rings' links go over
@@ -33,6 +44,7 @@ export class PeerNode {
   readonly limits: LinkLimits
   readonly dial: Dial
   readonly #onRefused: (from: string, error: LinkError) => void
+  readonly #seats = new Set<RelaySeat>()
   readonly #servers = new Map<string, Server>()
   readonly #transports = new Map<string, PeerTransport>()
   readonly #dialled = new Map<string, Promise<PeerConnection>>()
@@ -43,7 +55,7 @@ export class PeerNode {
   readonly #stopping = new AbortController()
 
   /** @throws RangeError if a limit makes no sense */
-  constructor(options: PeerNodeOptions) {
+  constructor(private readonly options: PeerNodeOptions) {
     this.key = options.key
     this.limits = options.limits ?? defaultLinkLimits
     this.dial = options.dial ?? dialTcp
@@ -84,6 +96,27 @@ export class PeerNode {
     })
   }
 
+  /**
+   * Waits at a relay for who wants this process; for machines that nobody can dial.
+   *
+   * @param relay - `host:port;key=…`
+   * @param circuit - name to wait under, of whoever is to be found at one address for longer than it runs
+   * @returns the address under which this process is reached there
+   * @throws LinkError if the relay cannot be reached or refuses
+   */
+  async waitAt(relay: string, circuit = newCircuitName()): Promise<string> {
+    const { key, dial, limits, options } = this
+    const onNote = options.onNote ?? (() => {})
+    const seat = new RelaySeat({
+      ...{ relay, circuit, key, dial, onNote, random: { next: () => Math.random() } },
+      timeoutMs: limits.handshakeTimeoutMs,
+      onCircuit: (made) => void this.#acceptCircuit(made),
+    })
+    this.#seats.add(seat)
+    await seat.start()
+    return formatPeerAddress({ at: parsePeerAddress(relay).at, key: key.publicKey, circuit })
+  }
+
   /** The connection to the address, made if there is none. @throws LinkError */
   async connection(text: string): Promise<PeerConnection> {
     const address = parsePeerAddress(text)
@@ -111,17 +144,13 @@ export class PeerNode {
     return channel
   }
 
-  /** A stream to this node that came some other way, such as over a relay. */
-  async accept(raw: Duplex, from: string, path: LinkPath): Promise<PeerConnection | null> {
-    const secure = await this.#secured(raw, 'acceptor', null, from)
-    return secure === null ? null : this.#connected(secure, 'acceptor', path, from)
-  }
-
   async release(transport: PeerTransport): Promise<void> {
     this.#transports.delete(transport.ring)
     if (this.#transports.size > 0) return
     const closed = [...this.#servers.values()].map((server) => new Promise((done) => server.close(done)))
     this.#servers.clear()
+    for (const seat of this.#seats) seat.stop()
+    this.#seats.clear()
     const connections = [...this.#connections]
     for (const connection of connections) connection.finish('this side stopped')
     this.#stopping.abort()
@@ -133,13 +162,20 @@ export class PeerNode {
     if (address.key === null)
       throw new LinkError('LINK_ADDRESS', `${text} does not say which machine is there.`)
     const { handshakeTimeoutMs: timeoutMs } = this.limits
-    const raw = await dialled(this.dial, address.at, timeoutMs, this.#stopping.signal)
+    const { signal } = this.#stopping
+    const circuit =
+      address.circuit === null
+        ? null
+        : await askCircuit(this.dial, address.at, address.circuit, timeoutMs, signal)
+    const raw = circuit?.stream ?? (await dialled(this.dial, address.at, timeoutMs, signal))
     this.#unfinished.add(raw)
     try {
       const { key } = this
       const who = { expected: address.key, name: address.at }
       const secure = await secureStream(raw, { key, side: 'dialler', timeoutMs, ...who })
-      return this.#connected(secure, 'dialler', 'direct', address.at)
+      const connection = this.#connected(secure, 'dialler', circuit, address.at)
+      if (circuit !== null && this.options.punches !== false) connection.punch(Buffer.from('ask'))
+      return connection
     } finally {
       this.#unfinished.delete(raw)
     }
@@ -155,11 +191,46 @@ export class PeerNode {
       return
     }
     this.#handshakes.set(host, open + 1)
-    void this.accept(socket, `${host}:${socket.remotePort}`, 'direct').then(() => {
+    void this.#accept(socket, null, `${host}:${socket.remotePort}`).then(() => {
       const left = this.#handshakes.get(host)! - 1
       if (left === 0) this.#handshakes.delete(host)
       else this.#handshakes.set(host, left)
     })
+  }
+
+  async #acceptCircuit(circuit: Circuit): Promise<void> {
+    await this.#accept(circuit.stream, circuit, circuit.peerAt)
+  }
+
+  async #accept(raw: Duplex, circuit: Circuit | null, from: string): Promise<void> {
+    const secure = await this.#secured(raw, 'acceptor', null, from)
+    if (secure !== null) this.#connected(secure, 'acceptor', circuit, from)
+  }
+
+  /** The relay goes on carrying the connection until another way is there. */
+  async #findWay(connection: PeerConnection, side: 'dialler' | 'acceptor', circuit: Circuit): Promise<void> {
+    if (circuit.localPort === null || this.options.punches === false) return
+    const raw = await punch(this.dial, circuit.peerAt, circuit.localPort, () => systemTimers.now())
+    if (raw === null) {
+      this.options.onNote?.(`No direct way to ${circuit.peerAt} was found; the relay is used on.`)
+      return
+    }
+    const secure = await this.#secured(raw, side, connection.peerKey, circuit.peerAt)
+    if (secure === null) return
+    this.options.onNote?.(`A direct way to ${circuit.peerAt} was found.`)
+    connection.move(secure, 'punched')
+  }
+
+  /** Both ends begin at about the same time: the one half a round trip after it has told the other. */
+  #punched(word: string, connection: PeerConnection, side: 'dialler' | 'acceptor', circuit: Circuit): void {
+    if (side === 'acceptor') {
+      if (word === 'ask') connection.punch(Buffer.from('yes'))
+      else if (word === 'go') void this.#findWay(connection, side, circuit)
+    } else if (word === 'yes') {
+      connection.punch(Buffer.from('go'))
+      const halfMs = (connection.estimates.roundTripMs ?? 0) / 2
+      systemTimers.after(halfMs, () => void this.#findWay(connection, side, circuit))
+    }
   }
 
   async #secured(
@@ -184,9 +255,11 @@ export class PeerNode {
   #connected(
     secure: SecureStream,
     side: 'dialler' | 'acceptor',
-    path: LinkPath,
+    circuit: Circuit | null,
     name: string,
   ): PeerConnection {
+    let words = 0
+    const path: LinkPath = circuit === null ? 'direct' : 'relayed'
     const owner: ConnectionOwner = {
       onOpen: (channel, ring, proof) => {
         const transport = this.#transports.get(ring)
@@ -196,6 +269,11 @@ export class PeerNode {
       isAccepted: (channel, proof) =>
         this.#opening.get(channel)?.isAccepted(connection, channel, proof) ?? false,
       onClosed: () => this.#connections.delete(connection),
+      onPunch: (payload) => {
+        words += 1
+        if (circuit !== null && words <= MOST_WORDS)
+          this.#punched(payload.toString('latin1'), connection, side, circuit)
+      },
     }
     const connection: PeerConnection = new PeerConnection(
       secure,

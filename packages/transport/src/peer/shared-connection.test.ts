@@ -1,6 +1,7 @@
 import { ringId } from '@deos/domain'
 import { encodeMessage, type Message } from '@deos/protocol'
 import { afterEach, expect, test, vi } from 'vitest'
+import type { Link } from '../link.ts'
 import { helloOf, linkIdentity } from '../link-identity.ts'
 import { ringKey } from '../ring-secret.ts'
 import { rawMachine } from '../testing/raw-peer.ts'
@@ -29,7 +30,7 @@ const close = (key: number): Message => ({ type: 'close', epoch: 1, key })
 test('many rings share one connection, and the end of one leaves the others', async () => {
   const [near, far] = [new PeerNode({ key: passingKey() }), new PeerNode({ key: passingKey() })]
   const received = new Map<string, Message[]>()
-  const links = []
+  const links: Link[] = []
   let address = ''
   for (const name of ['r1', 'r2', 'r3']) {
     const messages: Message[] = []

@@ -4,6 +4,7 @@ import { type MachineKey, passingKey } from '../peer/machine-key.ts'
 import { parsePeerAddress } from '../peer/peer-address.ts'
 import { ringProof } from '../peer/ring-proof.ts'
 import { secureStream } from '../peer/secure-stream.ts'
+import { askCircuit } from '../relay/relay-client.ts'
 
 /** A machine that is past the handshake and then sends what chunks it likes. */
 export interface RawMachine {
@@ -28,8 +29,11 @@ export interface RawMachine {
 }
 
 export async function rawMachine(address: string, key: MachineKey = passingKey()): Promise<RawMachine> {
-  const { at, key: expected } = parsePeerAddress(address)
-  const raw = await dialled(dialTcp, at, 5_000)
+  const { at, key: expected, circuit } = parsePeerAddress(address)
+  const raw =
+    circuit === null
+      ? await dialled(dialTcp, at, 5_000)
+      : (await askCircuit(dialTcp, at, circuit, 5_000)).stream
   const { stream, binding } = await secureStream(raw, {
     ...{ key, side: 'dialler', expected, timeoutMs: 5_000, name: at },
   })
