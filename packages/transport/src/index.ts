@@ -18,11 +18,12 @@ export {
   type RawMemoryPeer,
 } from './memory-network.ts'
 export { type Priority, priorities } from './peer/chunk.ts'
-export { isPublicKey, type MachineKey, machineKey, passingKey } from './peer/machine-key.ts'
+export { isPublicKey, type MachineKey, machineKey, passingKey, seededKey } from './peer/machine-key.ts'
 export { formatPeerAddress, namesMachine, type PeerAddress, parsePeerAddress } from './peer/peer-address.ts'
-export { PeerNode, type PeerNodeOptions } from './peer/peer-node.ts'
+export { newCircuitName, PeerNode, type PeerNodeOptions } from './peer/peer-node.ts'
 export type { PeerTransport, PeerTransportOptions } from './peer/peer-transport.ts'
 export { defaultRelayLimits, Relay, type RelayLimits, type RelayOptions } from './relay/relay.ts'
+export { askCircuit, type Circuit, RelaySeat, type RelaySeatOptions } from './relay/relay-client.ts'
 export {
   type GenerationHandlers,
   RingConnection,
@@ -36,6 +37,7 @@ export {
   type RingHostOptions,
 } from './ring-host.ts'
 export { pskTls } from './ring-secret.ts'
+export { ringTransport } from './ring-transport.ts'
 export {
   SupervisedLink,
   type SupervisedLinkHandlers,

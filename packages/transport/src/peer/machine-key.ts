@@ -22,6 +22,12 @@ export const isPublicKey = (text: string): boolean => PUBLIC_KEY.test(text)
 /** @param pem - private key in PKCS#8 @throws RangeError if it is not an Ed25519 key */
 export const machineKey = (pem: string): MachineKey => fromPrivate(createPrivateKey(pem))
 
+const PKCS8_ED25519 = Buffer.from('302e020100300506032b657004220420', 'hex')
+
+/** @param seed - 32 random bytes that make the same key again */
+export const seededKey = (seed: Uint8Array): MachineKey =>
+  fromPrivate(createPrivateKey({ key: Buffer.concat([PKCS8_ED25519, seed]), format: 'der', type: 'pkcs8' }))
+
 /** For who needs no lasting name, as gateways do: what they may is proved by ring secrets. */
 export const passingKey = (): MachineKey => fromPrivate(generateKeyPairSync('ed25519').privateKey)
 

@@ -46,13 +46,15 @@ export class PeerNode {
   readonly #onRefused: (from: string, error: LinkError) => void
   readonly #seats = new Set<RelaySeat>()
   readonly #servers = new Map<string, Server>()
-  readonly #transports = new Map<string, PeerTransport>()
+  readonly #transports = new Set<PeerTransport>()
+  /** By ring, those that take links. */
+  readonly #listening = new Map<string, PeerTransport>()
   readonly #dialled = new Map<string, Promise<PeerConnection>>()
   readonly #connections = new Set<PeerConnection>()
   readonly #opening = new WeakMap<PeerChannel, PeerTransport>()
   readonly #handshakes = new Map<string, number>()
   readonly #unfinished = new Set<Duplex>()
-  readonly #stopping = new AbortController()
+  #stopping = new AbortController()
 
   /** @throws RangeError if a limit makes no sense */
   constructor(private readonly options: PeerNodeOptions) {
@@ -63,12 +65,10 @@ export class PeerNode {
     checkLinkLimits(this.limits)
   }
 
-  /** @throws RangeError if the ring has a transport here already, or the secret is too short */
+  /** @throws RangeError if the secret is too short */
   transport(options: Omit<PeerTransportOptions, 'limits'> & { readonly limits?: LinkLimits }): PeerTransport {
     const transport = new PeerTransport(this, { limits: this.limits, ...options })
-    if (this.#transports.has(transport.ring))
-      throw new RangeError(`Ring ${transport.ring} has a transport here already.`)
-    this.#transports.set(transport.ring, transport)
+    this.#transports.add(transport)
     return transport
   }
 
@@ -77,8 +77,12 @@ export class PeerNode {
     return [...this.#connections]
   }
 
-  /** @returns the address with this node's key @throws LinkError */
-  listen(address: string): Promise<string> {
+  /** @returns the address with this node's key @throws LinkError if it cannot be had, or another takes the ring's links */
+  listen(address: string, transport: PeerTransport): Promise<string> {
+    const { ring } = transport
+    if ((this.#listening.get(ring) ?? transport) !== transport)
+      return Promise.reject(new LinkError('LINK_ADDRESS', `Ring ${ring} is listened for here already.`))
+    this.#listening.set(ring, transport)
     return new Promise((resolve, reject) => {
       const { at } = parsePeerAddress(address)
       const { host, port } = parseTcpAddress(at)
@@ -105,6 +109,21 @@ export class PeerNode {
    * @throws LinkError if the relay cannot be reached or refuses
    */
   async waitAt(relay: string, circuit = newCircuitName()): Promise<string> {
+    await this.#seat(relay, circuit).start()
+    return this.addressAt(relay, circuit)
+  }
+
+  /** As `waitAt`, but goes on trying if the relay is away or does not know this machine yet. */
+  beginWaitingAt(relay: string, circuit: string): string {
+    this.#seat(relay, circuit).begin()
+    return this.addressAt(relay, circuit)
+  }
+
+  addressAt(relay: string, circuit: string): string {
+    return formatPeerAddress({ at: parsePeerAddress(relay).at, key: this.key.publicKey, circuit })
+  }
+
+  #seat(relay: string, circuit: string): RelaySeat {
     const { key, dial, limits, options } = this
     const onNote = options.onNote ?? (() => {})
     const seat = new RelaySeat({
@@ -113,15 +132,18 @@ export class PeerNode {
       onCircuit: (made) => void this.#acceptCircuit(made),
     })
     this.#seats.add(seat)
-    await seat.start()
-    return formatPeerAddress({ at: parsePeerAddress(relay).at, key: key.publicKey, circuit })
+    return seat
   }
 
   /** The connection to the address, made if there is none. @throws LinkError */
   async connection(text: string): Promise<PeerConnection> {
     const address = parsePeerAddress(text)
     const known = this.#dialled.get(text)
-    if (known !== undefined) return await known
+    if (known !== undefined) {
+      const connection = await known
+      if (connection.isOpen) return connection
+      this.#forget(text, known)
+    }
     const made = this.#dialAddress(address, text)
     this.#dialled.set(text, made)
     try {
@@ -145,7 +167,8 @@ export class PeerNode {
   }
 
   async release(transport: PeerTransport): Promise<void> {
-    this.#transports.delete(transport.ring)
+    this.#transports.delete(transport)
+    if (this.#listening.get(transport.ring) === transport) this.#listening.delete(transport.ring)
     if (this.#transports.size > 0) return
     const closed = [...this.#servers.values()].map((server) => new Promise((done) => server.close(done)))
     this.#servers.clear()
@@ -154,6 +177,7 @@ export class PeerNode {
     const connections = [...this.#connections]
     for (const connection of connections) connection.finish('this side stopped')
     this.#stopping.abort()
+    this.#stopping = new AbortController()
     for (const raw of this.#unfinished) raw.destroy()
     await Promise.all([...closed, ...connections.map((connection) => connection.closed)])
   }
@@ -262,7 +286,7 @@ export class PeerNode {
     const path: LinkPath = circuit === null ? 'direct' : 'relayed'
     const owner: ConnectionOwner = {
       onOpen: (channel, ring, proof) => {
-        const transport = this.#transports.get(ring)
+        const transport = this.#listening.get(ring)
         if (transport === undefined) return 'unknown-ring'
         return transport.accept(connection, channel, proof, name) ?? 'unauthenticated'
       },

@@ -40,7 +40,7 @@ export class PeerTransport implements Transport {
 
   async listen(address: string, onLink: (link: Link) => LinkHandlers): Promise<string> {
     this.#onLink = onLink
-    return await this.node.listen(address)
+    return await this.node.listen(address, this)
   }
 
   async connect(address: string, handlers: LinkHandlers, signal?: AbortSignal): Promise<Link> {

@@ -75,6 +75,11 @@ export class RelaySeat {
     await this.#take()
   }
 
+  /** As `start`, but goes on trying if it cannot be had now. */
+  begin(): void {
+    this.#take().catch((error: unknown) => this.#again(error))
+  }
+
   stop(): void {
     this.#isStopped = true
     this.#cancel()
