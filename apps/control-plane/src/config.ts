@@ -49,6 +49,14 @@ export const controlPlaneOptions = {
     default: 7000,
     prose: 'Port to listen on; 0 takes any free one.',
   }),
+  relayPort: option.integer({
+    flag: 'relay-port',
+    env: 'DEOS_RELAY_PORT',
+    default: 0,
+    min: 0,
+    max: 65_535,
+    prose: 'Port on which machines behind NATs are reached through a relay; 0 runs none.',
+  }),
   publicUrl: optionalAddress({
     flag: 'public-url',
     env: 'DEOS_PUBLIC_URL',

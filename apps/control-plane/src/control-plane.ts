@@ -19,7 +19,7 @@ import {
   systemIds,
   systemRandom,
 } from '@deos/service'
-import { systemTimers } from '@deos/transport'
+import { formatPeerAddress, Relay, seededKey, systemTimers } from '@deos/transport'
 import { Background, type ClaimedWork } from './background.ts'
 import { Claims } from './cluster/claims.ts'
 import { ClusterSecrets } from './cluster/cluster-secrets.ts'
@@ -306,7 +306,7 @@ export class ControlPlane implements Service {
         },
       }),
       worker: {
-        ...workerHandlers(machines),
+        ...workerHandlers(machines, () => relay),
         ...assignmentHandlers({
           log,
           assignments,
@@ -336,6 +336,7 @@ export class ControlPlane implements Service {
     await fleet.start()
     await stream.start()
     await machines.start()
+    const relay = await this.#startRelay(machines, secrets, publicUrl)
     await models.start()
     await routing.start()
     deployments.start()
@@ -415,6 +416,26 @@ export class ControlPlane implements Service {
   async #stopAll(): Promise<void> {
     this.#stopping = true
     for (const stop of this.#stops.splice(0).reverse()) await stop()
+  }
+
+  /** @returns its address as machines reach it; null if there is to be none */
+  async #startRelay(
+    machines: MachineService,
+    secrets: ClusterSecrets,
+    publicUrl: string,
+  ): Promise<string | null> {
+    const { host, relayPort: port } = this.#config
+    if (port === 0) return null
+    const key = seededKey(await secrets.get('relay key'))
+    const relay = new Relay({
+      ...{ key, host, port },
+      isMember: (publicKey) => machines.desk.knows(publicKey),
+      onNote: (text) => this.#logger.info(text),
+    })
+    await relay.start()
+    this.#stops.push(() => relay.stop())
+    const at = `${new URL(publicUrl).hostname}:${port}`
+    return formatPeerAddress({ at, key: key.publicKey, circuit: null })
   }
 
   /** For what is not to outlive the process. */

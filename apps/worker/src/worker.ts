@@ -1,10 +1,23 @@
+import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { modelId, ringId, workerId } from '@deos/domain'
 import { openModel } from '@deos/engine/weights/open-model'
 import { defaultLeaderOptions, type RingLeaderOptions, type StageEngine } from '@deos/protocol'
 import { type Logger, type Service, systemRandom, unixSeconds } from '@deos/service'
-import { defaultHostTiming, every, linkIdentity, RingHost, systemTimers, TcpTransport } from '@deos/transport'
+import {
+  defaultHostTiming,
+  every,
+  formatPeerAddress,
+  linkIdentity,
+  machineKey,
+  PeerNode,
+  parsePeerAddress,
+  RingHost,
+  systemTimers,
+  TcpTransport,
+  type Transport,
+} from '@deos/transport'
 import type { Assignment } from './assignment.ts'
 import { ConstrainedEngine } from './constrained-engine.ts'
 import type { EngineClient } from './engine-client.ts'
@@ -24,6 +37,7 @@ export class Worker implements Service {
   private readonly parent: ParentChannel
   private readonly grammars: ModelGrammars
   private host: RingHost | null = null
+  private node: PeerNode | null = null
   private constrained: ConstrainedEngine | null = null
   private loaded: EngineClient | null = null
   private readonly meter = new StageLoadMeter(systemTimers.now())
@@ -74,17 +88,14 @@ export class Worker implements Service {
         ...defaultHostTiming,
       },
       {
-        transport: new TcpTransport({
-          identity: linkIdentity('worker', assignment.worker, ring),
-          secret: this.secret,
-          onRefused: (from, error) => this.logger.warn({ from }, error.message),
-        }),
+        transport: await this.openTransport(ring),
         timers: systemTimers,
         random: systemRandom,
         onNote: (level, text) => this.logger[level](text),
       },
     )
     this.parent.send({ event: 'listening', address: await this.host.start() })
+    this.waitAtRelay()
     this.stopReporting = every(systemTimers, LOAD_REPORT_MS, () => this.reportLoad())
     this.engine.start()
   }
@@ -101,9 +112,27 @@ export class Worker implements Service {
     await this.grammars.stop()
   }
 
+  private async openTransport(ring: ReturnType<typeof ringId>): Promise<Transport> {
+    const { worker, machineKey: keyFile } = this.assignment
+    const identity = linkIdentity('worker', worker, ring)
+    const { secret, logger } = this
+    const onRefused = (from: string, error: Error): void => logger.warn({ from }, error.message)
+    if (keyFile === null) return new TcpTransport({ identity, secret, onRefused })
+    const onNote = (text: string): void => logger.info(text)
+    this.node = new PeerNode({ key: machineKey(await readFile(keyFile, 'utf8')), onRefused, onNote })
+    return this.node.transport({ identity, secret, onRefused })
+  }
+
+  private waitAtRelay(): void {
+    const { relay } = this.assignment
+    if (this.node === null || relay === null) return
+    const { circuit, ...address } = parsePeerAddress(relay)
+    if (circuit !== null) this.node.beginWaitingAt(formatPeerAddress({ ...address, circuit: null }), circuit)
+  }
+
   private reportLoad(): void {
     if (this.host === null) return
-    const load = this.meter.read(this.host.snapshot(), this.loaded, systemTimers.now())
+    const load = this.meter.read(this.host.snapshot(), this.loaded, systemTimers.now(), this.host.nextLink)
     this.parent.send({ event: 'load', ...load })
   }
 

@@ -6,6 +6,7 @@ export type LinkErrorCode =
   | 'LINK_REFUSED'
   | 'LINK_TIMEOUT'
   | 'LINK_UNAUTHENTICATED'
+  | 'LINK_KEY'
   | 'LINK_VERSION'
   | 'LINK_RING'
   | 'LINK_PROTOCOL'
@@ -19,6 +20,10 @@ const remedies: Readonly<Record<LinkErrorCode, readonly [hint: string, retriable
   LINK_REFUSED: ['Check that the peer runs and listens on this port.', true],
   LINK_TIMEOUT: ['Check firewalls and load; raise the timeout on slow networks.', true],
   LINK_UNAUTHENTICATED: ['Give both sides the same ring secret, and both TLS or neither.', false],
+  LINK_KEY: [
+    'Another machine answers there, or it has a new key: check the address, or let it join again.',
+    false,
+  ],
   LINK_VERSION: ['Run the same DeOS version on both sides.', false],
   LINK_RING: ['Check which ring this address belongs to.', false],
   LINK_PROTOCOL: ['The peer is broken or is not DeOS.', false],

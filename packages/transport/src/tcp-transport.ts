@@ -61,7 +61,7 @@ export class TcpTransport implements Transport {
     return new Promise((resolve, reject) => {
       const target = this.#parse(address)
       if (signal?.aborted || this.#stopped) throw abandoned(address)
-      this.#dial(address, target, handlers, signal, resolve, reject)
+      this.#dialTo(address, target, handlers, signal, resolve, reject)
     })
   }
 
@@ -147,7 +147,7 @@ export class TcpTransport implements Transport {
     }
   }
 
-  #dial(
+  #dialTo(
     address: string,
     target: TcpAddress,
     handlers: LinkHandlers,

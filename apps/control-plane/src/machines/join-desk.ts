@@ -25,7 +25,7 @@ import { iso, nameOf } from './machine-view.ts'
 import { leftByOwner } from './owner-drain.ts'
 
 type Join = RequestOf<Routes['worker']['join']>['body']
-type Challenge = AnswerOf<Routes['worker']['challenge']>
+type Challenge = Omit<AnswerOf<Routes['worker']['challenge']>, 'relay'>
 
 export interface JoinDeskParts {
   readonly log: FleetLog
@@ -62,6 +62,12 @@ export class JoinDesk {
     const incarnation = incarnationOf(log.state, fingerprintOf(key))
     const { challenge, expiresAtMs } = challenges.issue(key, incarnation, log.nowMs)
     return { challenge, expiresAt: iso(expiresAtMs), incarnation }
+  }
+
+  /** Whether a machine with this key has joined and was not removed. */
+  knows(publicKey: string): boolean {
+    const known = machineWith(this.parts.log.state, fingerprintOf(keyBytes(publicKey)))
+    return known !== null && known.removal === null
   }
 
   /**

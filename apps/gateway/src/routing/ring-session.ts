@@ -3,10 +3,12 @@ import { defaultWireLimits } from '@deos/protocol'
 import { systemIds, systemRandom } from '@deos/service'
 import {
   linkIdentity,
+  PeerNode,
+  passingKey,
   RingConnection,
   type RingConnectionCollaborators,
+  ringTransport,
   systemTimers,
-  TcpTransport,
 } from '@deos/transport'
 import type { OpenRing } from './replica.ts'
 
@@ -22,15 +24,16 @@ export interface RingAddress {
   readonly resumePatienceMs: number
 }
 
+/** Rings at one address share a connection. A gateway proves what it may by the ring's secret, so any key will do. */
+const node = new PeerNode({ key: passingKey() })
+
 /** A ring's connection over TCP, and the transport that serves it alone. */
 export function connectRing(
   { ring, secret, leader, tail, resumePatienceMs }: RingAddress,
   told: Pick<RingConnectionCollaborators, 'onNote' | 'onStatus'>,
 ): { readonly connection: RingConnection; stop(): Promise<void> } {
-  const transport = new TcpTransport({
-    identity: linkIdentity('gateway', systemIds.next('gateway'), ringId(ring)),
-    secret,
-  })
+  const identity = linkIdentity('gateway', systemIds.next('gateway'), ringId(ring))
+  const transport = ringTransport(leader, identity, secret, node)
   const connection = new RingConnection(
     {
       ...ringTiming,

@@ -334,6 +334,7 @@ export const stageReport = (id: string, changes: Partial<StageReport> = {}): Sta
   loadedFraction: 0,
   linkAddress: null,
   nextRoundTripMs: null,
+  nextPath: null,
   problem: null,
   activeSessions: 0,
   kvUsedTokens: tokens(0),

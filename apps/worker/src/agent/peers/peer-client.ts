@@ -1,5 +1,6 @@
+import type { Duplex } from 'node:stream'
 import { connect, type TLSSocket } from 'node:tls'
-import { parseTcpAddress, pskTls } from '@deos/transport'
+import { askCircuit, dialTcp, LinkError, parsePeerAddress, parseTcpAddress, pskTls } from '@deos/transport'
 import { FrameChannel, PeerChannelError } from './frame-channel.ts'
 import { type PeerRequest, peerAnswerSchema } from './peer-messages.ts'
 
@@ -23,12 +24,29 @@ export class PeerClient {
   }
 
   /** @throws PeerChannelError if it cannot be reached or refuses the ticket; the signal's reason */
-  static open({ address, ticket, ticketKey }: PeerAccess, signal: AbortSignal): Promise<PeerClient> {
+  static async open(access: PeerAccess, signal: AbortSignal): Promise<PeerClient> {
     signal.throwIfAborted()
+    const { at, circuit } = parsePeerAddress(access.address)
+    if (circuit === null) return await PeerClient.#secure(access, parseTcpAddress(at), signal)
+    try {
+      const { stream } = await askCircuit(dialTcp, at, circuit, CONNECT_MS, signal)
+      return await PeerClient.#secure(access, { socket: stream }, signal)
+    } catch (cause) {
+      signal.throwIfAborted()
+      if (!(cause instanceof LinkError)) throw cause
+      throw new PeerChannelError(`at ${access.address} failed: ${cause.message}`, { cause })
+    }
+  }
+
+  static #secure(
+    { address, ticket, ticketKey }: PeerAccess,
+    target: ReturnType<typeof parseTcpAddress> | { readonly socket: Duplex },
+    signal: AbortSignal,
+  ): Promise<PeerClient> {
     return new Promise((resolve, reject) => {
       const psk = Buffer.from(ticketKey, 'hex')
       const socket = connect({
-        ...parseTcpAddress(address),
+        ...target,
         ...pskTls,
         // The key proves who is there; there is no certificate.
         checkServerIdentity: () => undefined,
