@@ -99,8 +99,8 @@ const watchEveryMs = 500
 const deafAfterMs = 2_000
 const exchangeEveryMs = 1_000
 /** The embedded database has nobody to tell, and a start has its grace. */
-const storeEveryMs = { embedded: 5_000, server: 1_000 } as const
-const reportsEveryMs = { embedded: 10_000, server: 5_000 } as const
+const storeEveryMs = { embedded: 30_000, server: 1_000 } as const
+const reportsEveryMs = { embedded: 30_000, server: 5_000 } as const
 /** A decision made before the drain is known everywhere may still place something there. */
 const drainSettlesMs = 1_000
 const mostPeers = 8

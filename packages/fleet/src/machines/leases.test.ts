@@ -112,6 +112,21 @@ test('a lease lasts as long as the machine was told', () => {
   expect(expireLeases(fleet.state, leases, ms(startMs + 60_000))).toHaveLength(1)
 })
 
+test('after a restart a long lease is as long as the grace: the machine may not be about to beat before', () => {
+  const { fleet, id, startMs } = scene()
+  const restartMs = startMs + 3_600_000
+  const after = new Leases(policy, ms(restartMs))
+  after.merge({
+    machine: id,
+    incarnation: 1,
+    sequence: 1,
+    renewedAtMs: ms(startMs),
+    durationMs: ms(90_000),
+  })
+  expect(expireLeases(fleet.state, after, ms(restartMs + 89_999))).toEqual([])
+  expect(expireLeases(fleet.state, after, ms(restartMs + 90_000))).toHaveLength(1)
+})
+
 test('a machine whose connection broke has the shortest lease until it is heard of again', () => {
   const { fleet, id, leases, startMs } = scene()
   const context = (nowMs: number) => ({

@@ -21,7 +21,7 @@ export interface Lease {
 export interface LeasePolicy {
   /** At least; in a large fleet leases last longer. */
   readonly durationMs: Milliseconds
-  /** After the start of a control plane nothing expires for so long, since it did not listen before. */
+  /** After the start of a control plane nothing expires for so long, or for a lease, since it did not listen before. */
   readonly graceMs: Milliseconds
 }
 
@@ -118,10 +118,11 @@ export class Leases {
 
   expiresAtMs(machine: Machine): Milliseconds {
     const { durationMs, graceMs } = this.policy
-    const promisedMs = this.heardAtMs(machine) + this.#durationMsOf(machine)
+    const leaseMs = this.#durationMsOf(machine)
+    const promisedMs = this.heardAtMs(machine) + leaseMs
     const brokenAtMs = this.#brokenAtMs.get(machine.id)
     const believedMs = brokenAtMs === undefined ? promisedMs : Math.min(promisedMs, brokenAtMs + durationMs)
-    return ms(Math.max(believedMs, this.startedAtMs + graceMs))
+    return ms(Math.max(believedMs, this.startedAtMs + Math.max(graceMs, leaseMs)))
   }
 
   list(): readonly Lease[] {
