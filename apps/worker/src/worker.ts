@@ -4,7 +4,15 @@ import { modelId, ringId, workerId } from '@deos/domain'
 import { openModel } from '@deos/engine/weights/open-model'
 import { defaultLeaderOptions, type RingLeaderOptions, type StageEngine } from '@deos/protocol'
 import { type Logger, type Service, systemRandom, unixSeconds } from '@deos/service'
-import { defaultHostTiming, every, linkIdentity, RingHost, systemTimers, TcpTransport } from '@deos/transport'
+import {
+  defaultHostTiming,
+  every,
+  type HttpProxy,
+  linkIdentity,
+  RingHost,
+  systemTimers,
+  TcpTransport,
+} from '@deos/transport'
 import type { Assignment } from './assignment.ts'
 import { ConstrainedEngine } from './constrained-engine.ts'
 import type { EngineClient } from './engine-client.ts'
@@ -32,6 +40,7 @@ export class Worker implements Service {
   constructor(
     private readonly assignment: Assignment,
     private readonly secret: Uint8Array,
+    private readonly proxy: HttpProxy | null,
     private readonly logger: Logger,
     private readonly onImpossible: (message: string) => void,
   ) {
@@ -77,6 +86,7 @@ export class Worker implements Service {
         transport: new TcpTransport({
           identity: linkIdentity('worker', assignment.worker, ring),
           secret: this.secret,
+          proxy: this.proxy,
           onRefused: (from, error) => this.logger.warn({ from }, error.message),
         }),
         timers: systemTimers,

@@ -4,6 +4,7 @@
  * {@link Transport}; and the hosts that drive the protocol's state machines over them. Start at {@link RingHost} for
  * a worker, {@link RingConnection} for a gateway, {@link TcpTransport} for the network.
  */
+export { connectThrough, type HttpProxy, parseHttpProxy, proxyOption } from './http-proxy.ts'
 export * from './link.ts'
 export * from './link-error.ts'
 export * from './link-identity.ts'

@@ -2,6 +2,7 @@ import { ringId } from '@deos/domain'
 import { defaultWireLimits } from '@deos/protocol'
 import { systemIds, systemRandom } from '@deos/service'
 import {
+  type HttpProxy,
   linkIdentity,
   RingConnection,
   type RingConnectionCollaborators,
@@ -20,16 +21,19 @@ export interface RingAddress {
   readonly leader: string
   readonly tail: string
   readonly resumePatienceMs: number
+  /** Through which stages are dialled. */
+  readonly proxy: HttpProxy | null
 }
 
 /** A ring's connection over TCP, and the transport that serves it alone. */
 export function connectRing(
-  { ring, secret, leader, tail, resumePatienceMs }: RingAddress,
+  { ring, secret, leader, tail, resumePatienceMs, proxy }: RingAddress,
   told: Pick<RingConnectionCollaborators, 'onNote' | 'onStatus'>,
 ): { readonly connection: RingConnection; stop(): Promise<void> } {
   const transport = new TcpTransport({
     identity: linkIdentity('gateway', systemIds.next('gateway'), ringId(ring)),
     secret,
+    proxy,
   })
   const connection = new RingConnection(
     {
@@ -52,10 +56,10 @@ export function connectRing(
 
 /** Connections over TCP as the routing state describes them. */
 export const openRings =
-  (resumePatienceMs: number): OpenRing =>
+  (resumePatienceMs: number, proxy: HttpProxy | null): OpenRing =>
   ({ ring, ringSecret, leader, tail }, told) => {
     const secret = Buffer.from(ringSecret, 'hex')
-    const { connection, stop } = connectRing({ ring, secret, leader, tail, resumePatienceMs }, told)
+    const { connection, stop } = connectRing({ ring, secret, leader, tail, resumePatienceMs, proxy }, told)
     return {
       get ready() {
         return connection.ready

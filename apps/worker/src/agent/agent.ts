@@ -96,14 +96,16 @@ export class Agent implements Service {
 
   /** @throws HardwareError, ListenError */
   async start(): Promise<void> {
-    const { home, folder, cacheLimitBytes } = this.settings
+    const { home, folder, cacheLimitBytes, proxy } = this.settings
     const { logger, tell } = this.parts
     await mkdir(folder, { recursive: true, mode: 0o700 })
     await chmod(folder, 0o700)
     this.#runFolder = createRunFolder(home)
     this.#store = await PieceStore.open(join(home, 'cache', 'blobs'))
-    this.#models = new ModelStore({ folder: join(folder, 'models'), cacheLimitBytes }, this.#store, () =>
-      this.#client(),
+    this.#models = new ModelStore(
+      { folder: join(folder, 'models'), cacheLimitBytes, proxy },
+      this.#store,
+      () => this.#client(),
     )
     this.#inventory = await this.#hardware.inventory()
     const address = await this.#listener.start()
@@ -217,6 +219,7 @@ export class Agent implements Service {
       ...{ keeper: this.#keeper, hardware: this.#hardware, shipper: this.#shipper },
       ...{ logger, random, tell, timing, inventory: this.#inventory! },
       load: new MachineLoadMeter(this.settings.memoryLimitBytes),
+      proxy: this.settings.proxy,
     }
   }
 

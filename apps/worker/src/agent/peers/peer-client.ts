@@ -1,5 +1,7 @@
+import type { Socket } from 'node:net'
 import { connect, type TLSSocket } from 'node:tls'
-import { parseTcpAddress, pskTls } from '@deos/transport'
+import { describeError } from '@deos/domain'
+import { connectThrough, type HttpProxy, parseTcpAddress, pskTls, type TcpAddress } from '@deos/transport'
 import { FrameChannel, PeerChannelError } from './frame-channel.ts'
 import { type PeerRequest, peerAnswerSchema } from './peer-messages.ts'
 
@@ -9,6 +11,8 @@ export interface PeerAccess {
   readonly ticket: string
   /** 32 bytes in hexadecimal digits. */
   readonly ticketKey: string
+  /** Through which it is dialled; `null` and absent dial directly. */
+  readonly proxy?: HttpProxy | null
 }
 
 const CONNECT_MS = 5_000
@@ -23,12 +27,28 @@ export class PeerClient {
   }
 
   /** @throws PeerChannelError if it cannot be reached or refuses the ticket; the signal's reason */
-  static open({ address, ticket, ticketKey }: PeerAccess, signal: AbortSignal): Promise<PeerClient> {
+  static async open(access: PeerAccess, signal: AbortSignal): Promise<PeerClient> {
     signal.throwIfAborted()
+    const { address, proxy = null } = access
+    if (proxy === null) return PeerClient.#secure(access, parseTcpAddress(address), signal)
+    const limits = { timeoutMs: CONNECT_MS, signal }
+    const socket = await connectThrough(proxy, parseTcpAddress(address), limits).catch((cause: unknown) => {
+      signal.throwIfAborted()
+      throw new PeerChannelError(`at ${address} failed: ${describeError(cause)}`, { cause })
+    })
+    return PeerClient.#secure(access, { socket }, signal)
+  }
+
+  /** @param to - an address to dial, or a connection to it */
+  static #secure(
+    { address, ticket, ticketKey }: PeerAccess,
+    to: TcpAddress | { readonly socket: Socket },
+    signal: AbortSignal,
+  ): Promise<PeerClient> {
     return new Promise((resolve, reject) => {
       const psk = Buffer.from(ticketKey, 'hex')
       const socket = connect({
-        ...parseTcpAddress(address),
+        ...to,
         ...pskTls,
         // The key proves who is there; there is no certificate.
         checkServerIdentity: () => undefined,
