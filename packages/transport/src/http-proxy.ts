@@ -31,7 +31,7 @@ export const proxyOption = (text: string | null | undefined): HttpProxy | null =
   text === null || text === undefined || text === '' ? null : parseHttpProxy(text)
 
 /**
- * A connection to `target` that a proxy opens.
+ * A connection to `target` that a proxy opens. It is paused: what reads it resumes it.
  *
  * @throws LinkError if the proxy cannot be reached, refuses, or takes too long; the signal's abortion is one too
  */

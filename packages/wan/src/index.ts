@@ -13,6 +13,7 @@ export {
 export { lossCap } from './model/tcp-loss.ts'
 export { builtInProfiles } from './profile/built-in-profiles.ts'
 export { type LinkSettings, linkSettings } from './profile/link-settings.ts'
+export { loadWanProfile, readJsonFile } from './profile/load-profile.ts'
 export { pairKey, parseWanProfile, type WanProfile, type WanSite } from './profile/wan-profile.ts'
 export { parseWanAction, parseWanSchedule, type WanAction, type WanEvent } from './schedule/wan-schedule.ts'
 export { WanError } from './wan-error.ts'

@@ -26,6 +26,7 @@ export class ShapedPipe implements Alarm {
     source.on('data', (chunk: Buffer) => this.#enter(chunk))
     source.on('end', () => this.#enter(null))
     sink.on('drain', () => this.look())
+    source.resume()
   }
 
   /** Bytes that were read together with the head of the connection. */
