@@ -12,6 +12,7 @@ await runBench({
   options: {
     model: { type: 'string' },
     sessions: { type: 'string' },
+    microbatches: { type: 'string' },
     'cache-dir': { type: 'string' },
   },
   usage: `Whether the emulated network is what its profile says; and a ring of four workers in four regions: one session
@@ -19,6 +20,7 @@ beside compute and delays added up, many sessions beside the same ring without d
 
   --model PATH     model of the ring (default: the embedded deos-7m)
   --sessions N     sessions at saturation (default 512)
+  --microbatches N steps in flight at once (default 4, the number of stages)
   --cache-dir DIR  where weights are kept for the next run (default ~/.deos/cache/bench)`,
   run: async ({ quick, values, progress }) => {
     const wanEntry = join(dist, 'wan.mjs')
@@ -26,6 +28,7 @@ beside compute and delays added up, many sessions beside the same ring without d
     const ring = await measureWanRing({
       ...{ quick, progress, wanEntry, workerEntry: join(dist, 'worker.mjs') },
       sessions: countFlag(values, 'sessions', 512),
+      microbatches: countFlag(values, 'microbatches', 4),
       model: typeof values.model === 'string' ? values.model : join(dist, '..', 'models', 'deos-7m'),
       cacheDir: String(values['cache-dir'] ?? join(homedir(), '.deos', 'cache', 'bench')),
     })

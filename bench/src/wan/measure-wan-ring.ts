@@ -19,6 +19,8 @@ export interface WanRingOptions {
   readonly cacheDir: string
   /** Sessions at saturation. */
   readonly sessions: number
+  /** Steps in flight at once. */
+  readonly microbatches: number
   /** `dist/worker.mjs` and `dist/wan.mjs`. */
   readonly workerEntry: string
   readonly wanEntry: string
@@ -62,7 +64,7 @@ class PlacedRing {
     const emulator = await EmulatorProcess.start(options.wanEntry, profile)
     const ring = await LocalRing.start({
       ...{ workerEntry: options.workerEntry, modelPath: options.model, layers: cutsOf(config) },
-      ...{ threadsPerWorker: 1, microbatches: STAGES, sessions: options.sessions },
+      ...{ threadsPerWorker: 1, microbatches: options.microbatches, sessions: options.sessions },
       ...{ tokensPerSession: SESSION_TOKENS, cacheDir: options.cacheDir, places: emulator.sites },
       kvBytesPerWorker:
         2 * 2 * config.kvHeads * config.headDim * config.layers * SESSION_TOKENS * options.sessions,
