@@ -87,11 +87,15 @@ export interface ImportRequest {
   readonly deadlineMs: number
 }
 
-/** Leader → gateway: every stage has the pages, for positions from `cachedTokens` on; those before are there already. */
+/**
+ * Leader → gateway: every stage has the pages, for positions `[cachedTokens, end)`. Those before are there already; those
+ * after, less than a page and the last token, are always computed here.
+ */
 export interface ImportReady {
   readonly type: 'import-ready'
   readonly session: SessionId
   readonly cachedTokens: number
+  readonly end: number
 }
 
 /**

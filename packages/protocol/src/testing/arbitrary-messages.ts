@@ -249,6 +249,7 @@ export const messageArbitraries: {
     type: fc.constant('import-ready'),
     session: id.map(sessionId),
     cachedTokens: token,
+    end: token,
   }),
   'import-commit': fc.record({
     type: fc.constant('import-commit'),

@@ -120,6 +120,38 @@ export class FakeStageEngine implements StageEngine {
     })
   }
 
+  /** What a layer of this stage remembers of positions `[first, end)` of a sequence in these pages. */
+  readKv(layer: number, pages: readonly number[], first: number, end: number): Promise<readonly number[]> {
+    return this.#enqueue(() => {
+      this.#assertUsable()
+      return Array.from({ length: end - first }, (_, offset) => {
+        const [values, at] = this.#cell(layer, pages, first + offset)
+        return values[at]!
+      })
+    })
+  }
+
+  /** The opposite of {@link readKv}, behind all earlier calls. */
+  writeKv(layer: number, pages: readonly number[], first: number, values: readonly number[]): Promise<void> {
+    return this.#enqueue(() => {
+      this.#assertUsable()
+      for (const [offset, value] of values.entries()) {
+        const [cells, at] = this.#cell(layer, pages, first + offset)
+        cells[at] = value
+      }
+    })
+  }
+
+  #cell(layer: number, pages: readonly number[], position: number): readonly [number[], number] {
+    const { first, end } = this.options.layers
+    const { pageTokens } = this.capacity
+    const page = this.#pages[pages[Math.floor(position / pageTokens)] ?? -1]
+    if (layer < first || layer >= end || page === undefined) {
+      throw new FakeEngineError(`layer ${layer} has no position ${position} here`)
+    }
+    return [page[layer - first]!, position % pageTokens]
+  }
+
   reset(): Promise<void> {
     return this.#enqueue(() => {
       if (this.#stopped) this.#assertUsable()

@@ -120,6 +120,7 @@ export function decodeControl(
         type: 'import-ready',
         session: sessionId(fields.id('session', limits.maxIdBytes)),
         cachedTokens: fields.integer('cachedTokens', 0, MAX_TOKEN),
+        end: fields.integer('end', 0, MAX_TOKEN),
       }
     case 'import-commit':
       return {

@@ -1,5 +1,5 @@
-import type { Message } from '../messages.ts'
 import { encodeKv } from '../kv/transfer/transfer-wire.ts'
+import type { Message } from '../messages.ts'
 import { encodeControl } from './control-messages.ts'
 import { encodeClose, encodeStep, encodeStepDone, encodeToken } from './hot-messages.ts'
 

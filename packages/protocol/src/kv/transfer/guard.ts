@@ -37,14 +37,17 @@ export function judgeGuard(
   limits: GuardLimits = defaultGuardLimits,
 ): GuardJudgement {
   if (rows.length === 0 || rows.length !== received.length) {
-    throw new RangeError(`${rows.length} exact rows cannot be compared with ${received.length} received ones.`)
+    throw new RangeError(
+      `${rows.length} exact rows cannot be compared with ${received.length} received ones.`,
+    )
   }
   let kl = 0
   let differingTops = 0
   for (const [index, row] of rows.entries()) {
     const logits = received[index]!
     const strange = row.top.find(({ token }) => token >= logits.length)
-    if (strange !== undefined) throw new RangeError(`Token ${strange.token} is beyond ${logits.length} logits.`)
+    if (strange !== undefined)
+      throw new RangeError(`Token ${strange.token} is beyond ${logits.length} logits.`)
     kl += rowDivergence(row, logits)
     if (!sameTop(row, logits, limits.minMargin)) differingTops += 1
   }

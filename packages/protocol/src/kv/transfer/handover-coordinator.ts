@@ -1,6 +1,13 @@
 import type { SessionId } from '@deos/domain'
 import { blocksOf, commonLayers } from './kv-slice.ts'
-import type { KvAbortOutcome, KvCommitted, KvGuardRow, KvMessage, KvRoute, KvShape } from './transfer-messages.ts'
+import type {
+  KvAbortOutcome,
+  KvCommitted,
+  KvGuardRow,
+  KvMessage,
+  KvRoute,
+  KvShape,
+} from './transfer-messages.ts'
 import { KV_ID_BYTES } from './transfer-messages.ts'
 
 export interface HandoverOptions {
@@ -28,7 +35,14 @@ export interface HandoverOptions {
  * good enough? `starting`: the decode ring was asked to begin. Until it says that it has, the prefill side owns the
  * session and keeps everything; `releasing`: it may let go. `aborting`: everybody is told that it is off.
  */
-export type HandoverPhase = 'streaming' | 'settling' | 'judging' | 'starting' | 'releasing' | 'aborting' | 'over'
+export type HandoverPhase =
+  | 'streaming'
+  | 'settling'
+  | 'judging'
+  | 'starting'
+  | 'releasing'
+  | 'aborting'
+  | 'over'
 
 export type CoordinatorEvent =
   | { readonly type: 'begin' }
@@ -176,7 +190,10 @@ export class HandoverCoordinator {
     this.#rows = null
     this.#guardPassed = false
     this.#untilMs = nowMs + this.options.deadlineMs
-    for (const { peer } of [...this.#senders, ...this.#receivers]) this.#greet(peer, out)
+    for (const { peer } of [...this.#senders, ...this.#receivers]) {
+      this.#untold.delete(peer)
+      this.#greet(peer, out)
+    }
   }
 
   /** Says to a worker all that it should know. */
@@ -343,11 +360,13 @@ export class HandoverCoordinator {
     this.#replan(nowMs, out)
   }
 
-  /** Those who have no part in it any more are told, if they can be. */
+  /** Those who have no part in it any more are told, whenever they can be. */
   #dismiss(former: readonly KvRoute[], present: readonly KvRoute[], out: CoordinatorEffect[]): void {
     for (const { peer } of former) {
-      if (present.some((route) => route.peer === peer) || !this.#linked.has(peer)) continue
-      out.push({ type: 'send', peer, message: this.#abortMessage('drop', 'Another takes its place.') })
+      if (present.some((route) => route.peer === peer)) continue
+      const message = this.#abortMessage('drop', 'Another takes its place.')
+      this.#untold.set(peer, message)
+      if (this.#linked.has(peer)) out.push({ type: 'send', peer, message })
     }
   }
 
@@ -388,7 +407,13 @@ export class HandoverCoordinator {
     this.#decideFor('decode', 'The decode ring holds the session.', out)
     const { session, shape, enhanceTo } = this.options
     const { length } = shape
-    const committed: KvMessage = { type: 'kv-committed', epoch: this.#epoch, session, position: length, partial: false }
+    const committed: KvMessage = {
+      type: 'kv-committed',
+      epoch: this.#epoch,
+      session,
+      position: length,
+      partial: false,
+    }
     if (!this.#sendersGone) for (const { peer } of this.#senders) this.#untold.set(peer, committed)
     if (enhanceTo === null) {
       const over = this.#abortMessage('drop', 'It is handed over.')
@@ -400,7 +425,6 @@ export class HandoverCoordinator {
   #abort(outcome: KvAbortOutcome, reason: string, nowMs: number, out: CoordinatorEffect[]): void {
     this.#phase = 'aborting'
     this.#decideFor(outcome === 'keep' ? 'prefill' : 'nobody', reason, out)
-    this.#untold.clear()
     if (!this.#sendersGone) {
       for (const { peer } of this.#senders) this.#untold.set(peer, this.#abortMessage(outcome, reason))
     }
@@ -421,7 +445,8 @@ export class HandoverCoordinator {
   }
 
   #told(peer: string, out: CoordinatorEffect[]): void {
-    if (this.#untold.delete(peer) && this.#untold.size === 0) this.#finish(out)
+    if (!this.#untold.delete(peer) || this.#untold.size > 0) return
+    if (this.#phase === 'releasing' || this.#phase === 'aborting') this.#finish(out)
   }
 
   /** While receivers refine what they have, the coordinator stays to end that. */

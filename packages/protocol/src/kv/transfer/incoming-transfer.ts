@@ -62,7 +62,9 @@ export class IncomingTransfer {
     if (block.bytes.length > maxBlockBytes) {
       return `${where} has ${block.bytes.length} bytes, more than ${maxBlockBytes}`
     }
-    return block.level > this.#wanted(block.layer) ? `${where} came at level ${block.level}, too coarse` : null
+    return block.level > this.#wanted(block.layer)
+      ? `${where} came at level ${block.level}, too coarse`
+      : null
   }
 
   /** Whether it is stored as good as this or better. */

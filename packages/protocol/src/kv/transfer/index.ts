@@ -18,6 +18,12 @@ export {
   type ReceiverEffect,
   type ReceiverEvent,
 } from './kv-receiver.ts'
-export { defaultSenderOptions, KvSender, type KvSenderOptions, type SenderEffect, type SenderEvent } from './kv-sender.ts'
+export {
+  defaultSenderOptions,
+  KvSender,
+  type KvSenderOptions,
+  type SenderEffect,
+  type SenderEvent,
+} from './kv-sender.ts'
 export { blocksOf, commonLayers, KvSlice } from './kv-slice.ts'
 export * from './transfer-messages.ts'

@@ -16,7 +16,7 @@ import type {
 export interface KvReceiverOptions {
   /** Bytes that one sender may have under way to here, all sessions together. */
   readonly windowBytes: number
-  /** Transfers of a coordinator that cannot be reached for so long are given up. */
+  /** Transfers are given up so long after their coordinator could not be reached, unless it sends its plan again. */
   readonly orphanPatienceMs: number
   readonly maxTransfers: number
 }
@@ -28,7 +28,8 @@ export const defaultReceiverOptions: KvReceiverOptions = {
 }
 
 export type ReceiverEvent =
-  | { readonly type: 'linked'; readonly peer: string }
+  /** A link is there; it may have been there before. Only gateways may make plans. */
+  | { readonly type: 'linked'; readonly peer: string; readonly role: 'gateway' | 'worker' }
   | { readonly type: 'unlinked'; readonly peer: string }
   | { readonly type: 'message'; readonly peer: string; readonly message: KvMessage }
   /**
@@ -77,7 +78,7 @@ interface Sender {
  */
 export class KvReceiver {
   readonly #senders = new Map<string, Sender>()
-  readonly #linked = new Set<string>()
+  readonly #linked = new Map<string, 'gateway' | 'worker'>()
   readonly #transfers = new Map<SessionId, IncomingTransfer>()
   readonly #tombstones = new Tombstones(4096)
   /** Offers that came before their plan. */
@@ -99,18 +100,19 @@ export class KvReceiver {
     const out: ReceiverEffect[] = []
     switch (event.type) {
       case 'linked':
-        this.#linked.add(event.peer)
+        this.#linked.set(event.peer, event.role)
         this.#senders.set(event.peer, {
           bytes: this.bytesHeld(event.peer),
           draining: this.bytesHeld(event.peer) > 0,
         })
-        this.#setOrphaned(event.peer, Number.POSITIVE_INFINITY)
         break
       case 'unlinked':
         this.#linked.delete(event.peer)
         for (const transfer of this.#transfers.values()) transfer.offers.delete(event.peer)
         for (const [key, { peer }] of this.#early) if (peer === event.peer) this.#early.delete(key)
-        this.#setOrphaned(event.peer, nowMs)
+        for (const transfer of this.#transfers.values()) {
+          if (transfer.coordinator === event.peer) transfer.orphanedMs = nowMs
+        }
         break
       case 'message':
         this.#message(event.peer, event.message, out)
@@ -139,16 +141,12 @@ export class KvReceiver {
     return out
   }
 
-  #setOrphaned(peer: string, sinceMs: number): void {
-    for (const transfer of this.#transfers.values()) {
-      if (transfer.coordinator === peer) transfer.orphanedMs = sinceMs
-    }
-  }
-
   #message(peer: string, message: KvMessage, out: ReceiverEffect[]): void {
+    const role = this.#linked.get(peer)
+    if (role === undefined) return
     switch (message.type) {
       case 'kv-plan':
-        if (message.role === 'receive') this.#plan(peer, message, out)
+        if (message.role === 'receive' && role === 'gateway') this.#plan(peer, message, out)
         break
       case 'kv-offer':
         this.#offer(peer, message, out)
@@ -168,7 +166,12 @@ export class KvReceiver {
     const { session, epoch } = plan
     const former = this.#transfers.get(session)
     if (this.#tombstones.over(session, epoch)) return
-    if (former !== undefined && (former.coordinator !== peer || epoch <= former.plan.epoch)) return
+    if (former !== undefined && former.coordinator !== peer) return
+    if (former !== undefined && epoch <= former.plan.epoch) {
+      // The coordinator is back, and still wants it.
+      if (epoch === former.plan.epoch) former.orphanedMs = Number.POSITIVE_INFINITY
+      return
+    }
     if (former === undefined && this.#transfers.size >= this.options.maxTransfers) {
       const reason = `${this.#transfers.size} sessions are being taken over already.`
       const message: KvMessage = { type: 'kv-abort', epoch, session, outcome: 'keep', reason }
@@ -324,9 +327,7 @@ export class KvReceiver {
 
   #abort(peer: string, message: KvAbort, out: ReceiverEffect[]): void {
     const transfer = this.#transfers.get(message.session)
-    if (transfer === undefined) {
-      this.#tombstones.bury(message.session, message.epoch)
-    } else {
+    if (transfer !== undefined) {
       if (transfer.coordinator !== peer || message.epoch < transfer.plan.epoch) return
       this.#end(transfer, message.epoch, out)
     }

@@ -20,7 +20,7 @@ export interface KvSenderOptions {
   readonly maxRefusals: number
   /** After so long without an answer an offer is made again. */
   readonly offerRetryMs: number
-  /** Transfers of a coordinator that cannot be reached for so long are given up. */
+  /** Transfers are given up so long after their coordinator could not be reached, unless it sends its plan again. */
   readonly orphanPatienceMs: number
   readonly maxTransfers: number
 }
@@ -34,8 +34,8 @@ export const defaultSenderOptions: KvSenderOptions = {
 }
 
 export type SenderEvent =
-  /** A link to a receiver or coordinator is there; it may have been there before. */
-  | { readonly type: 'linked'; readonly peer: string }
+  /** A link is there; it may have been there before. Only gateways may make plans. */
+  | { readonly type: 'linked'; readonly peer: string; readonly role: 'gateway' | 'worker' }
   | { readonly type: 'unlinked'; readonly peer: string }
   | { readonly type: 'message'; readonly peer: string; readonly message: KvMessage }
   /** The KV of positions `[0, end)` of these layers is there to be read. */
@@ -92,6 +92,7 @@ interface Transfer {
 }
 
 interface Link {
+  readonly role: 'gateway' | 'worker'
   windowBytes: number
 }
 
@@ -132,7 +133,7 @@ export class KvSender {
     const out: SenderEffect[] = []
     switch (event.type) {
       case 'linked':
-        this.#linked(event.peer, nowMs, out)
+        this.#linked(event.peer, event.role, nowMs, out)
         break
       case 'unlinked':
         this.#unlinked(event.peer, nowMs)
@@ -157,13 +158,10 @@ export class KvSender {
     return out
   }
 
-  #linked(peer: string, nowMs: number, out: SenderEffect[]): void {
-    this.#links.set(peer, { windowBytes: this.options.maxBytesInFlight })
+  #linked(peer: string, role: Link['role'], nowMs: number, out: SenderEffect[]): void {
+    this.#links.set(peer, { role, windowBytes: this.options.maxBytesInFlight })
     for (const transfer of this.#transfers.values()) {
-      if (transfer.coordinator === peer) {
-        transfer.orphanedMs = Number.POSITIVE_INFINITY
-        this.#sendGuard(transfer, out)
-      }
+      if (transfer.coordinator === peer) this.#sendGuard(transfer, out)
       for (const route of transfer.routes) if (route.peer === peer) this.#offer(transfer, route, nowMs, out)
     }
   }
@@ -187,9 +185,11 @@ export class KvSender {
   }
 
   #message(peer: string, message: KvMessage, nowMs: number, out: SenderEffect[]): void {
+    const link = this.#links.get(peer)
+    if (link === undefined) return
     switch (message.type) {
       case 'kv-plan':
-        if (message.role === 'send') this.#plan(peer, message, nowMs, out)
+        if (message.role === 'send' && link.role === 'gateway') this.#plan(peer, message, nowMs, out)
         break
       case 'kv-have':
         this.#have(peer, message)
@@ -209,7 +209,12 @@ export class KvSender {
     const { session, epoch } = plan
     const former = this.#transfers.get(session)
     if (this.#tombstones.over(session, epoch)) return
-    if (former !== undefined && (former.coordinator !== peer || epoch <= former.plan.epoch)) return
+    if (former !== undefined && former.coordinator !== peer) return
+    if (former !== undefined && epoch <= former.plan.epoch) {
+      // The coordinator is back, and still wants it.
+      if (epoch === former.plan.epoch) former.orphanedMs = Number.POSITIVE_INFINITY
+      return
+    }
     if (former === undefined && this.#transfers.size >= this.options.maxTransfers) {
       const reason = `${this.#transfers.size} sessions are being handed over already.`
       const message: KvMessage = { type: 'kv-abort', epoch, session, outcome: 'keep', reason }
@@ -278,9 +283,7 @@ export class KvSender {
 
   #abort(peer: string, message: KvAbort, out: SenderEffect[]): void {
     const transfer = this.#transfers.get(message.session)
-    if (transfer === undefined) {
-      this.#tombstones.bury(message.session, message.epoch)
-    } else {
+    if (transfer !== undefined) {
       if (transfer.coordinator !== peer || message.epoch < transfer.plan.epoch) return
       this.#end(transfer, message.epoch)
       const outcome = transfer.committed ? 'drop' : message.outcome

@@ -305,12 +305,7 @@ function readMessage(
   }
 }
 
-function readPlan(
-  reader: MetaReader,
-  heading: Heading,
-  payload: Uint8Array,
-  limits: WireLimits,
-): KvMessage {
+function readPlan(reader: MetaReader, heading: Heading, payload: Uint8Array, limits: WireLimits): KvMessage {
   const role = roles[reader.number('role', 1, 0, 1)]!
   const shape: KvShape = {
     length: reader.number('length', 4, 1, MAX_POSITION),
