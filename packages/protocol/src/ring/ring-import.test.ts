@@ -1,4 +1,5 @@
 import { balanceLayers, defaultSampling, type LayerRange, modelId, sessionId, workerId } from '@deos/domain'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type GatewayToLeader, plainNeeds, type RingCapacity, type ToGateway } from '../messages.ts'
 import type { StageEngine } from '../stage-engine.ts'
@@ -19,6 +20,7 @@ interface Machine {
   readonly layers: LayerRange
   /** Pages by session, as engine and imports were told. */
   readonly sessionPages: Map<string, number[]>
+  readonly closed: Set<string>
   readonly imports: (ImportEffect & { readonly type: 'import-opened' })[]
   steps: number
 }
@@ -45,7 +47,7 @@ class Ring {
       const options = { ...defaultLeaderOptions, stages, microbatches: stages, vocabSize: 97, firstEpoch: 1 }
       const node = new RingNode(identity, stage === 0 ? { ...options, ...leader } : null)
       const engine = new FakeStageEngine({ model, layers, capacity: room })
-      return { node, engine, layers, sessionPages: new Map(), imports: [], steps: 0 }
+      return { node, engine, layers, sessionPages: new Map(), imports: [], closed: new Set(), steps: 0 }
     })
     for (const machine of this.machines) this.feed(machine, { type: 'engine-ready', capacity: room })
     this.feed(this.machines[0]!, { type: 'gateway-connected', gateway: GATEWAY })
@@ -99,6 +101,9 @@ class Ring {
         break
       case 'import-opened':
         machine.imports.push(effect)
+        break
+      case 'import-closed':
+        machine.closed.add(effect.session)
     }
   }
 
@@ -145,14 +150,16 @@ const commit = (id: string, position: number): GatewayToLeader => ({
 })
 
 /** Copies positions of every layer from wherever the one ring has it to wherever the other wants it. */
-async function transfer(from: Ring, to: Ring, first: number, end: number): Promise<void> {
+async function transfer(from: Ring, to: Ring, first: number, end: number, id = 'i'): Promise<void> {
   for (let layer = 0; layer < model.layers; layer++) {
     const holds = ({ layers }: Machine) => layer >= layers.first && layer < layers.end
     const source = from.machines.find(holds)!
     const target = to.machines.find(holds)!
     const pages = source.sessionPages.get('1')!
     const values = await source.engine.readKv(layer, pages, first, end)
-    const imported = target.imports.at(-1)!
+    const imported = target.imports.findLast(({ session }) => session === id)!
+    // Its pages may be somebody else's by now.
+    if (target.closed.has(id)) return
     await target.engine.writeKv(layer, imported.pages, first - imported.first, values)
   }
 }
@@ -271,4 +278,73 @@ describe('an import', () => {
     )
     expect(small.failures()).toEqual(['i invalid', 'j queue_full'])
   })
+})
+
+/** What happens to one prompt: it is imported or not, to some position or given up, and then answered. */
+const course = fc.record({
+  prompt: fc.nat({ max: 2 }),
+  length: fc.integer({ min: 2, max: 30 }),
+  imported: fc.constantFrom('no', 'whole', 'partly', 'cancelled'),
+  position: fc.nat({ max: 30 }),
+  pauses: fc.nat({ max: 3 }),
+})
+
+test('whatever is imported beside whatever runs, answers are right and every page comes back', async () => {
+  const prompts = [
+    prompt,
+    prompt.map((token, at) => (at < 9 ? token : (token + 3) % 97)),
+    prompt.map((t) => (t * 5) % 97),
+  ]
+  const sources = prompts.map(() => new Ring([1, 2]))
+  for (const [index, source] of sources.entries()) {
+    source.ask(open('p', prompts[index]!, 1))
+    await source.settle()
+  }
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(course, { minLength: 1, maxLength: 6 }),
+      fc.integer({ min: 10, max: 24 }),
+      fc.integer({ min: 1, max: 3 }),
+      async (courses, kvPages, stages) => {
+        const ring = new Ring(new Array<number>(stages).fill(1), {}, { ...capacity, kvPages })
+        const lives = courses.map(async (life, index) => {
+          const tokens = prompts[life.prompt]!.slice(0, life.length)
+          const id = `i${index}`
+          for (let n = 0; n < life.pauses; n++) await ring.settle()
+          if (life.imported !== 'no') {
+            ring.ask(importOf(id, tokens))
+            await ring.settle()
+            const ready = ring.answers.find(
+              (answer) => answer.type === 'import-ready' && answer.session === id,
+            )
+            if (ready?.type === 'import-ready' && life.imported === 'cancelled') {
+              ring.ask({ type: 'cancel-request', session: sessionId(id) })
+            } else if (ready?.type === 'import-ready') {
+              const end = life.imported === 'whole' ? ready.end : Math.min(ready.end, life.position)
+              const lost = () => ring.failures().some((failure) => failure.startsWith(`${id} `))
+              if (!lost() && end > ready.cachedTokens) {
+                await transfer(sources[life.prompt]!, ring, ready.cachedTokens, end, id)
+              }
+              ring.ask(commit(id, end))
+            }
+          }
+          ring.ask(open(`d${index}`, tokens, 5))
+        })
+        await Promise.all(lives)
+        for (let n = 0; n < 30; n++) await ring.settle()
+        for (const [index, { prompt: which, length }] of courses.entries()) {
+          const got = ring.answers.flatMap((answer) =>
+            answer.type === 'token' && answer.session === `d${index}` ? [answer.sampled.token] : [],
+          )
+          expect(got).toEqual(fakeGeneration(model, prompts[which]!.slice(0, length), sampling, 5, []))
+        }
+        for (const { node, engine } of ring.machines) {
+          expect(node.snapshot()).toMatchObject({ sessions: 0, pagesHeld: 0 })
+          expect(await engine.freePages()).toBe(kvPages)
+        }
+        expect(ring.machines[0]!.node.snapshot().leader).toMatchObject({ pagesHeld: 0, faults: 0 })
+      },
+    ),
+    { numRuns: 60 },
+  )
 })
