@@ -52,11 +52,6 @@ interface Sink {
   alive: boolean
 }
 
-/** What arrived over a link under one plan, to find what travels twice. */
-interface Arrivals {
-  readonly counts: Map<string, number>
-}
-
 /**
  * One session handed over between two rings of shipped machines, with drawn stage boundaries, speeds, faults and
  * forgeries. Links carry one message after another; killing one loses what has not arrived.
@@ -64,8 +59,6 @@ interface Arrivals {
 export class HandoverWorld {
   readonly problems: string[] = []
   readonly log: string[] = []
-  /** Of blocks that had arrived undamaged under the same plan. */
-  sentTwice = 0
   kills = 0
   changes = 0
   outcome: string | null = null
@@ -81,7 +74,8 @@ export class HandoverWorld {
   readonly #enhanceTo: number | null
   readonly #corruption: number
   readonly #duplication: number
-  readonly #arrivals: Arrivals = { counts: new Map() }
+  readonly #arrived = new Set<string>()
+  readonly #refused = new Set<string>()
   readonly #layers: number
   #senders: KvRoute[]
   #receivers: KvRoute[]
@@ -123,9 +117,9 @@ export class HandoverWorld {
       maxBlockBytes: MAX_BLOCK_BYTES,
       senders: this.#senders,
       receivers: this.#receivers,
-      levels: this.#levels,
+      levels: [...this.#levels],
       enhanceTo: this.#enhanceTo,
-      deadlineMs: this.#chance(0.2) ? this.#draw(5, 100) : 3_000,
+      deadlineMs: options.faults && this.#chance(0.2) ? this.#draw(5, 100) : 3_000,
       answerMs: 500,
       firstEpoch: this.#draw(1, 9),
     })
@@ -257,7 +251,13 @@ export class HandoverWorld {
   #deliver(from: string, to: string, sent: KvMessage): void {
     const damaged = sent.type === 'kv-block' && this.#chance(this.#corruption)
     const message = damaged ? damage(sent) : sent
-    if (message.type === 'kv-block' && !damaged) this.#count(from, to, message)
+    if (message.type === 'kv-ack') {
+      for (const { stored, ...block } of message.verdicts) {
+        // A refusal that is heard twice brings a block twice.
+        if (!stored) this.#refused.add(arrivalKey(from, { ...block, epoch: message.epoch }))
+      }
+    }
+    if (message.type === 'kv-block' && !damaged) this.#count(to, message)
     const times = this.#chance(this.#duplication) ? 2 : 1
     for (let n = 0; n < times; n++) this.#hand(from, to, message)
     const accused = this.#accused.length
@@ -289,11 +289,12 @@ export class HandoverWorld {
     else this.#hand(liar, to, { ...message, epoch: message.epoch + 7 })
   }
 
-  #count(from: string, to: string, block: KvMessage & { readonly type: 'kv-block' }): void {
-    const key = [from, to, block.epoch, block.block, block.layer, block.part, block.level].join()
-    const count = (this.#arrivals.counts.get(key) ?? 0) + 1
-    this.#arrivals.counts.set(key, count)
-    if (count > 1) this.sentTwice += 1
+  /** What arrived undamaged must not come again under the same plan, whatever breaks. */
+  #count(to: string, block: KvMessage & { readonly type: 'kv-block' }): void {
+    const key = arrivalKey(to, block)
+    if (this.#arrived.has(key) && !this.#refused.has(key))
+      this.#fail(`block ${block.block} of layer ${block.layer} travels twice to ${to}`)
+    this.#arrived.add(key)
   }
 
   #post(from: string, to: string, message: KvMessage): void {
@@ -388,6 +389,7 @@ export class HandoverWorld {
           if (!sink.alive || sink.over) return
           const stored = !this.options.faults || !this.#chance(0.01)
           if (stored) this.#write(sink, { block, layer, part }, level, bytes)
+          else this.#refused.add(arrivalKey(sink.peer, { block, layer, part, level, epoch }))
           this.#receive(sink, { type: 'written', session, epoch, block, layer, part, level, stored })
         })
         break
@@ -601,15 +603,17 @@ export class HandoverWorld {
     if (!this.#settled) this.#fail('somebody still holds the session')
     if (!this.options.faults && this.outcome !== 'decode')
       this.#fail(`without a fault it ends as ${this.outcome}`)
-    if (this.sentTwice > 0 && this.#corruption === 0 && !this.options.faults) {
-      this.#fail(`${this.sentTwice} blocks travelled twice`)
-    }
   }
 }
 
 const roleOf = (peer: string): 'gateway' | 'worker' => (peer === GATEWAY ? 'gateway' : 'worker')
 
 const keyOf = ({ block, layer, part }: KvAddress): string => `${block}.${layer}.${part}`
+
+const arrivalKey = (
+  to: string,
+  block: KvAddress & { readonly epoch: number; readonly level: number },
+): string => [to, block.epoch, block.level, keyOf(block)].join()
 
 /** What a block is, at a level: coarser is shorter. */
 function content({ block, layer, part }: KvAddress, level: number): Uint8Array {

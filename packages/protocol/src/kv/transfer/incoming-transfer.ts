@@ -97,15 +97,18 @@ export class IncomingTransfer {
     return writing
   }
 
-  /** What need not come over a route. */
+  /** What need not come over a route; where blocks are refined, then once more which are as fine as they shall be. */
   have(peer: string): Bitmap | null {
     const route = this.route(peer)
     if (route === null) return null
     const slice = new KvSlice(this.plan.shape, route.layers)
-    const bitmap = new Bitmap(slice.size)
+    const { enhanceTo } = this.plan
+    const bitmap = new Bitmap(slice.size * (enhanceTo === null ? 1 : 2))
     for (let index = 0; index < slice.size; index++) {
       const address = slice.address(index)
-      if (this.#levels[this.#slice.index(address)]! <= this.#wanted(address.layer)) bitmap.add(index)
+      const level = this.#levels[this.#slice.index(address)]!
+      if (level <= this.#wanted(address.layer)) bitmap.add(index)
+      if (enhanceTo !== null && level <= enhanceTo) bitmap.add(slice.size + index)
     }
     return bitmap
   }

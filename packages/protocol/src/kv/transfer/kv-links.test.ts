@@ -197,6 +197,33 @@ test('a link that is killed after any message: no block arrives twice, and all a
   }
 })
 
+test('what is stored stays when the plan changes, where the content is the same', () => {
+  const pair = new Pair([plan('a')])
+  pair.computed('a', 20)
+  pair.drain()
+  pair.arrived.clear()
+  const ids = new Uint8Array(5 * KV_ID_BYTES)
+  ids[3 * KV_ID_BYTES] = 1
+  const next = plan('a', { epoch: 2, ids })
+  const other: KvPlan = { ...next, role: 'receive', routes: [{ peer: 'p', layers }] }
+  pair.receive({ type: 'message', peer: 'g', message: other })
+  pair.send({ type: 'message', peer: 'g', message: next })
+  pair.drain()
+  expect([...pair.arrived.keys()]).toEqual(['a,3,2,0,0', 'a,3,2,1,0', 'a,3,3,0,0', 'a,3,3,1,0'])
+})
+
+test('an answer to an earlier offer, or the same one again, changes nothing', () => {
+  const pair = new Pair([plan('a')])
+  while (pair.toReceiver.length > 0) pair.move()
+  const have = pair.toSender.find(({ type }) => type === 'kv-have')!
+  pair.computed('a', 20)
+  pair.drain()
+  pair.send({ type: 'message', peer: 'd', message: have })
+  pair.drain()
+  expect([...pair.arrived.values()]).toEqual(new Array<number>(20).fill(1))
+  expect(pair.asked).toHaveLength(20)
+})
+
 test('the sender keeps everything until it is told, and answers as often as it is told', () => {
   const pair = new Pair([plan('a')])
   pair.computed('a', 20)

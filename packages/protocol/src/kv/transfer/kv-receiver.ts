@@ -217,7 +217,7 @@ export class KvReceiver {
 
   /** Tells senders what need not travel, once this is known and what they sent before is dealt with. */
   #answerOffers(transfer: IncomingTransfer, out: ReceiverEffect[]): void {
-    if (!transfer.lookedUp) return
+    if (!transfer.lookedUp || transfer.sealed) return
     const { session, epoch } = transfer.plan
     for (const [peer, offer] of transfer.offers) {
       if (this.#senders.get(peer)?.draining === true) continue

@@ -71,8 +71,15 @@ export class OutgoingRoute {
 
   /** Returns whether it answers the last offer. */
   accept(have: KvHave): boolean {
-    if (have.offer !== this.offer || have.count !== this.slice.size || this.#have !== null) return false
-    this.#have = Bitmap.from(have.count, have.bits)
+    const { size } = this.slice
+    const count = size * (this.plan.enhanceTo === null ? 1 : 2)
+    if (have.offer !== this.offer || have.count !== count || this.#have !== null) return false
+    const all = Bitmap.from(count, have.bits)
+    this.#have = new Bitmap(size)
+    for (let index = 0; index < size; index++) {
+      if (all.has(index)) this.#have.add(index)
+      if (count > size && all.has(size + index)) this.#better.add(index)
+    }
     return true
   }
 

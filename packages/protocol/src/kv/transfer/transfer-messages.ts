@@ -77,7 +77,10 @@ export interface KvHave {
   readonly offer: number
   /** Bytes that may be under way on this link, all sessions together. */
   readonly windowBytes: number
-  /** Bits in the order of blocks: position first, then layer, then part. */
+  /**
+   * Bits in the order of blocks: position first, then layer, then part. Where blocks are refined, as many bits again say
+   * which are as fine as they shall be.
+   */
   readonly count: number
   readonly bits: Uint8Array
 }
