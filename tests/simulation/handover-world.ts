@@ -70,10 +70,13 @@ export class HandoverWorld {
   readonly #sources = new Map<string, Source>()
   readonly #sinks = new Map<string, Sink>()
   readonly #coordinator: HandoverCoordinator
+  /** As last planned. */
   readonly #levels: number[]
   readonly #enhanceTo: number | null
   readonly #corruption: number
   readonly #duplication: number
+  /** Most that writing a block takes, in ms. */
+  readonly #slowness: number
   readonly #arrived = new Set<string>()
   readonly #refused = new Set<string>()
   readonly #layers: number
@@ -106,6 +109,7 @@ export class HandoverWorld {
     this.#enhanceTo = lossy && this.#chance(0.5) ? 0 : null
     this.#corruption = options.faults && this.#chance(0.3) ? 0.03 : 0
     this.#duplication = options.faults ? this.#draw(0, 2) * 0.1 : 0
+    this.#slowness = this.#chance(0.3) ? 30 : 4
     this.#senders = this.#cut('p')
     this.#receivers = this.#cut('d')
     for (const route of this.#senders) this.#addSource(route)
@@ -280,7 +284,8 @@ export class HandoverWorld {
     const kind = this.#draw(0, 3)
     const others = this.#network.connections.flatMap(({ a, b }) => (a === to ? [b] : b === to ? [a] : []))
     const workers = others.filter((peer) => peer !== GATEWAY && peer !== from)
-    const liar = workers[this.#draw(0, workers.length)] ?? 'stranger'
+    // Whoever promises what it does not hold can only be found out by what it computes.
+    const liar = (to === GATEWAY ? undefined : workers[this.#draw(0, workers.length)]) ?? 'stranger'
     if (kind === 0) this.#hand(liar, to, message)
     // A plan of the gateway is a plan.
     else if (kind === 1 && message.type !== 'kv-plan')
@@ -385,7 +390,7 @@ export class HandoverWorld {
       }
       case 'write': {
         const { block, layer, part, level, bytes, epoch } = effect.block
-        this.#queue.after(this.#draw(0, 40) / 10, () => {
+        this.#queue.after((this.#draw(0, 10) / 10) * this.#slowness, () => {
           if (!sink.alive || sink.over) return
           const stored = !this.options.faults || !this.#chance(0.01)
           if (stored) this.#write(sink, { block, layer, part }, level, bytes)
@@ -422,6 +427,10 @@ export class HandoverWorld {
   #performCoordinator(effect: CoordinatorEffect): void {
     switch (effect.type) {
       case 'send':
+        if (effect.message.type === 'kv-plan') {
+          const { layers, levels } = effect.message
+          this.#levels.splice(layers.first, levels.length, ...levels)
+        }
         this.#post(GATEWAY, effect.peer, effect.message)
         break
       case 'judge': {
@@ -429,7 +438,6 @@ export class HandoverWorld {
         const passed = this.#guardTries > 1 || this.#chance(0.6)
         const worst = Math.max(...this.#levels)
         const levels = passed ? null : this.#levels.map((level) => (level === worst ? level - 1 : level))
-        if (levels !== null) this.#levels.splice(0, levels.length, ...levels)
         this.#queue.after(this.#draw(1, 5), () =>
           this.#coordinate({ type: 'judged', epoch: effect.epoch, passed, levels }),
         )

@@ -24,16 +24,16 @@ test('without faults every session reaches the decode ring whole', () => {
   for (const seed of seeds(1, 300)) {
     const world = run(seed, false)
     expect(world.outcome, `seed ${seed}`).toBe('decode')
-    expect(world.startedAt).toBe(world.shape.length)
+    expect(world.startedAt, `seed ${seed}`).toBe(world.shape.length)
   }
 })
 
 test('with faults every session ends with one owner who has all that it needs, and no block travels twice', () => {
-  const worlds = seeds(1_000, 1_500).map((seed) => run(seed, true))
+  const worlds = seeds(1_000, 1_000).map((seed) => run(seed, true))
   if (replay !== undefined) return
   const outcomes = (name: string) => worlds.filter(({ outcome }) => outcome === name).length
   // So that the properties above are not empty.
-  expect(outcomes('decode')).toBeGreaterThan(500)
+  expect(outcomes('decode')).toBeGreaterThan(400)
   expect(outcomes('prefill')).toBeGreaterThan(10)
   expect(outcomes('nobody')).toBeGreaterThan(10)
   const partial = worlds.filter(({ startedAt, shape }) => startedAt !== null && startedAt < shape.length)

@@ -139,8 +139,9 @@ export class HandoverCoordinator {
     if (this.#phase === 'over') return out
     switch (event.type) {
       case 'begin':
-        if (!this.#begun) this.#stream(nowMs, out)
+        if (this.#begun) break
         this.#begun = true
+        this.#stream(nowMs, out)
         break
       case 'linked':
         this.#linked.add(event.peer)
@@ -201,7 +202,7 @@ export class HandoverCoordinator {
     if (!this.#linked.has(peer)) return
     const outcome = this.#untold.get(peer)
     if (outcome !== undefined) out.push({ type: 'send', peer, message: outcome })
-    if (!this.#undecided) return
+    if (!this.#begun || !this.#undecided) return
     const sender = this.#senders.find((candidate) => candidate.peer === peer)
     if (sender !== undefined && !this.#sendersGone) this.#sendPlan('send', sender, this.#receivers, out)
     const receiver = this.#receivers.find((candidate) => candidate.peer === peer)

@@ -24,7 +24,8 @@ export class IncomingTransfer {
   readonly #slice: KvSlice
   /** The level at which each block is stored; {@link NO_LEVEL} if it is not. */
   readonly #levels: Uint8Array
-  readonly #writing = new Map<number, Writing>()
+  /** Of one block several may be, each better than the ones before. */
+  readonly #writing = new Map<number, Writing[]>()
 
   /** @param former - the same session under an earlier plan: what it stored stays */
   constructor(
@@ -72,27 +73,35 @@ export class IncomingTransfer {
     return this.#levels[this.#slice.index(block)]! <= block.level
   }
 
+  /** Whether it is being written as good as this or better. */
   pending(block: Leveled): boolean {
-    return this.#writing.has(this.#slice.index(block))
+    const writing = this.#writing.get(this.#slice.index(block))
+    return writing?.some(({ level }) => level <= block.level) === true
   }
 
   writing(peer: string, block: KvBlock): void {
-    this.#writing.set(this.#slice.index(block), { peer, bytes: block.bytes.length, level: block.level })
+    const writing = { peer, bytes: block.bytes.length, level: block.level }
+    const index = this.#slice.index(block)
+    const others = this.#writing.get(index)
+    if (others === undefined) this.#writing.set(index, [writing])
+    else others.push(writing)
   }
 
   /** Whose write it was; `null` if nobody waited for it. */
   written(block: Leveled, stored: boolean): Writing | null {
     const index = this.#slice.index(block)
-    const writing = this.#writing.get(index)
-    if (writing === undefined || writing.level !== block.level) return null
-    this.#writing.delete(index)
+    const all = this.#writing.get(index) ?? []
+    const at = all.findIndex(({ level }) => level === block.level)
+    const [writing] = at < 0 ? [] : all.splice(at, 1)
+    if (writing === undefined) return null
+    if (all.length === 0) this.#writing.delete(index)
     if (stored) this.#store(block)
     return writing
   }
 
   /** What was still being written. */
   abandon(): readonly Writing[] {
-    const writing = [...this.#writing.values()]
+    const writing = [...this.#writing.values()].flat()
     this.#writing.clear()
     return writing
   }

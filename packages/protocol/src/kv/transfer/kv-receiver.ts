@@ -57,7 +57,10 @@ export type ReceiverEvent =
 export type ReceiverEffect =
   | { readonly type: 'send'; readonly peer: string; readonly message: KvMessage }
   | { readonly type: 'look-up'; readonly plan: KvPlan }
-  /** Decode the block, write it into the session's pages, and answer with `written`. */
+  /**
+   * Decode the block, write it into the session's pages, and answer with `written`. Of the same place what was asked
+   * last is better, and must be what stays.
+   */
   | { readonly type: 'write'; readonly block: KvBlock }
   /** The sender sent more than it may, or what its plan does not name; close the link. */
   | { readonly type: 'close-link'; readonly peer: string; readonly reason: string }
