@@ -55,11 +55,12 @@ export interface StepMasks {
   readonly words: Promise<readonly Uint32Array[]>
 }
 
-/**
- * Slices that the engine is handed at a time. Steps wait behind those only: with two, keys and values of a layer, the
- * engine need not wait for the worker between slices either.
- */
-const SLICES_UNDER_WAY = 2
+/** Keys and values of a layer: so many slices are handed to the engine in any case. */
+const FEWEST_SLICES = 2
+/** Share of a step's time that slices between two steps may take: a prompt chunk's keep up with the next chunks. */
+const SLICES_SHARE = 0.1
+/** What a slice takes on the way through a pipe, about: 64 KB, 0.25 ms. */
+const sliceUs = (bytes: number): number => 50 + bytes / 300
 
 interface Answer {
   readonly result: EngineStepResult
@@ -75,7 +76,12 @@ interface Waiter {
 /** The engine process as the worker sees it. */
 export class EngineClient implements StageEngine {
   private readonly waiters = new Map<number, Waiter>()
-  private readonly slices = new Lane(SLICES_UNDER_WAY)
+  private readonly slices = new Lane(() =>
+    Math.max(FEWEST_SLICES, (SLICES_SHARE * this.stepUs) / sliceUs(this.sliceBytes)),
+  )
+  /** Of the last step, and the last slice. */
+  private stepUs = 0
+  private sliceBytes = 0
   private nextId = 1
   private computedUs = 0
   private exited: string | null = null
@@ -176,13 +182,16 @@ export class EngineClient implements StageEngine {
   readKv(slice: KvSlice): Promise<Uint8Array> {
     return this.slices.run(async () => {
       const id = this.nextId++
-      return (await this.ask({ type: 'read-kv', id, slice }, id)).payload
+      const { payload } = await this.ask({ type: 'read-kv', id, slice }, id)
+      this.sliceBytes = payload.byteLength
+      return payload
     })
   }
 
   writeKv({ data, ...slice }: KvSliceWrite): Promise<void> {
     return this.slices.run(async () => {
       const id = this.nextId++
+      this.sliceBytes = data.byteLength
       await this.ask({ type: 'write-kv', id, slice }, id, data)
     })
   }
@@ -222,7 +231,10 @@ export class EngineClient implements StageEngine {
 
   private receive(reply: EngineReply, payload: Uint8Array): void {
     if (!('id' in reply)) return
-    if (reply.type === 'stepped') this.computedUs += reply.computeUs
+    if (reply.type === 'stepped') {
+      this.computedUs += reply.computeUs
+      this.stepUs = reply.computeUs
+    }
     const waiter = this.waiters.get(reply.id)
     this.waiters.delete(reply.id)
     if (reply.type === 'failed') waiter?.reject(new Error(reply.message))

@@ -8,7 +8,7 @@ test('starts tasks in their order, so many at a time, whatever becomes of them',
       fc.integer({ min: 1, max: 4 }),
       fc.array(fc.record({ turns: fc.nat(5), fails: fc.boolean() }), { maxLength: 20 }),
       async (width, tasks) => {
-        const lane = new Lane(width)
+        const lane = new Lane(() => width)
         const started: number[] = []
         let running = 0
         let most = 0
@@ -31,4 +31,27 @@ test('starts tasks in their order, so many at a time, whatever becomes of them',
       },
     ),
   )
+})
+
+test('a lane that widens starts as many as it has become wide, and one that closes still runs one', async () => {
+  let width = 1
+  const lane = new Lane(() => width)
+  const ends: (() => void)[] = []
+  const task = () => new Promise<void>((resolve) => void ends.push(resolve))
+  const all = Promise.all(Array.from({ length: 6 }, () => lane.run(task)))
+  const settle = () => new Promise((resolve) => setImmediate(resolve))
+  await settle()
+  expect(ends).toHaveLength(1)
+  width = 3
+  ends[0]!()
+  await settle()
+  expect(ends).toHaveLength(4)
+  width = 0
+  for (const end of ends.slice(1)) end()
+  await settle()
+  expect(ends).toHaveLength(5)
+  ends[4]!()
+  await settle()
+  ends[5]!()
+  await all
 })

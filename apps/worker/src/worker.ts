@@ -7,8 +7,10 @@ import { defaultLeaderOptions, type RingLeaderOptions, type StageEngine } from '
 import { type Logger, type Service, systemRandom, unixSeconds } from '@deos/service'
 import {
   defaultHostTiming,
+  dialBy,
   every,
   formatPeerAddress,
+  type HttpProxy,
   linkIdentity,
   machineKey,
   PeerNode,
@@ -46,6 +48,7 @@ export class Worker implements Service {
   constructor(
     private readonly assignment: Assignment,
     private readonly secret: Uint8Array,
+    private readonly proxy: HttpProxy | null,
     private readonly logger: Logger,
     private readonly onImpossible: (message: string) => void,
   ) {
@@ -115,11 +118,12 @@ export class Worker implements Service {
   private async openTransport(ring: ReturnType<typeof ringId>): Promise<Transport> {
     const { worker, machineKey: keyFile } = this.assignment
     const identity = linkIdentity('worker', worker, ring)
-    const { secret, logger } = this
+    const { secret, proxy, logger } = this
     const onRefused = (from: string, error: Error): void => logger.warn({ from }, error.message)
-    if (keyFile === null) return new TcpTransport({ identity, secret, onRefused })
+    if (keyFile === null) return new TcpTransport({ identity, secret, proxy, onRefused })
     const onNote = (text: string): void => logger.info(text)
-    this.node = new PeerNode({ key: machineKey(await readFile(keyFile, 'utf8')), onRefused, onNote })
+    const key = machineKey(await readFile(keyFile, 'utf8'))
+    this.node = new PeerNode({ key, dial: dialBy(proxy), punches: proxy === null, onRefused, onNote })
     return this.node.transport({ identity, secret, onRefused })
   }
 

@@ -1,4 +1,4 @@
-import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 import { ringId, seededRandom } from '@deos/domain'
 import type { Message } from '@deos/protocol'
 import {
@@ -109,8 +109,8 @@ export async function plainTcp(): Promise<Contender> {
     })
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()))
-  const socket: Socket = dialTcp(`127.0.0.1:${(server.address() as AddressInfo).port}`)
-  await new Promise<void>((resolve) => socket.once('connect', () => resolve()))
+  const { port } = server.address() as AddressInfo
+  const socket = await dialTcp(`127.0.0.1:${port}`, { timeoutMs: 5_000 })
   socket.on('data', () => back.came())
   const payload = new Uint8Array(MESSAGE_BYTES)
   return {

@@ -5,7 +5,8 @@
  * machines over them. Start at {@link RingHost} for a worker, {@link RingConnection} for a gateway, {@link PeerNode} for
  * the network between machines, {@link TcpTransport} for one computer or a network of one owner.
  */
-export { type Dial, type DialOptions, dialTcp } from './dial.ts'
+export { type Dial, type DialOptions, dialBy, dialTcp } from './dial.ts'
+export { connectThrough, type HttpProxy, parseHttpProxy, proxyOption } from './http-proxy.ts'
 export * from './link.ts'
 export * from './link-error.ts'
 export { type LinkEstimates, type LinkPath, unknownEstimates } from './link-estimates.ts'
@@ -37,7 +38,7 @@ export {
   type RingHostOptions,
 } from './ring-host.ts'
 export { pskTls } from './ring-secret.ts'
-export { ringTransport } from './ring-transport.ts'
+export { type RingNetwork, ringNetwork, ringTransport } from './ring-transport.ts'
 export {
   SupervisedLink,
   type SupervisedLinkHandlers,

@@ -2,6 +2,7 @@ import { DomainError } from '@deos/domain'
 
 export type LinkErrorCode =
   | 'LINK_ADDRESS'
+  | 'LINK_PROXY'
   | 'LINK_UNREACHABLE'
   | 'LINK_REFUSED'
   | 'LINK_TIMEOUT'
@@ -16,6 +17,7 @@ export type LinkErrorCode =
 
 const remedies: Readonly<Record<LinkErrorCode, readonly [hint: string, retriable: boolean]>> = {
   LINK_ADDRESS: ['Use host:port with a free port, for example 127.0.0.1:7001.', false],
+  LINK_PROXY: ['Give --proxy (DEOS_PROXY) as http://host:port of a proxy that takes CONNECT.', false],
   LINK_UNREACHABLE: ['Check the address, the network and firewalls between the machines.', true],
   LINK_REFUSED: ['Check that the peer runs and listens on this port.', true],
   LINK_TIMEOUT: ['Check firewalls and load; raise the timeout on slow networks.', true],

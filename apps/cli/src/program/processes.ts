@@ -53,6 +53,21 @@ export function addProcesses(program: Command): void {
   })
   own(
     program
+      .command('wan')
+      .summary('emulate a wide-area network on this computer')
+      .description(
+        'A proxy for each site of a profile: what goes through them is as late and as slow as between real regions\n' +
+          'and lines. "deos up --wan PROFILE" starts one by itself; "deos wan -- --help" lists flags.',
+      )
+      .argument('[profile]', 'aws-4-regions, aws-8-cities, clouds-12, homes, lan, zero, or a JSON file'),
+  ).action(async (profile: string | undefined, flags: readonly string[]) => {
+    const { runProcess } = await import('../commands/run-process.ts')
+    const named = profile === undefined || profile.startsWith('-')
+    const given = profile === undefined ? [] : [profile]
+    await runProcess('wan', named ? [...given, ...flags] : ['--profile', profile, ...flags])
+  })
+  own(
+    program
       .command('gateway')
       .summary('run a gateway')
       .description(

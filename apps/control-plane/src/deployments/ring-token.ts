@@ -3,9 +3,8 @@ import { type ClientRequest, defaultClientOptions, defaultWireLimits, plainNeeds
 import {
   type LinkIdentity,
   linkIdentity,
-  PeerNode,
-  passingKey,
   RingConnection,
+  ringNetwork,
   ringTransport,
   type Timers,
   type Transport,
@@ -70,7 +69,7 @@ export const ringToken =
   }
 
 const overTcp = (identity: LinkIdentity, secret: Uint8Array, leader: string): Transport =>
-  ringTransport(leader, identity, secret, new PeerNode({ key: passingKey() }))
+  ringTransport(leader, identity, secret, ringNetwork(null))
 
 class Attempt {
   readonly #connection: RingConnection

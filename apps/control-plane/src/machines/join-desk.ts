@@ -22,6 +22,7 @@ import { fingerprintOf, isSignedBy, keyBytes } from './machine-key.ts'
 import { uniqueName } from './machine-names.ts'
 import { lockNames, type MachineSettingsTable, settingsNamed } from './machine-settings.ts'
 import { iso, nameOf } from './machine-view.ts'
+import { assertOwnAddress } from './own-address.ts'
 import { leftByOwner } from './owner-drain.ts'
 
 type Join = RequestOf<Routes['worker']['join']>['body']
@@ -84,8 +85,9 @@ export class JoinDesk {
         hint: 'Sign the UTF-8 bytes of the challenge with the Ed25519 key whose public half is sent.',
       })
     }
-    await log.refresh()
     const fingerprint = fingerprintOf(key)
+    assertOwnAddress(fingerprint, body.linkAddress)
+    await log.refresh()
     const location = await this.#locationFor(body, fingerprint)
     for (let attempt = 1; ; attempt += 1) {
       try {

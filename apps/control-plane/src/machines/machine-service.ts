@@ -42,6 +42,7 @@ import { type Heartbeat, type MachineReport, MachineReports, type StageReport } 
 import { MachineSamples } from './machine-samples.ts'
 import { MachineSettingsTable } from './machine-settings.ts'
 import { iso } from './machine-view.ts'
+import { assertOwnAddress } from './own-address.ts'
 import { leftByOwner, ownerDrainReason } from './owner-drain.ts'
 import { choosePeers, type PossiblePeer } from './peer-choice.ts'
 import type { PlacedStages } from './placed-stages.ts'
@@ -295,6 +296,8 @@ export class MachineService {
       this.#terms().durationMs,
     )
     if (decision instanceof FleetError) throw decision
+    const { fingerprint } = this.log.state.machines.get(machine)!
+    for (const { linkAddress } of beat.stages) assertOwnAddress(fingerprint, linkAddress)
     const before = this.reports.of(machine)
     const { load, stages, assignmentsVersion } = beat
     const report = { machine, incarnation, sequence, assignmentsVersion, load, stages, reportedAtMs: nowMs }

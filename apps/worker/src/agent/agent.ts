@@ -7,7 +7,7 @@ import { PROTOCOL_VERSION } from '@deos/protocol'
 import { connect } from '@deos/sdk'
 import { createRunFolder, defaultRestartLimits, type Logger, type Service, startChild } from '@deos/service'
 import {
-  dialTcp,
+  dialBy,
   formatPeerAddress,
   formatTcpAddress,
   newCircuitName,
@@ -109,14 +109,16 @@ export class Agent implements Service {
 
   /** @throws HardwareError, ListenError */
   async start(): Promise<void> {
-    const { home, folder, cacheLimitBytes } = this.settings
+    const { home, folder, cacheLimitBytes, proxy } = this.settings
     const { logger, tell } = this.parts
     await mkdir(folder, { recursive: true, mode: 0o700 })
     await chmod(folder, 0o700)
     this.#runFolder = createRunFolder(home)
     this.#store = await PieceStore.open(join(home, 'cache', 'blobs'))
-    this.#models = new ModelStore({ folder: join(folder, 'models'), cacheLimitBytes }, this.#store, () =>
-      this.#client(),
+    this.#models = new ModelStore(
+      { folder: join(folder, 'models'), cacheLimitBytes, proxy },
+      this.#store,
+      () => this.#client(),
     )
     this.#inventory = await this.#hardware.inventory()
     const address = await this.#listener.start()
@@ -240,7 +242,13 @@ export class Agent implements Service {
     if (this.#relay === null) return
     const { identity, random, logger } = this.parts
     this.#seat = new RelaySeat({
-      ...{ relay: this.#relay, circuit: this.#circuit, key: identity, dial: dialTcp, random },
+      ...{
+        relay: this.#relay,
+        circuit: this.#circuit,
+        key: identity,
+        dial: dialBy(this.settings.proxy),
+        random,
+      },
       timeoutMs: RELAY_MS,
       onCircuit: ({ stream }) => this.#listener.accept(stream),
       onNote: (text) => logger.warn(text),
@@ -254,6 +262,7 @@ export class Agent implements Service {
       ...{ keeper: this.#keeper, hardware: this.#hardware, shipper: this.#shipper },
       ...{ logger, random, tell, timing, inventory: this.#inventory! },
       load: new MachineLoadMeter(this.settings.memoryLimitBytes),
+      proxy: this.settings.proxy,
     }
   }
 

@@ -50,18 +50,21 @@ export function turnBlocks(values: Float32Array, extent: number): void {
 
 const F16_EXPONENT = 0x7c00
 const F32_EXPONENT = 0x7f80
+/** Exponent of 2^16 in a float32, the first that a float16 cannot hold. */
+const F32_LARGE = 0x4780
 
 /**
- * Whether all values are finite. Attention multiplies what it must not see by 0, and 0 × NaN is NaN: one such value
- * would spoil the answers of everyone whose cells lie near.
+ * Whether all values are numbers that a float16 could hold, or scales of such. Attention multiplies what it must not see
+ * by 0, and 0 × NaN is NaN: infinities, or values whose products become such, would spoil the answers of everyone whose
+ * cells lie near.
  */
-export function areFinite(type: KvType, data: Uint8Array): boolean {
+export function areModerate(type: KvType, data: Uint8Array): boolean {
   const { blockBytes } = tensorTypes[type]
   const isF32 = type === 'F32'
   // The high half of a float32; a float16; the scale that a quantised block begins with.
-  const exponent = isF32 ? F32_EXPONENT : F16_EXPONENT
+  const [exponent, large] = isF32 ? [F32_EXPONENT, F32_LARGE] : [F16_EXPONENT, F16_EXPONENT]
   for (let at = isF32 ? 2 : 0; at < data.length; at += blockBytes) {
-    if (((data[at]! | (data[at + 1]! << 8)) & exponent) === exponent) return false
+    if (((data[at]! | (data[at + 1]! << 8)) & exponent) >= large) return false
   }
   return true
 }

@@ -217,6 +217,20 @@ describe('what a stage refuses', () => {
     one.writeKv({ ...slice, positions: { first: 0, end: 16 }, data: data.subarray(0, 16 * rowBytes) })
   })
 
+  test('values that become infinite on their way into the cache, or in products', async () => {
+    const four = (await load(await model('llama', 128), [], 'Q4_0')).stages[0]!
+    const own = { ...slice, positions: { first: 0, end: 1 } }
+    const largest = new Uint8Array(2 * 128 * 2).fill(0xff)
+    for (let at = 1; at < largest.length; at += 2) largest[at] = 0x7b // 65,504 everywhere: one turned value of 741,000
+    expect(() => four.writeKv({ ...own, data: largest })).toThrow(/too large/)
+    const exact = (await load(await model('llama'), [], 'F32')).stages[0]!
+    const data = new Uint8Array(2 * 16 * 4)
+    data.set([0, 0, 0x80, 0x47], 8) // 65,536
+    expect(() => exact.writeKv({ ...own, encoding: 'stored', data })).toThrow(/too large/)
+    data.set([0xff, 0xff, 0x7f, 0x47], 8)
+    exact.writeKv({ ...own, encoding: 'stored', data })
+  })
+
   test.each<[KvType, KvEncoding]>([
     ['F16', 'f16'],
     ['Q8_0', 'f16'],
@@ -232,9 +246,9 @@ describe('what a stage refuses', () => {
     fc.assert(
       fc.property(fc.nat(data.length / size - 1), fc.boolean(), (index, negative) => {
         const bad = data.slice()
-        // 0x7f80: in float32 the high half of infinity, in float16 a NaN.
+        // In float32 the high half of infinity, in float16 a NaN.
         bad.set([0x80, negative ? 0xff : 0x7f], index * size + at)
-        expect(() => one.writeKv({ ...own, data: bad })).toThrow(/not finite/)
+        expect(() => one.writeKv({ ...own, data: bad })).toThrow(/not numbers, or too large/)
       }),
       { numRuns: 50 },
     )

@@ -1,7 +1,7 @@
 import { DomainError, type KvSlice, type KvSliceWrite } from '@deos/domain'
 import type { Tensor } from '../ggml/graph-builder.ts'
 import type { KvCache } from './kv-cache.ts'
-import { areFinite, decodeRows, encodedRowBytes, encodeRows, type StoredRows } from './kv-encoding.ts'
+import { areModerate, decodeRows, encodedRowBytes, encodeRows, type StoredRows } from './kv-encoding.ts'
 import type { CellRun } from './page-table.ts'
 
 /** A slice that the stage cannot give or take. */
@@ -36,7 +36,7 @@ export class KvSlices {
       this.kv.read(matrix, run.cell * size, stored.subarray(from, from + run.length * size))
     }
     const data = encodeRows(rows, slice.encoding, stored)
-    if (data !== stored && !areFinite('F16', data)) {
+    if (data !== stored && !areModerate('F16', data)) {
       throw new KvSliceError(
         `Values of the ${slice.part}s of layer ${slice.layer} are too large for float16.`,
         'Read them as they are stored.',
@@ -49,6 +49,8 @@ export class KvSlices {
     const { rows, matrix, runs } = this.place(slice)
     this.checkWrite(slice, rows)
     const stored = decodeRows(rows, slice.encoding, slice.data)
+    // Scales may become infinite where values did not.
+    if (!areModerate(rows.type, stored)) throw immoderate()
     const size = encodedRowBytes(rows, 'stored')
     for (const run of runs) {
       const from = (run.position - slice.positions.first) * size
@@ -129,11 +131,12 @@ export class KvSlices {
         'Write before the session is opened, or say that the slice refines what it holds.',
       )
     }
-    if (!areFinite(encoding === 'f16' ? 'F16' : rows.type, data)) {
-      throw new KvSliceError(
-        'The slice has values that are not finite numbers.',
-        'The sender is broken or lies; compute the positions again.',
-      )
-    }
+    if (encoding === 'f16' && !areModerate('F16', data)) throw immoderate()
   }
 }
+
+const immoderate = () =>
+  new KvSliceError(
+    'The slice has values that are not numbers, or too large for float16.',
+    'The sender is broken or lies; compute the positions again.',
+  )

@@ -182,8 +182,8 @@ export class Stage {
   /**
    * The inverse of {@link Stage.readKv}; a sequence that is opened with the pages goes on from there.
    *
-   * @throws KvSliceError as {@link Stage.readKv} does, and if the data is not what the slice needs, has values that are not finite, or
-   *   an open sequence holds one of the pages; nothing has changed then
+   * @throws KvSliceError as {@link Stage.readKv} does, and if the data is not what the slice needs, has values that are
+   *   not numbers or larger than float16 holds, or an open sequence holds one of the pages; nothing has changed then
    */
   writeKv(slice: KvSliceWrite): void {
     this.checkIdle()

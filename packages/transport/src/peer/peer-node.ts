@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { type Dial, dialled, dialTcp } from '../dial.ts'
+import { type Dial, dialTcp } from '../dial.ts'
 import { LinkError } from '../link-error.ts'
 import type { LinkPath } from '../link-estimates.ts'
 import { checkLinkLimits, defaultLinkLimits, type LinkLimits } from '../link-limits.ts'
@@ -191,7 +191,7 @@ export class PeerNode {
       address.circuit === null
         ? null
         : await askCircuit(this.dial, address.at, address.circuit, timeoutMs, signal)
-    const raw = circuit?.stream ?? (await dialled(this.dial, address.at, timeoutMs, signal))
+    const raw = circuit?.stream ?? (await this.dial(address.at, { timeoutMs, signal }))
     this.#unfinished.add(raw)
     try {
       const { key } = this

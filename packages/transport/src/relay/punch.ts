@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream'
-import { type Dial, dialled } from '../dial.ts'
+import type { Dial } from '../dial.ts'
 import { LinkError } from '../link-error.ts'
 
 const TRY_MS = 2_000
@@ -21,7 +21,7 @@ export async function punch(
   const startedMs = now()
   while (now() - startedMs < GIVE_UP_MS) {
     try {
-      return await dialled(dial, peerAt, TRY_MS, undefined, { localPort })
+      return await dial(peerAt, { timeoutMs: TRY_MS, localPort })
     } catch (error) {
       if (!(error instanceof LinkError)) throw error
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { Random } from '@deos/domain'
-import { type Dial, dialled } from '../dial.ts'
+import type { Dial } from '../dial.ts'
 import { LinkError } from '../link-error.ts'
 import type { MachineKey } from '../peer/machine-key.ts'
 import { parsePeerAddress } from '../peer/peer-address.ts'
@@ -32,7 +32,7 @@ async function openCircuit(
   timeoutMs: number,
   signal?: AbortSignal,
 ): Promise<Circuit> {
-  const stream = await dialled(dial, relay, timeoutMs, signal, { localPort: 0 })
+  const stream = await dial(relay, { timeoutMs, signal, localPort: 0 })
   const { localPort = null } = stream as { localPort?: number }
   stream.write(`${PREAMBLE}${request}\n`)
   const line = await readLine(stream, timeoutMs, `The relay ${relay}`)
@@ -89,7 +89,7 @@ export class RelaySeat {
   async #take(): Promise<void> {
     const { relay, circuit, key, dial, timeoutMs } = this.options
     const { at, key: expected } = parsePeerAddress(relay)
-    const raw = await dialled(dial, at, timeoutMs)
+    const raw = await dial(at, { timeoutMs })
     const { stream } = await secureStream(raw, { key, side: 'dialler', expected, timeoutMs, name: at })
     stream.write(`wait ${circuit}\n`)
     const answer = await readLine(stream, timeoutMs, `The relay ${at}`)

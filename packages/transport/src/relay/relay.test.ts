@@ -48,7 +48,10 @@ async function crossing(): Promise<Dial> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()))
   ends.push(() => server.close())
   const { port } = server.address() as AddressInfo
-  return (address, options) => (options?.localPort ? dialTcp(`127.0.0.1:${port}`) : dialTcp(address, options))
+  return (address, options) => {
+    const { localPort, ...rest } = options
+    return localPort ? dialTcp(`127.0.0.1:${port}`, rest) : dialTcp(address, options)
+  }
 }
 
 const step = (number: number): Message => ({

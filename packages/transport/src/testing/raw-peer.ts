@@ -1,4 +1,4 @@
-import { dialled, dialTcp } from '../dial.ts'
+import { dialTcp } from '../dial.ts'
 import { type ChunkKind, ChunkReader, chunkHeader } from '../peer/chunk.ts'
 import { type MachineKey, passingKey } from '../peer/machine-key.ts'
 import { parsePeerAddress } from '../peer/peer-address.ts'
@@ -32,7 +32,7 @@ export async function rawMachine(address: string, key: MachineKey = passingKey()
   const { at, key: expected, circuit } = parsePeerAddress(address)
   const raw =
     circuit === null
-      ? await dialled(dialTcp, at, 5_000)
+      ? await dialTcp(at, { timeoutMs: 5_000 })
       : (await askCircuit(dialTcp, at, circuit, 5_000)).stream
   const { stream, binding } = await secureStream(raw, {
     ...{ key, side: 'dialler', expected, timeoutMs: 5_000, name: at },
