@@ -1,0 +1,6 @@
+export * from './errors.ts'
+export * from './half.ts'
+export * from './innovation.ts'
+export * from './kv-matrix.ts'
+export * from './lossless.ts'
+export * from './rotary.ts'
