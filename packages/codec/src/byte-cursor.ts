@@ -56,9 +56,7 @@ export class ByteReader {
 
   private take(length: number): number {
     if (length > this.remaining) {
-      throw new CorruptBlockError(
-        `${this.bytes.length} bytes end where ${this.offset + length} are needed.`,
-      )
+      throw new CorruptBlockError(`${this.bytes.length} bytes end where ${this.offset + length} are needed.`)
     }
     const start = this.offset
     this.offset += length

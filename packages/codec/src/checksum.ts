@@ -7,7 +7,8 @@ const table = Uint32Array.from({ length: 256 }, (_, byte) => {
 /** CRC-32 as in IEEE 802.3: finds accidents, not forgers. */
 export function crc32(bytes: Uint8Array): number {
   let rest = 0xffffffff
-  for (let index = 0; index < bytes.length; index += 1) rest = table[(rest ^ bytes[index]!) & 255]! ^ (rest >>> 8)
+  for (let index = 0; index < bytes.length; index += 1)
+    rest = table[(rest ^ bytes[index]!) & 255]! ^ (rest >>> 8)
   return ~rest >>> 0
 }
 

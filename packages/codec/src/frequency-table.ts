@@ -43,7 +43,6 @@ export function tableOf(frequencies: Uint16Array): FrequencyTable {
     symbols.fill(symbol, sum, sum + frequency)
     sum += frequency
   }
-  if (sum !== TABLE_TOTAL)
-    throw new CorruptBlockError(`Frequencies add up to ${sum}, not ${TABLE_TOTAL}.`)
+  if (sum !== TABLE_TOTAL) throw new CorruptBlockError(`Frequencies add up to ${sum}, not ${TABLE_TOTAL}.`)
   return { frequencies, starts, symbols }
 }

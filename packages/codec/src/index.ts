@@ -1,6 +1,20 @@
+/**
+ * @packageDocumentation
+ * Makes KV caches small enough to travel: bytes in, bytes out, with and without loss; what to send at which level, and
+ * whether what arrived still answers alike. Pure: imports `domain` only. Start at {@link encodeKvBlock};
+ * docs/kv-codec.md has the format and what it costs.
+ */
+export { type Basis, finishBasis, type KvPart, readBasis, type WeightedPart } from './basis.ts'
+export type { BlockHeader } from './block-frame.ts'
+export { contentId, crc32 } from './checksum.ts'
 export * from './errors.ts'
-export * from './half.ts'
-export * from './innovation.ts'
-export * from './kv-matrix.ts'
-export * from './lossless.ts'
-export * from './rotary.ts'
+export * from './fit-basis.ts'
+export * from './gram.ts'
+export { hadamardSize, turnHadamard } from './groups.ts'
+export { halfValues, narrowToHalves, toHalf, widenHalves } from './half.ts'
+export { type ChannelModel, channelOrder, fitChannelModel } from './innovation.ts'
+export * from './kv-block.ts'
+export { bytesFromHalves, halvesFromBytes, MAX_BLOCK_TOKENS } from './kv-matrix.ts'
+export * from './level.ts'
+export { type MultiplyTransposed, multiplyTransposed } from './projection.ts'
+export { type RotaryGeometry, rotaryFrequencies, rotateKeys } from './rotary.ts'

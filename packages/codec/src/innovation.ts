@@ -18,7 +18,9 @@ export interface ChannelModel {
 export function channelOrder(channels: number, rotary: RotaryGeometry | null): Uint32Array {
   if (rotary === null) return Uint32Array.from({ length: channels }, (_, channel) => channel)
   const pairs = rotaryPairs(rotary).flat()
-  const rest = Array.from({ length: rotary.headDim }, (_, channel) => channel).filter((c) => !pairs.includes(c))
+  const rest = Array.from({ length: rotary.headDim }, (_, channel) => channel).filter(
+    (c) => !pairs.includes(c),
+  )
   const head = [...pairs, ...rest]
   return Uint32Array.from(
     { length: channels },
@@ -56,7 +58,7 @@ export function fitChannelModel(
 /** Follows tokens channel by channel. The same halves lead to the same expectations on every machine. */
 export class Expectation {
   private readonly innovations: Float64Array
-  private rotation = new Float64Array(0)
+  private rotation: Float64Array = new Float64Array(0)
   private readonly turning: number
 
   constructor(

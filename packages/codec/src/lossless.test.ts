@@ -6,10 +6,16 @@ import { decodeLossless, encodeLossless, type LosslessContext } from './lossless
 import { rotaryFrequencies } from './rotary.ts'
 
 const anyMatrix = fc
-  .tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 4 }).map((heads) => heads * 8))
+  .tuple(
+    fc.integer({ min: 1, max: 9 }),
+    fc.integer({ min: 1, max: 4 }).map((heads) => heads * 8),
+  )
   .chain(([tokens, channels]) =>
     fc
-      .array(fc.integer({ min: 0, max: 65_535 }), { minLength: tokens * channels, maxLength: tokens * channels })
+      .array(fc.integer({ min: 0, max: 65_535 }), {
+        minLength: tokens * channels,
+        maxLength: tokens * channels,
+      })
       .map((values) => ({ tokens, channels, values: Uint16Array.from(values) })),
   )
 
@@ -22,7 +28,11 @@ function contextOf(channels: number, rotated: boolean): LosslessContext {
   const rotary = rotated
     ? { headDim: 8, layout: 'interleaved' as const, frequencies: rotaryFrequencies(6, 10_000) }
     : null
-  return { model: fitChannelModel(new Float64Array(channels), covariance, 8, order), rotary, firstPosition: 900 }
+  return {
+    model: fitChannelModel(new Float64Array(channels), covariance, 8, order),
+    rotary,
+    firstPosition: 900,
+  }
 }
 
 describe('lossless', () => {

@@ -133,7 +133,8 @@ function planAlone({ tokens, channels, values }: KvMatrix): Plan {
   const scales = new Uint8Array(channels)
   for (let channel = 0; channel < channels; channel += 1) {
     let sum = 0
-    for (let index = channel; index < values.length; index += channels) sum += finite(halfValues[values[index]!]!)
+    for (let index = channel; index < values.length; index += channels)
+      sum += finite(halfValues[values[index]!]!)
     means[channel] = toHalf(sum / tokens)
     const mean = halfValues[means[channel]!]!
     let fromMean = 0

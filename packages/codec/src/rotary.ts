@@ -15,7 +15,11 @@ export function rotaryFrequencies(dims: number, theta: number, scale = 1): Float
 }
 
 /** Channels that turn together in a head, first and second of each pair. */
-export function rotaryPairs({ headDim, layout, frequencies }: RotaryGeometry): readonly (readonly [number, number])[] {
+export function rotaryPairs({
+  headDim,
+  layout,
+  frequencies,
+}: RotaryGeometry): readonly (readonly [number, number])[] {
   const count = frequencies.length
   if (2 * count > headDim)
     throw new CodecInputError(`${count} pairs do not fit into heads of ${headDim} channels.`)
@@ -78,7 +82,9 @@ export function rotateKeys(
   const channels = keys.length / positions.length
   const { headDim } = geometry
   if (!Number.isInteger(channels / headDim))
-    throw new CodecInputError(`${keys.length} values are not ${positions.length} rows of heads of ${headDim}.`)
+    throw new CodecInputError(
+      `${keys.length} values are not ${positions.length} rows of heads of ${headDim}.`,
+    )
   const pairs = rotaryPairs(geometry)
   const sign = direction === 'rotate' ? 1 : -1
   for (let row = 0; row < positions.length; row += 1) {
