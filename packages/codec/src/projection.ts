@@ -11,7 +11,7 @@ export const multiplyTransposed: MultiplyTransposed = (left, right, inner) => {
   const columns = right.length / inner
   const result = new Float32Array(rows * columns)
   for (let column = 0; column < columns; column += 1) {
-    const with0 = column * inner
+    const start = column * inner
     for (let row = 0; row < rows; row += 1) {
       const from = row * inner
       let a = 0
@@ -20,12 +20,12 @@ export const multiplyTransposed: MultiplyTransposed = (left, right, inner) => {
       let d = 0
       let k = 0
       for (; k + 3 < inner; k += 4) {
-        a += left[from + k]! * right[with0 + k]!
-        b += left[from + k + 1]! * right[with0 + k + 1]!
-        c += left[from + k + 2]! * right[with0 + k + 2]!
-        d += left[from + k + 3]! * right[with0 + k + 3]!
+        a += left[from + k]! * right[start + k]!
+        b += left[from + k + 1]! * right[start + k + 1]!
+        c += left[from + k + 2]! * right[start + k + 2]!
+        d += left[from + k + 3]! * right[start + k + 3]!
       }
-      for (; k < inner; k += 1) a += left[from + k]! * right[with0 + k]!
+      for (; k < inner; k += 1) a += left[from + k]! * right[start + k]!
       result[row * columns + column] = a + b + (c + d)
     }
   }
