@@ -5,6 +5,7 @@
  * docs/kv-codec.md has the format and what it costs.
  */
 export { type Basis, finishBasis, type KvPart, readBasis, type WeightedPart } from './basis.ts'
+export * from './basis-update.ts'
 export type { BlockHeader } from './block-frame.ts'
 export { contentId, crc32 } from './checksum.ts'
 export { type Eigen, symmetricEigen } from './eigen.ts'

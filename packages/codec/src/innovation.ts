@@ -60,12 +60,16 @@ export class Expectation {
   private readonly innovations: Float64Array
   private rotation: Float64Array = new Float64Array(0)
   private readonly turning: number
+  private readonly headDim: number
+  private first = 0
+  private second = 0
 
   constructor(
     private readonly model: ChannelModel,
     private readonly rotary: RotaryGeometry | null,
   ) {
     this.innovations = new Float64Array(model.channels)
+    this.headDim = rotary?.headDim ?? 1
     this.turning = rotary === null ? 0 : 2 * rotary.frequencies.length
   }
 
@@ -80,36 +84,33 @@ export class Expectation {
 
   /** Expected values of the group at `at`, as they are stored. */
   expect(at: number, size: 1 | 2, into: Float64Array): void {
-    const x = this.linear(at, at)
+    this.first = this.linear(at, at)
     if (size === 1) {
-      into[0] = x
+      into[0] = this.first
       return
     }
-    const y = this.linear(at + 1, at)
-    const pair = at % this.rotary!.headDim
+    this.second = this.linear(at + 1, at)
+    const pair = at % this.headDim
     const cosine = this.rotation[pair]!
     const sine = this.rotation[pair + 1]!
-    into[0] = x * cosine - y * sine
-    into[1] = x * sine + y * cosine
+    into[0] = this.first * cosine - this.second * sine
+    into[1] = this.first * sine + this.second * cosine
   }
 
-  /** What the group turned out to be. */
+  /** What the group just expected turned out to be. */
   learn(at: number, size: 1 | 2, first: number, second: number): void {
+    const { innovations } = this
     if (size === 1) {
-      this.settle(at, first)
+      innovations[at] = tame(first - this.first)
       return
     }
-    const pair = at % this.rotary!.headDim
+    const pair = at % this.headDim
     const cosine = this.rotation[pair]!
     const sine = this.rotation[pair + 1]!
-    this.settle(at, first * cosine + second * sine)
-    this.settle(at + 1, second * cosine - first * sine)
-  }
-
-  private settle(at: number, value: number): void {
-    const surprise = value - this.linear(at, at)
-    // Infinities and NaN say nothing about what follows.
-    this.innovations[at] = Math.abs(surprise) < 1e6 ? surprise : 0
+    innovations[at] = tame(first * cosine + second * sine - this.first)
+    const { lower, span } = this.model
+    const mate = lower[(at + 1) * span + (at % span)]! * innovations[at]!
+    innovations[at + 1] = tame(second * cosine - first * sine - this.second - mate)
   }
 
   private linear(at: number, end: number): number {
@@ -122,3 +123,6 @@ export class Expectation {
     return sum
   }
 }
+
+/** Infinities and NaN say nothing about what follows. */
+const tame = (surprise: number): number => (Math.abs(surprise) < 1e6 ? surprise : 0)

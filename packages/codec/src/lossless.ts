@@ -45,11 +45,13 @@ const tables: readonly FrequencyTable[] = [0, 1, 2, 3].map((quarter) => {
  */
 export function encodeLossless(matrix: KvMatrix, context: LosslessContext | null): Uint8Array<ArrayBuffer> {
   const plan = context === null ? planAlone(matrix) : planExpected(matrix, context)
+  const { channels, values } = matrix
   const encoder = new RansEncoder()
-  walk(matrix, plan, context, (index, expected, at) => {
-    putValue(encoder, matrix.values[index]!, expected, plan.scales[at]! & MAX_SCALE)
-    return matrix.values[index]!
-  })
+  for (let place = 0; place < values.length; place += 1) {
+    const at = place % channels
+    const half = values[place - at + plan.order[at]!]!
+    putValue(encoder, half, plan.expected[place]!, plan.scales[at]! & MAX_SCALE)
+  }
   const writer = new ByteWriter().append(plan.scales)
   if (context === null) writer.halves(plan.means)
   return writer.append(encoder.done()).done()
@@ -66,29 +68,36 @@ export function decodeLossless(
   const means = context === null ? reader.halves(channels) : new Uint16Array(channels)
   const decoder = new RansDecoder(reader.rest())
   const values = new Uint16Array(tokens * channels)
-  walk({ tokens, channels, values }, { scales, means }, context, (index, expected, at) => {
-    const half = getValue(decoder, expected, scales[at]! & MAX_SCALE)
-    values[index] = half
-    return half
-  })
+  const visit: Visit = (index, expected, at) => {
+    values[index] = getValue(decoder, expected, scales[at]! & MAX_SCALE)
+  }
+  const matrix = { tokens, channels, values }
+  if (context === null) walkAlone(matrix, { scales, means }, visit)
+  else walkExpected(matrix, context, visit)
   decoder.finish()
   return values
 }
 
-/** Scale of each channel in order of telling, and the mean of each if there is no model. */
+/** How a matrix is told. */
 interface Plan {
+  /** Channels in order of telling. */
+  readonly order: Uint32Array
+  /** Of each channel in that order. */
   readonly scales: Uint8Array
+  /** Of each channel if there is no model, else empty. */
   readonly means: Uint16Array
+  /** `[tokens, channels]` in that order. */
+  readonly expected: Float64Array
 }
 
-type Visit = (index: number, expected: number, at: number) => number
+/** Takes the place of a value, what is expected there, and its channel's place in the order. */
+type Visit = (index: number, expected: number, at: number) => void
 
-function walk(matrix: KvMatrix, plan: Plan, context: LosslessContext | null, visit: Visit): void {
-  if (context === null) walkAlone(matrix, plan, visit)
-  else walkExpected(matrix, context, visit)
-}
-
-function walkAlone({ tokens, channels, values }: KvMatrix, { scales, means }: Plan, visit: Visit): void {
+function walkAlone(
+  { tokens, channels, values }: KvMatrix,
+  { scales, means }: Pick<Plan, 'scales' | 'means'>,
+  visit: Visit,
+): void {
   for (let token = 0; token < tokens; token += 1) {
     for (let channel = 0; channel < channels; channel += 1) {
       const index = token * channels + channel
@@ -98,7 +107,7 @@ function walkAlone({ tokens, channels, values }: KvMatrix, { scales, means }: Pl
   }
 }
 
-function walkExpected({ tokens, channels }: KvMatrix, context: LosslessContext, visit: Visit): void {
+function walkExpected({ tokens, channels, values }: KvMatrix, context: LosslessContext, visit: Visit): void {
   const { model, rotary, firstPosition } = context
   if (model.channels !== channels)
     throw new CodecInputError(`The model is of ${model.channels} channels, the block has ${channels}.`)
@@ -110,22 +119,26 @@ function walkExpected({ tokens, channels }: KvMatrix, context: LosslessContext, 
     for (let at = 0; at < channels; ) {
       const size = expectation.groupSize(at)
       expectation.expect(at, size, expected)
-      const first = visit(token * channels + order[at]!, expected[0]!, at)
-      const second = size === 2 ? visit(token * channels + order[at + 1]!, expected[1]!, at + 1) : 0
-      expectation.learn(at, size, halfValues[first]!, halfValues[second]!)
+      const first = token * channels + order[at]!
+      visit(first, expected[0]!, at)
+      const second = size === 2 ? token * channels + order[at + 1]! : first
+      if (size === 2) visit(second, expected[1]!, at + 1)
+      expectation.learn(at, size, halfValues[values[first]!]!, halfValues[values[second]!]!)
       at += size
     }
   }
 }
 
 function planExpected(matrix: KvMatrix, context: LosslessContext): Plan {
-  const deviations = new Float64Array(matrix.channels)
-  walkExpected(matrix, context, (index, expected, at) => {
-    deviations[at]! += finite(Math.abs(halfValues[matrix.values[index]!]! - expected))
-    return matrix.values[index]!
+  const { tokens, channels, values } = matrix
+  const deviations = new Float64Array(channels)
+  const expected = new Float64Array(values.length)
+  walkExpected(matrix, context, (index, value, at) => {
+    deviations[at]! += finite(Math.abs(halfValues[values[index]!]! - value))
+    expected[index - (index % channels) + at] = value
   })
-  const scales = Uint8Array.from(deviations, (sum) => scaleOf(sum / matrix.tokens))
-  return { scales, means: new Uint16Array(0) }
+  const scales = Uint8Array.from(deviations, (sum) => scaleOf(sum / tokens))
+  return { order: channelOrder(channels, context.rotary), scales, means: new Uint16Array(0), expected }
 }
 
 function planAlone({ tokens, channels, values }: KvMatrix): Plan {
@@ -147,7 +160,11 @@ function planAlone({ tokens, channels, values }: KvMatrix): Plan {
     const delta = fromBefore < fromMean
     scales[channel] = scaleOf(Math.min(fromMean, fromBefore) / tokens) | (delta ? DELTA : 0)
   }
-  return { scales, means }
+  const expected = new Float64Array(values.length)
+  walkAlone({ tokens, channels, values }, { scales, means }, (index, value) => {
+    expected[index] = value
+  })
+  return { order: channelOrder(channels, null), scales, means, expected }
 }
 
 const finite = (value: number): number => (Number.isFinite(value) ? value : 0)
