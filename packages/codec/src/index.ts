@@ -7,6 +7,7 @@
 export { type Basis, finishBasis, type KvPart, readBasis, type WeightedPart } from './basis.ts'
 export * from './basis-update.ts'
 export type { BlockHeader } from './block-frame.ts'
+export * from './channel-models.ts'
 export { contentId, crc32 } from './checksum.ts'
 export { type Eigen, symmetricEigen } from './eigen.ts'
 export * from './errors.ts'

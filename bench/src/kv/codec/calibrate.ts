@@ -1,6 +1,7 @@
 import {
   type Basis,
   type ChannelModel,
+  type ChannelModelSet,
   channelOrder,
   fitBasis,
   fitChannelModel,
@@ -8,10 +9,12 @@ import {
   type KvPart,
   narrowToHalves,
   type RotaryGeometry,
+  readChannelModels,
   rotaryFrequencies,
   rotateKeys,
   type WeightedPart,
   widenHalves,
+  writeChannelModels,
 } from '@deos/codec'
 import type { CacheLab, ContextCache } from './cache-lab.ts'
 import { measureQuality, type Trial } from './quality.ts'
@@ -189,24 +192,20 @@ function joined(arrays: readonly Float32Array[]): Float32Array {
 }
 
 /** What each channel is expected to be given those before it, for the lossless level. */
-export function fitChannelModels(
-  lab: CacheLab,
-  caches: readonly ContextCache[],
-): (part: KvPart) => ChannelModel | null {
+export function fitChannelModels(lab: CacheLab, caches: readonly ContextCache[]): ChannelModelSet {
   const rotary = rotaryOf(lab)
   const { channels } = lab
-  const models = new Map<string, ChannelModel>()
+  const models: { part: KvPart; model: ChannelModel }[] = []
   for (let layer = 0; layer < lab.layers; layer += 1) {
-    for (const part of ['k', 'v'] as const) {
+    for (const name of ['k', 'v'] as const) {
+      const part = { layer, part: name, channels }
       const gram = new GramAccumulator(channels)
       for (const cache of caches)
-        gram.add(
-          plainPart(cache, { layer, part, channels }, rotary, channels).subarray(SINK_TOKENS * channels),
-        )
+        gram.add(plainPart(cache, part, rotary, channels).subarray(SINK_TOKENS * channels))
       const { mean, covariance } = gram.moments()
-      const order = channelOrder(channels, part === 'k' ? rotary : null)
-      models.set(`${part}${layer}`, fitChannelModel(mean, covariance, channels, order))
+      const order = channelOrder(channels, name === 'k' ? rotary : null)
+      models.push({ part, model: fitChannelModel(mean, covariance, channels, order) })
     }
   }
-  return ({ layer, part }) => models.get(`${part}${layer}`) ?? null
+  return readChannelModels(writeChannelModels(models))
 }

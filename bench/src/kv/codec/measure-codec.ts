@@ -29,7 +29,6 @@ const SCORED = 64
 const STEPS = [0.25, 0.5, 1, 1.4, 2, 2.8, 4]
 /** Tokens at the beginning of a context that are sent without loss. */
 const EXACT_FIRST = [1, SINK_TOKENS]
-const CHANNEL_MODELS_ID = '0000000000000001'
 
 /** Bytes and quality of every level and alternative on the same caches; calibrated on one half of the text, measured on the other. */
 export async function measureCodec(options: CodecBenchOptions) {
@@ -112,7 +111,7 @@ function buildLadder(
 ) {
   const rotary = rotaryOf(lab)
   const tools = { rotary }
-  const models = { rotary, channelModel: fitChannelModels(lab, caches), channelModelsId: CHANNEL_MODELS_ID }
+  const models = { rotary, ...fitChannelModels(lab, caches) }
   const steps = quick ? STEPS.filter((_, index) => index % 2 === 1) : STEPS
   const fit = (name: string, size: number, withTokens: boolean) => {
     progress(`fitting bases for ${name}`)
