@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { Figure } from '../contract.ts'
 import { measuredFigure } from '../contract.ts'
+import { measureCodec } from './codec/measure-codec.ts'
 import { type KvQuality, measureKvQuality } from './kv-quality.ts'
 
 export interface KvBenchOptions {
@@ -17,7 +18,7 @@ const perplexityBars = { Q8_0: 1.005, Q4_0: 1.1 } as const
 
 const types = ['Q8_0', 'Q4_0'] as const
 
-/** What quantised K and V save and what they cost, against F16. */
+/** What quantised K and V save and what they cost, against F16; and the same of blocks that travel. */
 export async function measureKv(options: KvBenchOptions) {
   const { modelPath, textPath, quick, threads, cacheDir, progress } = options
   const plan = quick ? { windows: 8, windowTokens: 256 } : { windows: 16, windowTokens: 512 }
@@ -25,7 +26,11 @@ export async function measureKv(options: KvBenchOptions) {
   const qualities = await measureKvQuality({ modelPath, text, types, ...plan, threads, cacheDir, progress })
   const [f16, ...quantised] = qualities
   const figures = quantised.flatMap((quality, index) => figuresOf(f16!, quality, types[index]!))
-  return { figures, raw: { model: modelPath, text: textPath, ...plan, qualities } }
+  const codec = await measureCodec({ modelPath, textPath, quick, threads, cacheDir, progress })
+  return {
+    figures: [...figures, ...codec.figures],
+    raw: { model: modelPath, text: textPath, ...plan, qualities, codec: codec.raw },
+  }
 }
 
 function figuresOf(f16: KvQuality, quality: KvQuality, type: (typeof types)[number]): readonly Figure[] {

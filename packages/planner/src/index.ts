@@ -5,4 +5,5 @@
  */
 export { PlacementRequestError } from './errors.ts'
 export { inKvBlocks } from './kv-blocks.ts'
+export * from './kv-split/index.ts'
 export { ringPlacer } from './ring-placer.ts'

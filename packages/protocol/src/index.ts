@@ -5,6 +5,7 @@
  * Start at {@link RingNode} for a worker, {@link RingClient} for a gateway, {@link FrameDecoder} for a transport.
  */
 export * from './kv/blocks/index.ts'
+export * from './kv/transfer/index.ts'
 export * from './messages.ts'
 export { longestSession } from './ring/admission.ts'
 export { type Evictable, EvictionOrder } from './ring/memory/eviction-order.ts'

@@ -1,4 +1,5 @@
 import type { ModelId, RingId, SampledToken, SamplingParams, SessionId, WorkerId } from '@deos/domain'
+import type { KvMessage } from './kv/transfer/transfer-messages.ts'
 
 /**
  * What travels between the gateway and the stages of a ring. Every message knows its ring epoch where order
@@ -6,7 +7,7 @@ import type { ModelId, RingId, SampledToken, SamplingParams, SessionId, WorkerId
  */
 
 /** Bumped whenever a message changes its meaning; peers with another version are refused by name. */
-export const PROTOCOL_VERSION = 2
+export const PROTOCOL_VERSION = 3
 
 /** Short name of a session inside one epoch of one ring, given out by the leader. */
 export type SessionKey = number
@@ -70,6 +71,43 @@ export interface CancelRequest {
   readonly session: SessionId
 }
 
+/**
+ * Gateway → leader: keep pages for the KV of this prompt, which comes from another ring. Answered by `import-ready` or
+ * `rejected`; given up by `cancel-request`, or `failed` when the ring fails.
+ */
+export interface ImportRequest {
+  readonly type: 'import-request'
+  readonly session: SessionId
+  /** The prompt; at least two tokens, since the last one is always computed here. */
+  readonly tokens: Int32Array
+  /** As in the request that will follow: only of its own tenant and adapter it finds what was imported. */
+  readonly tenant: string
+  readonly adapter: string | null
+  /** From now until pages are given up again; 0 is unlimited. */
+  readonly deadlineMs: number
+}
+
+/**
+ * Leader → gateway: every stage has the pages, for positions `[cachedTokens, end)`. Those before are there already; those
+ * after, less than a page and the last token, are always computed here.
+ */
+export interface ImportReady {
+  readonly type: 'import-ready'
+  readonly session: SessionId
+  readonly cachedTokens: number
+  readonly end: number
+}
+
+/**
+ * Gateway → leader: positions below `position` are stored on every stage, and begin every later session with this
+ * prompt as if they had been computed here. The rest of the pages goes back.
+ */
+export interface ImportCommit {
+  readonly type: 'import-commit'
+  readonly session: SessionId
+  readonly position: number
+}
+
 export type RejectCode = 'queue_full' | 'not_ready' | 'prompt_too_long' | 'invalid' | 'draining'
 
 /** Leader → gateway: the request was not taken; nothing is held for it. */
@@ -130,6 +168,24 @@ export interface OpenSession {
   /** Positions whose KV is there already, in `pages`; a multiple of the page size, and less than the prompt. */
   readonly cachedTokens: number
   /** The pages of those positions, in order; other sessions may hold them too, and nobody writes to them. */
+  readonly pages: readonly number[]
+}
+
+/**
+ * Stage → next … → leader, in order: positions `[first, end)` of this session will be written to `pages` from outside.
+ * Ended by `close`.
+ */
+export interface ImportPages {
+  readonly type: 'import'
+  readonly epoch: number
+  readonly key: SessionKey
+  readonly session: SessionId
+  /** Who asked for it, and coordinates what comes. */
+  readonly gateway: string
+  /** A multiple of the page size. */
+  readonly first: number
+  readonly end: number
+  /** Pages of those positions, in order; held by no session. */
   readonly pages: readonly number[]
 }
 
@@ -266,7 +322,7 @@ export interface RingStatus {
 }
 
 /** Stage → next stage messages, in order on one link. */
-export type RingMessage = OpenSession | CloseSession | Step | StepDone | Prepare | Probe | Fault
-export type GatewayToLeader = OpenRequest | CancelRequest
-export type ToGateway = Rejected | Failed | TokenDelivery | EmbeddingDelivery | RingStatus
-export type Message = Hello | Heartbeat | RingMessage | GatewayToLeader | ToGateway
+export type RingMessage = OpenSession | ImportPages | CloseSession | Step | StepDone | Prepare | Probe | Fault
+export type GatewayToLeader = OpenRequest | CancelRequest | ImportRequest | ImportCommit
+export type ToGateway = Rejected | Failed | TokenDelivery | EmbeddingDelivery | RingStatus | ImportReady
+export type Message = Hello | Heartbeat | RingMessage | GatewayToLeader | ToGateway | KvMessage

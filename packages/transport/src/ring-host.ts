@@ -1,6 +1,7 @@
 import { describeError as describe, type Random } from '@deos/domain'
 import {
   type EngineEffect,
+  type ImportEffect,
   type RingEffect,
   type RingEvent,
   type RingLeaderOptions,
@@ -35,6 +36,8 @@ export interface RingHostCollaborators {
   readonly random: Random
   /** What an operator should know. */
   readonly onNote: (level: 'info' | 'warn', text: string) => void
+  /** Where KV from other rings may be written, and until when. */
+  readonly onImport?: (effect: ImportEffect) => void
 }
 
 /**
@@ -201,6 +204,10 @@ export class RingHost {
         break
       case 'note':
         this.edge.onNote(effect.level, effect.text)
+        break
+      case 'import-opened':
+      case 'import-closed':
+        this.edge.onImport?.(effect)
         break
       default:
         this.#performEngine(effect)

@@ -1,4 +1,4 @@
-import type { OpenRequest, RejectCode, RingCapacity } from '../messages.ts'
+import type { ImportRequest, OpenRequest, RejectCode, RingCapacity } from '../messages.ts'
 
 export interface Refusal {
   readonly code: RejectCode
@@ -29,6 +29,20 @@ export function judgeRequest(
   return judgeLength(tokens.length, pooling !== null, capacity)
 }
 
+/** Why the KV of a prompt cannot be taken from elsewhere, or `null`. */
+export function judgeImport(
+  { tokens, tenant }: ImportRequest,
+  capacity: RingCapacity,
+  vocabSize: number | null,
+): Refusal | null {
+  const problem =
+    findForeignToken(tokens, vocabSize) ??
+    (tokens.length < 2 ? `${tokens.length} tokens leave nothing to import; send at least 2.` : null) ??
+    findTenantProblem(tenant)
+  if (problem !== null) return { code: 'invalid', message: problem, retryAfterMs: 0 }
+  return judgeLength(tokens.length, false, capacity)
+}
+
 /** @param length - prompt and the tokens generated so far */
 export function judgeLength(length: number, pooling: boolean, capacity: RingCapacity): Refusal | null {
   const longest = longestSession(capacity) - (pooling ? 0 : 1)
@@ -53,19 +67,25 @@ export function allowedTokens(
 function findTokenProblem({ tokens, resumed }: OpenRequest, vocabSize: number | null): string | null {
   if (tokens.length === 0) return 'The prompt is empty. Send at least one token.'
   if (resumed > tokens.length) return `${resumed} resumed tokens exceed the ${tokens.length} sent.`
+  return findForeignToken(tokens, vocabSize)
+}
+
+function findForeignToken(tokens: Int32Array, vocabSize: number | null): string | null {
   if (vocabSize === null) return null
   const foreign = tokens.find((token) => token < 0 || token >= vocabSize)
   return foreign === undefined ? null : `Token ${foreign} is outside the vocabulary of ${vocabSize}.`
 }
 
 function findOwnerProblem({ tenant, priority }: OpenRequest): string | null {
-  if (tenant.length > MAX_TENANT_CHARACTERS) {
-    return `The name of the tenant has ${tenant.length} characters; at most ${MAX_TENANT_CHARACTERS} are allowed.`
-  }
   if (!Number.isInteger(priority) || Math.abs(priority) > MAX_PRIORITY) {
     return `priority is ${priority}; it must be a whole number from -${MAX_PRIORITY} to ${MAX_PRIORITY}.`
   }
-  return null
+  return findTenantProblem(tenant)
+}
+
+function findTenantProblem(tenant: string): string | null {
+  if (tenant.length <= MAX_TENANT_CHARACTERS) return null
+  return `The name of the tenant has ${tenant.length} characters; at most ${MAX_TENANT_CHARACTERS} are allowed.`
 }
 
 function findOutputProblem({ maxTokens, resumed }: OpenRequest): string | null {

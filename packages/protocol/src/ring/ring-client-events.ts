@@ -37,7 +37,21 @@ export type RingClientEvent =
   | { readonly type: 'message'; readonly link: 'leader' | 'tail'; readonly message: Message }
   | { readonly type: 'open'; readonly request: ClientRequest }
   | { readonly type: 'cancel'; readonly id: string }
+  /** Have the ring keep pages for a prompt whose KV comes from another ring. */
+  | { readonly type: 'import'; readonly request: ClientImport }
+  /** The KV of positions below is there; `open` the session next, under another id. */
+  | { readonly type: 'import-commit'; readonly id: string; readonly position: number }
+  | { readonly type: 'import-cancel'; readonly id: string }
   | { readonly type: 'tick' }
+
+/** `id` is never used twice, not for a request either; tenant and adapter are those of the request that follows. */
+export interface ClientImport {
+  readonly id: string
+  readonly tokens: Int32Array
+  readonly tenant: string
+  readonly adapter: string | null
+  readonly deadlineMs: number
+}
 
 export type ClientFailCode = 'unavailable' | 'deadline' | 'cancelled'
 
@@ -67,6 +81,15 @@ export type RingClientEffect =
       readonly retryAfterMs: number
     }
   | { readonly type: 'failed'; readonly id: string; readonly code: ClientFailCode; readonly message: string }
+  /** Every stage has pages for positions `[cachedTokens, end)`; those before are there already. */
+  | {
+      readonly type: 'import-ready'
+      readonly id: string
+      readonly cachedTokens: number
+      readonly end: number
+    }
+  /** Nothing will be imported; compute the prompt. */
+  | { readonly type: 'import-failed'; readonly id: string; readonly message: string }
   /** The ring stopped generating this request; it continues by itself when the ring is back. */
   | { readonly type: 'interrupted'; readonly id: string; readonly message: string }
   | { readonly type: 'status'; readonly ready: boolean; readonly status: RingStatus | null }

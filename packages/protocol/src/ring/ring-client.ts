@@ -10,6 +10,7 @@ import type {
 } from '../messages.ts'
 import type {
   ClientFailCode,
+  ClientImport,
   ClientRequest,
   RingClientEffect,
   RingClientEvent,
@@ -57,6 +58,7 @@ export class RingClient {
   #status: RingStatus | null = null
   readonly #sessions = new Map<string, ClientSession>()
   readonly #byWire = new Map<SessionId, ClientSession>()
+  readonly #imports = new Set<string>()
 
   constructor(private readonly options: RingClientOptions = defaultClientOptions) {}
 
@@ -95,6 +97,15 @@ export class RingClient {
         break
       case 'cancel':
         this.#cancel(event.id, out)
+        break
+      case 'import':
+        this.#import(event.request, out)
+        break
+      case 'import-commit':
+        this.#endImport(event.id, event.position, out)
+        break
+      case 'import-cancel':
+        this.#endImport(event.id, null, out)
         break
       case 'tick':
         this.#tick(nowMs, out)
@@ -151,6 +162,35 @@ export class RingClient {
       deadlineMs: Number.isFinite(session.deadlineMs) ? Math.max(1, session.deadlineMs - nowMs) : 0,
     }
     out.push({ type: 'send-leader', message })
+  }
+
+  #import({ id, ...rest }: ClientImport, out: RingClientEffect[]): void {
+    if (!this.ready) {
+      out.push({ type: 'import-failed', id, message: 'The ring cannot be reached at the moment.' })
+      return
+    }
+    this.#imports.add(id)
+    out.push({ type: 'send-leader', message: { type: 'import-request', session: sessionId(id), ...rest } })
+  }
+
+  /** @param position - how far it is filled; `null` gives it up */
+  #endImport(id: string, position: number | null, out: RingClientEffect[]): void {
+    if (!this.#imports.delete(id)) return
+    const session = sessionId(id)
+    out.push({
+      type: 'send-leader',
+      message:
+        position === null
+          ? { type: 'cancel-request', session }
+          : { type: 'import-commit', session, position },
+    })
+  }
+
+  /** Returns whether it was about an import. */
+  #importFailed({ session, message }: Rejected | Failed, out: RingClientEffect[]): boolean {
+    if (!this.#imports.delete(session)) return false
+    out.push({ type: 'import-failed', id: session, message })
+    return true
   }
 
   #cancel(id: string, out: RingClientEffect[]): void {
@@ -210,6 +250,10 @@ export class RingClient {
     if (link === 'leader') {
       this.#leaderLinked = false
       this.#status = null
+      for (const id of this.#imports) {
+        out.push({ type: 'import-failed', id, message: `The link to the ring broke (${reason}).` })
+      }
+      this.#imports.clear()
     } else this.#tailLinked = false
     this.#tellStatus(out)
     // Without the leader nobody works for us, without the tail in vain.
@@ -227,11 +271,16 @@ export class RingClient {
         this.#embedding(message, out)
         break
       case 'rejected':
-        this.#rejected(message, nowMs, out)
+        if (!this.#importFailed(message, out)) this.#rejected(message, nowMs, out)
         break
       case 'failed':
-        this.#failed(message, nowMs, out)
+        if (!this.#importFailed(message, out)) this.#failed(message, nowMs, out)
         break
+      case 'import-ready': {
+        const { session: id, cachedTokens, end } = message
+        if (this.#imports.has(id)) out.push({ type: 'import-ready', id, cachedTokens, end })
+        break
+      }
       case 'status':
         this.#status = message
         this.#tellStatus(out)

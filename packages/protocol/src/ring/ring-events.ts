@@ -1,4 +1,4 @@
-import type { LayerRange, ModelId, WorkerId } from '@deos/domain'
+import type { LayerRange, ModelId, SessionId, WorkerId } from '@deos/domain'
 import type { Message, RingCapacity, RingMessage, SessionKey, SessionNeeds, ToGateway } from '../messages.ts'
 import type { EngineSession, EngineStep, EngineStepResult } from '../stage-engine.ts'
 
@@ -63,9 +63,26 @@ export type EngineEffect =
   /** Answer with `engine-reset-done`, or with `engine-lost` if it fails. */
   | { readonly type: 'engine-reset' }
 
+/** For whoever receives KV from another ring and writes it into the engine's pages. */
+export type ImportEffect =
+  /** Positions `[first, end)` of this session may be written to these pages, behind all calls on the engine so far. */
+  | {
+      readonly type: 'import-opened'
+      readonly key: SessionKey
+      readonly session: SessionId
+      /** Who coordinates the transfer. */
+      readonly gateway: string
+      readonly first: number
+      readonly end: number
+      readonly pages: readonly number[]
+    }
+  /** From now on nothing may be written for it. */
+  | { readonly type: 'import-closed'; readonly key: SessionKey; readonly session: SessionId }
+
 /** What a worker has to do, in order. Sending to a peer that is not linked is dropping. */
 export type RingEffect =
   | EngineEffect
+  | ImportEffect
   | { readonly type: 'send-downstream'; readonly message: RingMessage }
   | { readonly type: 'send-gateway'; readonly gateway: string; readonly message: ToGateway }
   /** The peer broke the protocol; close its link. */

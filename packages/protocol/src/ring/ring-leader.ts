@@ -3,6 +3,9 @@ import type {
   FailCode,
   Fault,
   GatewayToLeader,
+  ImportCommit,
+  ImportPages,
+  ImportRequest,
   OpenRequest,
   OpenSession,
   Prepare,
@@ -17,14 +20,17 @@ import type {
   StepResult,
   ToGateway,
 } from '../messages.ts'
-import { allowedTokens, judgeLength, judgeRequest, type Refusal } from './admission.ts'
+import { allowedTokens, judgeImport, judgeLength, judgeRequest, type Refusal } from './admission.ts'
 import { CompletionRate } from './completion-rate.ts'
+import { Imports, importReady } from './imports.ts'
+import type { PageImport } from './memory/page-import.ts'
+import { TokenSequence } from './memory/token-sequence.ts'
 import { Preparations } from './preparations.ts'
 import { ProbeWatch } from './probe-watch.ts'
 import { shortReason } from './reason.ts'
 import { checkLeaderOptions, type RingLeaderOptions } from './ring-options.ts'
 import { findReportProblem, ringCapacity } from './ring-reports.ts'
-import { RingSession, type Stay } from './ring-session.ts'
+import { cacheScope, RingSession, type Stay } from './ring-session.ts'
 import { OutputLengths } from './scheduling/output-lengths.ts'
 import { Residents } from './scheduling/residents.ts'
 import { type ComposedStep, StepComposer } from './scheduling/step-composer.ts'
@@ -96,6 +102,7 @@ export class RingLeader {
   readonly #residents: Residents
   readonly #composer: StepComposer
   readonly #preparations: Preparations
+  readonly #imports = new Imports()
   readonly #probes: ProbeWatch
   readonly #inFlight: StepsInFlight
   readonly #rate = new CompletionRate()
@@ -137,14 +144,34 @@ export class RingLeader {
     for (const session of [...this.#sessions.values()]) {
       if (session.gateway === gateway) this.#end(session, nowMs)
     }
+    this.#dropImports(({ gateway: owner }) => owner === gateway)
     this.#pump(nowMs, out)
   }
 
   gatewayMessage(gateway: string, message: GatewayToLeader, nowMs: number, out: LeaderEffect[]): void {
     if (!this.#gateways.has(gateway)) return
-    if (message.type === 'open-request') this.#openRequest(gateway, message, nowMs, out)
-    else this.#cancelRequest(gateway, message.session, nowMs, out)
+    switch (message.type) {
+      case 'open-request':
+        this.#openRequest(gateway, message, nowMs, out)
+        break
+      case 'cancel-request':
+        this.#cancelRequest(gateway, message.session, nowMs, out)
+        break
+      case 'import-request':
+        this.#importRequest(gateway, message, nowMs, out)
+        break
+      case 'import-commit':
+        this.#importCommit(gateway, message, out)
+    }
     this.#pump(nowMs, out)
+  }
+
+  /** An import went around the ring: every stage holds its pages. */
+  imported(message: ImportPages, nowMs: number, out: LeaderEffect[]): void {
+    if (this.#foreign(message.epoch, nowMs, out)) return
+    const found = this.#imports.byKey(message.key)
+    if (found === undefined) return
+    out.push({ type: 'gateway', gateway: found.gateway, message: importReady(found) })
   }
 
   stepDone(message: StepDone, nowMs: number, out: LeaderEffect[]): void {
@@ -204,6 +231,10 @@ export class RingLeader {
     this.#counters.faults += 1
     this.#epoch += 1
     const running = this.#residents.stop()
+    for (const { session, gateway } of this.#imports.takeAll(() => true)) {
+      const message = `The ring failed: ${shortReason(reason)}. Its pages are gone.`
+      this.#tellFailed(gateway, session, 'ring_fault', message, out)
+    }
     out.push(
       note('warn', `Ring fault (${reason}): ${running.length} sessions stop, epoch ${this.#epoch} begins.`),
     )
@@ -227,6 +258,9 @@ export class RingLeader {
 
   drain(nowMs: number, out: LeaderEffect[]): void {
     this.#draining = true
+    for (const { session, gateway } of this.#dropImports(() => true)) {
+      this.#tellFailed(gateway, session, 'cancelled', 'This ring takes no more requests. Use another.', out)
+    }
     this.#pump(nowMs, out)
   }
 
@@ -246,6 +280,9 @@ export class RingLeader {
     if (this.#probes.due(nowMs)) this.#probe(nowMs, out)
     for (const session of [...this.#sessions.values()]) {
       if (nowMs >= session.deadlineMs) this.#endWith(session, 'deadline', nowMs, out)
+    }
+    for (const { session, gateway } of this.#dropImports(({ deadlineMs }) => nowMs >= deadlineMs)) {
+      this.#tellFailed(gateway, session, 'deadline', 'What was to be imported did not come in time.', out)
     }
     if (this.#outOfPatience(nowMs)) {
       for (const session of [...this.#sessions.values()]) this.#handBack(session, notReady, nowMs, out)
@@ -320,6 +357,60 @@ export class RingLeader {
   #cancelRequest(gateway: string, id: SessionId, nowMs: number, out: LeaderEffect[]): void {
     const session = this.#sessions.get(id)
     if (session?.gateway === gateway) this.#endWith(session, 'cancelled', nowMs, out)
+    const found = this.#imports.take(id, gateway)
+    if (found !== undefined) this.#residents.closeImport(found.entry, found.entry.first)
+  }
+
+  #importRequest(gateway: string, request: ImportRequest, nowMs: number, out: LeaderEffect[]): void {
+    const { session, tokens, tenant, adapter, deadlineMs } = request
+    const refusal = this.#refuseImport(request)
+    if (refusal !== null) {
+      this.#reject(gateway, session, refusal, out)
+      return
+    }
+    const entry = this.#residents.openImport(cacheScope(tenant, adapter), new TokenSequence(tokens))
+    if (entry === null) {
+      const retryAfterMs = this.#rate.retryAfterMs(this.#queued + 1)
+      const message = `The ring has no pages for ${tokens.length} positions from elsewhere. Compute them here.`
+      this.#reject(gateway, session, { code: 'queue_full', message, retryAfterMs }, out)
+      return
+    }
+    const until = deadlineMs === 0 ? Number.POSITIVE_INFINITY : nowMs + deadlineMs
+    this.#imports.add({ session, gateway, entry, deadlineMs: until })
+  }
+
+  #refuseImport(request: ImportRequest): Refusal | null {
+    if (this.#draining) {
+      const message = 'This ring takes no more requests. Use another.'
+      return { code: 'draining', message, retryAfterMs: NOT_READY_RETRY_MS }
+    }
+    if (!this.#ready || this.#capacity === null) return notReady
+    if (!this.options.prefixCache) {
+      const message = 'This ring keeps no prefixes, so that nothing can be imported. Compute the prompt here.'
+      return { code: 'invalid', message, retryAfterMs: 0 }
+    }
+    if (this.#imports.has(request.session) || this.#sessions.has(request.session)) {
+      const message = `Session ${request.session} is already open. Use a fresh id.`
+      return { code: 'invalid', message, retryAfterMs: 0 }
+    }
+    return judgeImport(request, this.#capacity, this.options.vocabSize)
+  }
+
+  #importCommit(gateway: string, { session, position }: ImportCommit, out: LeaderEffect[]): void {
+    const found = this.#imports.take(session, gateway)
+    if (found !== undefined) {
+      this.#residents.closeImport(found.entry, position)
+      return
+    }
+    // The ring failed meanwhile: whoever asks next would compute everything without knowing why.
+    this.#tellFailed(gateway, session, 'ring_fault', `Nothing is imported for session ${session}.`, out)
+  }
+
+  /** Gives their pages back, and returns whose they were. */
+  #dropImports(matches: Parameters<Imports['takeAll']>[0]): ReturnType<Imports['takeAll']> {
+    const taken = this.#imports.takeAll(matches)
+    for (const { entry } of taken) this.#residents.closeImport(entry, entry.first)
+    return taken
   }
 
   #becomeReady(capacity: RingCapacity, nowMs: number, out: LeaderEffect[]): void {
@@ -356,12 +447,17 @@ export class RingLeader {
 
   #fail(session: RingSession, code: FailCode, message: string, out: LeaderEffect[]): void {
     this.#counters.failed += 1
-    const { gateway } = session
-    out.push({
-      type: 'gateway',
-      gateway,
-      message: { type: 'failed', session: session.request.session, code, message },
-    })
+    this.#tellFailed(session.gateway, session.request.session, code, message, out)
+  }
+
+  #tellFailed(
+    gateway: string,
+    session: SessionId,
+    code: FailCode,
+    message: string,
+    out: LeaderEffect[],
+  ): void {
+    out.push({ type: 'gateway', gateway, message: { type: 'failed', session, code, message } })
   }
 
   /** Ends a session; its close follows the steps that are under way. */
@@ -433,10 +529,37 @@ export class RingLeader {
   }
 
   #tellChanges(out: LeaderEffect[]): void {
-    for (const { type, stay } of this.#residents.takeChanges()) {
-      if (type === 'opened') this.#sendOpen(stay, out)
-      else this.#send({ type: 'close', epoch: this.#epoch, key: stay.key }, out)
+    for (const change of this.#residents.takeChanges()) {
+      switch (change.type) {
+        case 'opened':
+          this.#sendOpen(change.stay, out)
+          break
+        case 'closed':
+          this.#send({ type: 'close', epoch: this.#epoch, key: change.key }, out)
+          break
+        case 'importing':
+          this.#sendImport(change.entry, out)
+          break
+        case 'import-lost':
+          this.#importLost(change.entry, out)
+      }
     }
+  }
+
+  #sendImport({ key, first, end, holding }: PageImport, out: LeaderEffect[]): void {
+    const found = this.#imports.byKey(key)
+    if (found === undefined) throw new Error(`Import ${key} belongs to no session.`)
+    const { session, gateway } = found
+    const pages = holding.pages.slice(holding.shared.length)
+    this.#send({ type: 'import', epoch: this.#epoch, key, session, gateway, first, end, pages }, out)
+  }
+
+  #importLost({ key }: PageImport, out: LeaderEffect[]): void {
+    const found = this.#imports.byKey(key)
+    if (found === undefined) return
+    this.#imports.take(found.session, found.gateway)
+    const message = 'Sessions under way needed the pages. Compute the prompt here.'
+    this.#tellFailed(found.gateway, found.session, 'cancelled', message, out)
   }
 
   #sendOpen({ key, session, promptLength, holding }: Stay, out: LeaderEffect[]): void {

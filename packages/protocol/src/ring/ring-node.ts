@@ -139,6 +139,9 @@ export class RingNode {
       case 'prepare':
         leader.prepared(message, nowMs, this.#leaderOut)
         break
+      case 'import':
+        leader.imported(message, nowMs, this.#leaderOut)
+        break
       case 'probe':
         leader.probeReturned(message, nowMs, this.#leaderOut)
         break
@@ -211,12 +214,21 @@ function checkIdentity(identity: StageIdentity): void {
 }
 
 function isGatewayRequest(message: Message): message is GatewayToLeader {
-  return message.type === 'open-request' || message.type === 'cancel-request'
+  switch (message.type) {
+    case 'open-request':
+    case 'cancel-request':
+    case 'import-request':
+    case 'import-commit':
+      return true
+    default:
+      return false
+  }
 }
 
 function isRingMessage(message: Message): message is RingMessage {
   switch (message.type) {
     case 'open':
+    case 'import':
     case 'close':
     case 'step':
     case 'step-done':

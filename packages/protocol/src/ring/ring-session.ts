@@ -23,6 +23,10 @@ export interface Stay {
   over: boolean
 }
 
+/** Requests with the same scope may share KV. */
+export const cacheScope = (tenant: string, adapter: string | null): string =>
+  JSON.stringify([tenant, adapter])
+
 /** A request from its arrival to its last token. */
 export class RingSession {
   /** Prompt and generated tokens. */
@@ -52,7 +56,7 @@ export class RingSession {
     this.tokens = new TokenSequence(request.tokens)
     const { pooling, needs } = request
     // A mean needs the hidden state of every position, so that all have to be computed.
-    this.scope = prefixCache && pooling !== 'mean' ? JSON.stringify([tenant.name, needs.adapter]) : null
+    this.scope = prefixCache && pooling !== 'mean' ? cacheScope(tenant.name, needs.adapter) : null
   }
 
   get priority(): number {

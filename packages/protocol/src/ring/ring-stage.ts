@@ -3,6 +3,7 @@ import type {
   CloseSession,
   EmbeddingDelivery,
   FinishReason,
+  ImportPages,
   OpenSession,
   Prepare,
   Probe,
@@ -19,11 +20,12 @@ import type {
 import type { EngineStepResult } from '../stage-engine.ts'
 import { HeldPages } from './held-pages.ts'
 import { shortReason } from './reason.ts'
-import type { EngineEffect, StageIdentity } from './ring-events.ts'
+import type { EngineEffect, ImportEffect, StageIdentity } from './ring-events.ts'
 
 /** What a stage asks of its worker: `ring` goes to the next stage, or to the leader from the last one. */
 export type StageEffect =
   | EngineEffect
+  | ImportEffect
   | { readonly type: 'ring'; readonly message: RingMessage }
   | {
       readonly type: 'deliver'
@@ -85,6 +87,7 @@ export class RingStage {
   readonly #pages = new HeldPages()
   readonly #preparing = new Map<number, Prepare>()
   readonly #sessions = new Map<SessionKey, StageSession>()
+  readonly #imports = new Map<SessionKey, ImportPages>()
   readonly #outbox: Outgoing[] = []
   readonly #held: Held[] = []
 
@@ -131,7 +134,7 @@ export class RingStage {
   fault(reason: string, out: StageEffect[]): void {
     if (this.#faultReason !== null || this.#epoch === 0) return
     this.#faultReason = shortReason(reason)
-    this.#forget()
+    this.#forgetAll(out)
     out.push({
       type: 'note',
       level: 'warn',
@@ -191,7 +194,7 @@ export class RingStage {
   #adopt(epoch: number, out: StageEffect[]): void {
     this.#epoch = epoch
     this.#faultReason = null
-    this.#forget()
+    this.#forgetAll(out)
     if (this.#engine === 'ready' && this.#dirty) {
       this.#engine = 'resetting'
       this.#dirty = false
@@ -199,7 +202,9 @@ export class RingStage {
     }
   }
 
-  #forget(): void {
+  #forgetAll(out: StageEffect[]): void {
+    for (const { key, session } of this.#imports.values()) out.push({ type: 'import-closed', key, session })
+    this.#imports.clear()
     this.#sessions.clear()
     this.#outbox.length = 0
     this.#held.length = 0
@@ -248,6 +253,8 @@ export class RingStage {
         return null
       case 'open':
         return this.#open(message, capacity, out)
+      case 'import':
+        return this.#import(message, capacity, out)
       case 'close':
         return this.#close(message, out)
       case 'step':
@@ -290,7 +297,7 @@ export class RingStage {
 
   #open(message: OpenSession, capacity: RingCapacity, out: StageEffect[]): string | null {
     const { key, tokens, resumed, maxTokens, sampling, pooling, cachedTokens, pages } = message
-    if (this.#sessions.has(key)) return `session key ${key} is already open`
+    if (this.#sessions.has(key) || this.#imports.has(key)) return `session key ${key} is already open`
     if (tokens.length > capacity.contextLength) {
       return `${tokens.length} prompt tokens exceed ${capacity.contextLength} positions`
     }
@@ -317,7 +324,34 @@ export class RingStage {
     return null
   }
 
+  /** Its pages are kept for what comes from outside, until it is closed. */
+  #import(message: ImportPages, capacity: RingCapacity, out: StageEffect[]): string | null {
+    const { key, session, gateway, first, end, pages } = message
+    if (this.#sessions.has(key) || this.#imports.has(key)) return `session key ${key} is already open`
+    if (end > capacity.contextLength) return `an import to ${end} exceeds ${capacity.contextLength} positions`
+    if (first % capacity.pageTokens !== 0 || end - first !== pages.length * capacity.pageTokens) {
+      return `an import of [${first}, ${end}) does not fill ${pages.length} pages`
+    }
+    const problem = this.#pages.take(pages, capacity.kvPages)
+    if (problem !== null) return problem
+    this.#imports.set(key, message)
+    this.#dirty = true
+    out.push({ type: 'import-opened', key, session, gateway, first, end, pages })
+    // Behind the steps that may still use its pages.
+    this.#outbox.push({ kind: 'message', message })
+    this.#flush(out)
+    return null
+  }
+
   #close(message: CloseSession, out: StageEffect[]): string | null {
+    const imported = this.#imports.get(message.key)
+    if (imported !== undefined) {
+      this.#pages.release(imported.pages)
+      this.#imports.delete(message.key)
+      out.push({ type: 'import-closed', key: message.key, session: imported.session })
+      this.#passOn(message, out)
+      return null
+    }
     const session = this.#sessions.get(message.key)
     if (session === undefined) return `session key ${message.key} to close is not open`
     session.closed = true

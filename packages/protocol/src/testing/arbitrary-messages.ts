@@ -1,5 +1,7 @@
 import { modelId, ringId, type SamplingParams, sessionId, workerId } from '@deos/domain'
 import fc from 'fast-check'
+import { blocksOf } from '../kv/transfer/kv-slice.ts'
+import { KV_ID_BYTES, type KvPlan, type KvShape } from '../kv/transfer/transfer-messages.ts'
 import type {
   FinishReason,
   Message,
@@ -102,6 +104,41 @@ const withResumed = <T extends { readonly tokens: Int32Array }>(
 ): fc.Arbitrary<T & { readonly resumed: number }> =>
   fc.tuple(message, fc.nat()).map(([m, n]) => ({ ...m, resumed: n % (m.tokens.length + 1) }))
 
+const level = fc.nat({ max: 254 })
+const epochAndSession = { epoch: u32, session: id.map(sessionId) }
+const address = { block: token, layer: fc.nat({ max: 0xffff }), part: fc.nat({ max: 1 }) }
+const layers = fc
+  .tuple(fc.nat({ max: 100 }), fc.integer({ min: 1, max: 20 }))
+  .map(([first, count]) => ({ first, end: first + count }))
+const logit = fc.double({ min: -1e6, max: 1e6, noNaN: true })
+
+const shape: fc.Arbitrary<KvShape> = fc.record({
+  length: fc.integer({ min: 1, max: 1000 }),
+  blockTokens: fc.integer({ min: 100, max: 200 }),
+  parts: fc.constantFrom<1 | 2>(1, 2),
+})
+
+const plan: fc.Arbitrary<KvPlan> = fc
+  .record({
+    ...epochAndSession,
+    role: fc.constantFrom('send', 'receive'),
+    shape,
+    layers,
+    level,
+    enhanceTo: fc.option(level),
+    maxBlockBytes: fc.integer({ min: 1, max: 0xffffffff }),
+    deadlineMs: logit,
+    peers: fc.array(id, { maxLength: 4 }),
+    fill: fc.nat({ max: 255 }),
+  })
+  .map(({ level: coarsest, peers, fill, ...rest }) => ({
+    type: 'kv-plan',
+    ...rest,
+    levels: new Array<number>(rest.layers.end - rest.layers.first).fill(coarsest),
+    routes: peers.map((peer) => ({ peer, layers: rest.layers })),
+    ids: new Uint8Array(blocksOf(rest.shape) * KV_ID_BYTES).fill(fill),
+  }))
+
 /** One generator for each message type, so that none is left out. */
 export const messageArbitraries: {
   readonly [T in Message['type']]: fc.Arbitrary<Extract<Message, { type: T }>>
@@ -200,6 +237,76 @@ export const messageArbitraries: {
     engineUs: u32,
   }),
   probe: fc.record({ type: fc.constant('probe'), epoch: u32, sequence: fc.maxSafeNat(), reports }),
+  'import-request': fc.record({
+    type: fc.constant('import-request'),
+    session: id.map(sessionId),
+    tokens: tokens(0),
+    tenant: text,
+    adapter: fc.option(id),
+    deadlineMs: amount,
+  }),
+  'import-ready': fc.record({
+    type: fc.constant('import-ready'),
+    session: id.map(sessionId),
+    cachedTokens: token,
+    end: token,
+  }),
+  'import-commit': fc.record({
+    type: fc.constant('import-commit'),
+    session: id.map(sessionId),
+    position: token,
+  }),
+  import: fc.record({
+    type: fc.constant('import'),
+    ...{ epoch: u32, key: u32, session: id.map(sessionId), gateway: id, first: token, end: token },
+    pages: fc.array(token, { maxLength: 5 }),
+  }),
+  'kv-plan': plan,
+  'kv-offer': fc.record({ type: fc.constant('kv-offer'), ...epochAndSession, offer: u32, layers }),
+  'kv-have': fc
+    .record({ ...epochAndSession, offer: u32, windowBytes: u32, bits: fc.uint8Array({ maxLength: 20 }) })
+    .map(({ bits, ...rest }) => ({ type: 'kv-have', ...rest, count: bits.length * 8, bits })),
+  'kv-block': fc.record({
+    type: fc.constant('kv-block'),
+    ...epochAndSession,
+    ...address,
+    ...{ level, basis: u32, checksum: u32, bytes: fc.uint8Array({ minLength: 1, maxLength: 40 }) },
+  }),
+  'kv-ack': fc.record({
+    type: fc.constant('kv-ack'),
+    ...epochAndSession,
+    verdicts: fc.array(fc.record({ ...address, level, stored: fc.boolean() }), { maxLength: 5 }),
+  }),
+  'kv-commit': fc.record({
+    type: fc.constant('kv-commit'),
+    ...epochAndSession,
+    partial: fc.boolean(),
+    levels: fc.array(level, { maxLength: 20 }),
+  }),
+  'kv-committed': fc.record({
+    type: fc.constant('kv-committed'),
+    ...epochAndSession,
+    position: token,
+    partial: fc.boolean(),
+  }),
+  'kv-abort': fc.record({
+    type: fc.constant('kv-abort'),
+    ...epochAndSession,
+    outcome: fc.constantFrom('keep', 'drop'),
+    reason: text,
+  }),
+  'kv-guard': fc.record({
+    type: fc.constant('kv-guard'),
+    ...epochAndSession,
+    rows: fc.array(
+      fc.record({
+        position: token,
+        logSumExp: logit,
+        top: fc.array(fc.record({ token, logit }), { maxLength: 64 }),
+      }),
+      { maxLength: 4 },
+    ),
+  }),
   fault: fc.record({ type: fc.constant('fault'), epoch: u32, stage: fc.nat({ max: 100 }), reason: text }),
 }
 

@@ -1,10 +1,12 @@
 import { modelId, ringId, type SamplingParams, sessionId, workerId } from '@deos/domain'
 import { Packr } from 'msgpackr'
+import type { KvMessage } from '../kv/transfer/transfer-messages.ts'
 import type {
   EmbeddingDelivery,
   Failed,
   Fault,
   Hello,
+  ImportRequest,
   Message,
   OpenRequest,
   OpenSession,
@@ -19,13 +21,7 @@ import type {
   StageReport,
 } from '../messages.ts'
 import { Fields, integerAt, numberAt, pairAt } from './fields.ts'
-import {
-  type FrameHeader,
-  HEADER_BYTES,
-  type MessageType,
-  messageTypes,
-  writeHeader,
-} from './frame-header.ts'
+import { type FrameHeader, HEADER_BYTES, writeHeader } from './frame-header.ts'
 import { checkMsgpackShape } from './msgpack-shape.ts'
 import { malformed, overLimit } from './wire-error.ts'
 import type { WireLimits } from './wire-limits.ts'
@@ -33,7 +29,7 @@ import type { WireLimits } from './wire-limits.ts'
 /** Messages that are rare beside steps: a MessagePack map as meta, prompt tokens, pages and vectors as raw payload. */
 
 export type HotType = 'step' | 'step-done' | 'token' | 'close'
-export type ControlMessage = Exclude<Message, { readonly type: HotType }>
+export type ControlMessage = Exclude<Message, { readonly type: HotType } | KvMessage>
 
 const packr = new Packr({ useRecords: false, int64AsType: 'number' })
 const MAX_TOKEN = 0x7fffffff
@@ -50,6 +46,10 @@ function payloadOf(message: ControlMessage): Uint8Array {
         : bytesOf(Int32Array.from([...message.tokens, ...message.pages]))
     case 'embedding':
       return message.vector
+    case 'import-request':
+      return bytesOf(message.tokens)
+    case 'import':
+      return bytesOf(Int32Array.from(message.pages))
     default:
       return nothing
   }
@@ -113,13 +113,33 @@ export function decodeControl(
       return readProbe(fields, epoch, limits)
     case 'fault':
       return readFault(fields, epoch, limits)
+    case 'import-request':
+      return readImportRequest(fields, payload, limits)
+    case 'import-ready':
+      return {
+        type: 'import-ready',
+        session: sessionId(fields.id('session', limits.maxIdBytes)),
+        cachedTokens: fields.integer('cachedTokens', 0, MAX_TOKEN),
+        end: fields.integer('end', 0, MAX_TOKEN),
+      }
+    case 'import-commit':
+      return {
+        type: 'import-commit',
+        session: sessionId(fields.id('session', limits.maxIdBytes)),
+        position: fields.integer('position', 0, MAX_TOKEN),
+      }
+    case 'import':
+      return {
+        type: 'import',
+        epoch,
+        key: fields.integer('key'),
+        session: sessionId(fields.id('session', limits.maxIdBytes)),
+        gateway: fields.id('gateway', limits.maxIdBytes),
+        first: fields.integer('first', 0, MAX_TOKEN),
+        end: fields.integer('end', 0, MAX_TOKEN),
+        pages: Array.from(readTokens('import', payload)),
+      }
   }
-}
-
-export function isControlType(type: MessageType): type is ControlMessage['type'] {
-  return (
-    type !== 'step' && type !== 'step-done' && type !== 'token' && type !== 'close' && type in messageTypes
-  )
 }
 
 function unpack(type: string, meta: Uint8Array): unknown {
@@ -158,6 +178,17 @@ function readOpenRequest(fields: Fields, payload: Uint8Array, limits: WireLimits
     priority: fields.integer('priority', -100, 100),
     needs: readNeeds(fields.child('needs'), limits),
     pooling: readPooling(fields),
+  }
+}
+
+function readImportRequest(fields: Fields, payload: Uint8Array, limits: WireLimits): ImportRequest {
+  return {
+    type: 'import-request',
+    session: sessionId(fields.id('session', limits.maxIdBytes)),
+    tokens: readTokens('import-request', payload),
+    tenant: fields.text('tenant', limits.maxIdBytes),
+    adapter: fields.isNull('adapter') ? null : fields.id('adapter', limits.maxIdBytes),
+    deadlineMs: fields.number('deadlineMs', 0),
   }
 }
 

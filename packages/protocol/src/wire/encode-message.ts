@@ -1,3 +1,4 @@
+import { encodeKv } from '../kv/transfer/transfer-wire.ts'
 import type { Message } from '../messages.ts'
 import { encodeControl } from './control-messages.ts'
 import { encodeClose, encodeStep, encodeStepDone, encodeToken } from './hot-messages.ts'
@@ -18,6 +19,16 @@ export function encodeMessage(message: Message): readonly Uint8Array[] {
       return encodeToken(message)
     case 'close':
       return encodeClose(message)
+    case 'kv-plan':
+    case 'kv-offer':
+    case 'kv-have':
+    case 'kv-block':
+    case 'kv-ack':
+    case 'kv-commit':
+    case 'kv-committed':
+    case 'kv-abort':
+    case 'kv-guard':
+      return encodeKv(message)
     default:
       return encodeControl(message)
   }

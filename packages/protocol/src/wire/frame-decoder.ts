@@ -1,3 +1,4 @@
+import { decodeKv } from '../kv/transfer/transfer-wire.ts'
 import type { Message } from '../messages.ts'
 import { decodeControl } from './control-messages.ts'
 import { type FrameHeader, HEADER_BYTES, readHeader } from './frame-header.ts'
@@ -140,6 +141,16 @@ function decodeFrame(
       return decodeToken(meta, limits)
     case 'close':
       return decodeClose(meta, epoch)
+    case 'kv-plan':
+    case 'kv-offer':
+    case 'kv-have':
+    case 'kv-block':
+    case 'kv-ack':
+    case 'kv-commit':
+    case 'kv-committed':
+    case 'kv-abort':
+    case 'kv-guard':
+      return decodeKv(type, meta, payload, epoch, limits)
     default:
       return decodeControl({ ...header, type }, meta, payload, limits)
   }

@@ -44,6 +44,19 @@ export const messageTypes: Readonly<Record<MessageType, TypeTraits>> = {
   heartbeat: { code: 14, payload: false, epoch: false },
   prepare: { code: 15, payload: false, epoch: true },
   embedding: { code: 16, payload: true, epoch: false },
+  'import-request': { code: 17, payload: true, epoch: false },
+  'import-ready': { code: 18, payload: false, epoch: false },
+  'import-commit': { code: 19, payload: false, epoch: false },
+  import: { code: 20, payload: true, epoch: true },
+  'kv-plan': { code: 32, payload: true, epoch: true },
+  'kv-offer': { code: 33, payload: false, epoch: true },
+  'kv-have': { code: 34, payload: true, epoch: true },
+  'kv-block': { code: 35, payload: true, epoch: true },
+  'kv-ack': { code: 36, payload: false, epoch: true },
+  'kv-commit': { code: 37, payload: false, epoch: true },
+  'kv-committed': { code: 38, payload: false, epoch: true },
+  'kv-abort': { code: 39, payload: false, epoch: true },
+  'kv-guard': { code: 40, payload: false, epoch: true },
 }
 
 const typeByCode = new Map(

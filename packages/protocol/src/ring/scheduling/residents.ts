@@ -1,7 +1,8 @@
 import type { RingCapacity, SessionKey } from '../../messages.ts'
 import { allowedTokens } from '../admission.ts'
 import { KvMemory } from '../memory/kv-memory.ts'
-import { commonLength } from '../memory/token-sequence.ts'
+import type { PageImport } from '../memory/page-import.ts'
+import { commonLength, type TokenSequence } from '../memory/token-sequence.ts'
 import type { RingSession, Stay } from '../ring-session.ts'
 import type { OutputLengths } from './output-lengths.ts'
 
@@ -15,7 +16,10 @@ export interface DepartureObserver {
 /** What the stages are to be told, in order. */
 export type ResidenceChange =
   | { readonly type: 'opened'; readonly stay: Stay }
-  | { readonly type: 'closed'; readonly stay: Stay }
+  | { readonly type: 'closed'; readonly key: SessionKey }
+  | { readonly type: 'importing'; readonly entry: PageImport }
+  /** It had to make room, and is closed. */
+  | { readonly type: 'import-lost'; readonly entry: PageImport }
 
 export interface ResidenceCounters {
   promptTokens: number
@@ -41,6 +45,7 @@ export class Residents {
   /** Grows whenever pages or a place became free. */
   departures = 0
   readonly #byKey = new Map<SessionKey, Stay>()
+  readonly #imports = new Map<SessionKey, PageImport>()
   #observer: DepartureObserver | null = null
   #changes: ResidenceChange[] = []
   #memory: KvMemory | null = null
@@ -98,6 +103,7 @@ export class Residents {
       return stay.session
     })
     this.#byKey.clear()
+    this.#imports.clear()
     this.#changes = []
     this.#evictionsBefore = this.evictions
     this.#memory = null
@@ -143,8 +149,13 @@ export class Residents {
     if (this.size >= this.maxSessions && !this.#makeRoom(session, 0)) return null
     const missing = this.#missing(session, memory)
     if (missing > 0 && !this.#makeRoom(session, missing)) return null
-    const prefix = memory.lookUp(session.scope, session.tokens)
-    const holding = memory.open(session.scope, prefix, session.tokens.length)
+    let prefix = memory.lookUp(session.scope, session.tokens)
+    let holding = memory.open(session.scope, prefix, session.tokens.length)
+    // Alone, every session fits: only imports can be in its way.
+    while (holding === null && this.size === 0 && this.#giveUpImport()) {
+      prefix = memory.lookUp(session.scope, session.tokens)
+      holding = memory.open(session.scope, prefix, session.tokens.length)
+    }
     if (holding === null) return null
     const cachedTokens = prefix.blocks * capacity.pageTokens
     const stay: Stay = {
@@ -175,6 +186,7 @@ export class Residents {
     while (!memory.extend(stay.holding)) {
       // Whoever is leaving already may bring enough.
       if (this.#leaving > 0) return false
+      if (this.#giveUpImport()) continue
       const victim = this.#victim()
       if (victim === null)
         throw new Error(`Session ${stay.session.request.session} fits alone, but gets no page.`)
@@ -212,8 +224,49 @@ export class Residents {
     stay.over = true
     stay.session.stay = null
     this.departures += 1
-    this.#changes.push({ type: 'closed', stay })
+    this.#changes.push({ type: 'closed', key: stay.key })
     this.#observer?.closed(stay)
+  }
+
+  /**
+   * Pages for the KV of a prompt that is computed elsewhere, as many whole ones as leave a token to compute here.
+   *
+   * @returns `null` if the pages cannot be had beside what everybody here is expected to need
+   */
+  openImport(scope: string, tokens: TokenSequence): PageImport | null {
+    const memory = this.#memory
+    const capacity = this.#capacity
+    if (memory === null || capacity === null) return null
+    const prefix = memory.lookUp(scope, tokens)
+    const end = Math.floor((tokens.length - 1) / capacity.pageTokens) * capacity.pageTokens
+    let needed = memory.pagesFor(end) - prefix.blocks + prefix.idle
+    for (const stay of this.#byKey.values()) if (!stay.leaving) needed += this.#growth(stay)
+    if (needed > memory.available) return null
+    const holding = memory.open(scope, prefix, end)
+    if (holding === null) return null
+    const first = prefix.blocks * capacity.pageTokens
+    const entry: PageImport = { key: this.#freshKey(), tokens, holding, first, end }
+    this.#imports.set(entry.key, entry)
+    this.#changes.push({ type: 'importing', entry })
+    return entry
+  }
+
+  /** @param position - how far its pages were filled; they stay in the cache, the others go back */
+  closeImport(entry: PageImport, position: number): void {
+    if (!this.#imports.delete(entry.key)) return
+    const length = Math.min(entry.end, Math.max(entry.first, position))
+    this.#memory!.close(entry.holding, entry.tokens, length)
+    this.departures += 1
+    this.#changes.push({ type: 'closed', key: entry.key })
+  }
+
+  /** The youngest import makes room: nobody has seen anything of it yet. */
+  #giveUpImport(): boolean {
+    const entry = [...this.#imports.values()].at(-1)
+    if (entry === undefined) return false
+    this.closeImport(entry, entry.first)
+    this.#changes.push({ type: 'import-lost', entry })
+    return true
   }
 
   /**
@@ -222,7 +275,7 @@ export class Residents {
    * @throws Error if not: a bug
    */
   verify(): void {
-    this.#memory?.verify([...this.#byKey.values()].map((stay) => stay.holding))
+    this.#memory?.verify([...this.#byKey.values(), ...this.#imports.values()].map(({ holding }) => holding))
   }
 
   /** Pages that are missing for this session's prompt and everybody's expected growth. Alone, every session fits. */
@@ -315,7 +368,8 @@ export class Residents {
   }
 
   #freshKey(): SessionKey {
-    while (this.#byKey.has(this.#nextKey)) this.#nextKey = (this.#nextKey + 1) >>> 0
+    while (this.#byKey.has(this.#nextKey) || this.#imports.has(this.#nextKey))
+      this.#nextKey = (this.#nextKey + 1) >>> 0
     const key = this.#nextKey
     this.#nextKey = (key + 1) >>> 0
     return key

@@ -1,0 +1,147 @@
+import {
+  halfValues,
+  type KvPart,
+  narrowToHalves,
+  type RotaryGeometry,
+  rotateKeys,
+  symmetricEigen,
+  toHalf,
+  turnHadamard,
+  widenHalves,
+} from '@deos/codec'
+import { cacheGenCoder } from './cache-gen.ts'
+import type { CacheLab, ContextCache } from './cache-lab.ts'
+import type { Method } from './ladder.ts'
+
+/** What one matrix `[tokens, channels]` becomes, in place, and the bits it took. */
+export type MatrixCoder = (values: Float32Array, part: KvPart) => number
+
+const HALF_BITS = 16
+
+/** Rounds to what a half holds, as every scale on the wire is. */
+const asHalf = (value: number): number => halfValues[toHalf(value)]!
+
+/** Symmetric whole numbers with a scale for each 64 channels of a token. */
+const symmetric =
+  (bits: number): MatrixCoder =>
+  (values) => {
+    const reach = 2 ** (bits - 1) - 1
+    for (let start = 0; start < values.length; start += 64) {
+      const group = values.subarray(start, start + 64)
+      const scale = asHalf(group.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / reach)
+      for (const [index, value] of group.entries())
+        group[index] = scale > 0 ? Math.max(-reach, Math.min(reach, Math.round(value / scale))) * scale : 0
+    }
+    return values.length * bits + (values.length / 64) * HALF_BITS
+  }
+
+const hadamard =
+  (bits: number): MatrixCoder =>
+  (values, part) => {
+    turnHadamard(values, 64)
+    const size = symmetric(bits)(values, part)
+    turnHadamard(values, 64)
+    return size
+  }
+
+/** Groups of 32: of tokens for keys, of channels for values, with a least value and a step; the last 32 tokens whole. */
+const kivi =
+  (bits: number): MatrixCoder =>
+  (values, { part, channels }) => {
+    const group = 32
+    const whole = group
+    const tokens = values.length / channels - whole
+    if (tokens % group !== 0) throw new RangeError(`${tokens} tokens are not whole groups of ${group}.`)
+    const [lines, length, lineStride, stride] =
+      part === 'k' ? [channels, tokens, 1, channels] : [tokens, channels, channels, 1]
+    for (let line = 0; line < lines; line += 1)
+      for (let start = 0; start < length; start += group)
+        roundBetween(values, line * lineStride + start * stride, stride, group, bits)
+    return whole * channels * 16 + tokens * channels * (bits + (2 * HALF_BITS) / group)
+  }
+
+function roundBetween(
+  values: Float32Array,
+  first: number,
+  stride: number,
+  count: number,
+  bits: number,
+): void {
+  let least = Number.POSITIVE_INFINITY
+  let most = Number.NEGATIVE_INFINITY
+  for (let k = 0; k < count; k += 1) {
+    least = Math.min(least, values[first + k * stride]!)
+    most = Math.max(most, values[first + k * stride]!)
+  }
+  const floor = asHalf(least)
+  const step = asHalf((most - floor) / (2 ** bits - 1))
+  for (let k = 0; k < count; k += 1) {
+    const at = first + k * stride
+    const code = step > 0 ? Math.max(0, Math.min(2 ** bits - 1, Math.round((values[at]! - floor) / step))) : 0
+    values[at] = floor + code * step
+  }
+}
+
+/** The best two factors of one rank for this chunk alone, both sent in halves; keys before their positions. */
+const ownSvd =
+  (rank: number, rotary: RotaryGeometry): MatrixCoder =>
+  (values, { part, channels }) => {
+    const tokens = values.length / channels
+    const positions = Float64Array.from({ length: tokens }, (_, position) => position)
+    if (part === 'k') rotateKeys(values, positions, rotary, 'unrotate')
+    const gram = new Float64Array(channels * channels)
+    for (let row = 0; row < values.length; row += channels)
+      for (let i = 0; i < channels; i += 1)
+        for (let j = 0; j < channels; j += 1) gram[i * channels + j]! += values[row + i]! * values[row + j]!
+    const right = Float32Array.from(
+      symmetricEigen(gram, channels).vectors.subarray(0, rank * channels),
+      asHalf,
+    )
+    for (let row = 0; row < values.length; row += channels) {
+      const own = values.slice(row, row + channels)
+      values.fill(0, row, row + channels)
+      for (let component = 0; component < rank; component += 1) {
+        let along = 0
+        for (let c = 0; c < channels; c += 1) along += own[c]! * right[component * channels + c]!
+        const left = asHalf(along)
+        for (let c = 0; c < channels; c += 1) values[row + c]! += left * right[component * channels + c]!
+      }
+    }
+    if (part === 'k') rotateKeys(values, positions, rotary, 'rotate')
+    return rank * (tokens + channels) * HALF_BITS
+  }
+
+/** Every method the codec is compared with, on the same caches. Their headers are not counted, which favours them. */
+export function alternatives(
+  lab: CacheLab,
+  rotary: RotaryGeometry,
+  calibration: readonly ContextCache[],
+): readonly Method[] {
+  const named: readonly (readonly [string, MatrixCoder])[] = [
+    ['int8', symmetric(8)],
+    ['int4', symmetric(4)],
+    ['hadamardInt4', hadamard(4)],
+    ['hadamardInt3', hadamard(3)],
+    ['kivi4', kivi(4)],
+    ['kivi2', kivi(2)],
+    ...[16, 32, 64].map((rank) => [`svdRank${rank}`, ownSvd(rank, rotary)] as const),
+    ...[0.125, 0.25, 0.5, 1].map(
+      (bin) => [`cacheGen${bin}`, cacheGenCoder(calibration, lab.channels, bin)] as const,
+    ),
+  ]
+  return named.map(([name, coder]) => ({
+    name,
+    send: (cache) => {
+      let bits = 0
+      const arrived = cache.map((layer, index) => {
+        const part = (name: 'k' | 'v') => {
+          const values = widenHalves(layer[name])
+          bits += coder(values, { layer: index, part: name, channels: lab.channels })
+          return narrowToHalves(values)
+        }
+        return { k: part('k'), v: part('v') }
+      })
+      return { cache: arrived, bytes: bits / 8 }
+    },
+  }))
+}

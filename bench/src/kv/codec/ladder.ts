@@ -1,0 +1,73 @@
+import { decodeKvBlock, encodeKvBlock, type KvTools, type Level } from '@deos/codec'
+import type { CacheLab, ContextCache } from './cache-lab.ts'
+import { type FittedBasis, tokenReference } from './calibrate.ts'
+
+/** A way to send a context: what arrives, and how many bytes travelled, all counted. */
+export interface Method {
+  readonly name: string
+  send(cache: ContextCache): { readonly cache: ContextCache; readonly bytes: number }
+}
+
+/** One block for each layer. */
+export function perLayer(lab: CacheLab, name: string, level: Level, tools: KvTools): Method {
+  return {
+    name,
+    send: (cache) => {
+      const blocks = cache.map((_, layer) => sendBlock(lab, cache, [layer], level, tools))
+      return { cache: blocks.flatMap(({ layers }) => layers), bytes: sum(blocks) }
+    },
+  }
+}
+
+/** One block for each group of layers with a basis of its own. */
+export function perGroup(
+  lab: CacheLab,
+  name: string,
+  bases: readonly FittedBasis[],
+  step: number,
+  first: number,
+  tools: KvTools,
+): Method {
+  const level = { name: 'sharedBasis', step, exact: { first, last: 0 } } as const
+  const withTokens = bases.some(({ basis }) => basis.referenceChannels > 0)
+  return {
+    name,
+    send: (cache) => {
+      const reference = withTokens ? tokenReference(cache, tools.rotary!, lab.channels) : new Float32Array(0)
+      const arrived: { k: Uint16Array; v: Uint16Array }[] = [...cache]
+      const blocks = bases.map(({ basis }) => {
+        const layers = [...new Set(basis.parts.map(({ layer }) => layer))]
+        const own = basis.referenceChannels > 0 ? { ...tools, basis, reference } : { ...tools, basis }
+        const block = sendBlock(lab, cache, layers, level, own)
+        for (const [index, layer] of layers.entries()) arrived[layer] = block.layers[index]!
+        return block
+      })
+      // Where layer 0 follows from the tokens, these travel: two bytes each.
+      const tokenBytes = withTokens ? 2 * (cache[0]!.k.length / lab.channels) : 0
+      return { cache: arrived, bytes: sum(blocks) + tokenBytes }
+    },
+  }
+}
+
+function sendBlock(
+  lab: CacheLab,
+  cache: ContextCache,
+  layers: readonly number[],
+  level: Level,
+  tools: KvTools,
+) {
+  const { channels } = lab
+  const tokens = cache[0]!.k.length / channels
+  const parts = layers.flatMap((layer) =>
+    (['k', 'v'] as const).map((part) => ({ layer, part, channels, values: cache[layer]![part] })),
+  )
+  const bytes = encodeKvBlock({ firstPosition: 0, tokens, parts }, level, tools)
+  const halves = decodeKvBlock(bytes, { firstPosition: 0, tokens, parts }, tools)
+  return {
+    layers: layers.map((_, index) => ({ k: halves[2 * index]!, v: halves[2 * index + 1]! })),
+    bytes: bytes.length,
+  }
+}
+
+const sum = (blocks: readonly { readonly bytes: number }[]): number =>
+  blocks.reduce((all, { bytes }) => all + bytes, 0)

@@ -1,0 +1,128 @@
+import { CorruptBlockError } from './errors.ts'
+
+/** Little-endian fields one after another, read within bounds. */
+export class ByteReader {
+  private readonly view: DataView
+  private offset = 0
+
+  constructor(readonly bytes: Uint8Array) {
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  }
+
+  get remaining(): number {
+    return this.bytes.length - this.offset
+  }
+
+  u8(): number {
+    return this.view.getUint8(this.take(1))
+  }
+
+  u16(): number {
+    return this.view.getUint16(this.take(2), true)
+  }
+
+  u32(): number {
+    return this.view.getUint32(this.take(4), true)
+  }
+
+  f32(): number {
+    return this.view.getFloat32(this.take(4), true)
+  }
+
+  rest(): Uint8Array {
+    return this.slice(this.remaining)
+  }
+
+  slice(length: number): Uint8Array {
+    const start = this.take(length)
+    return this.bytes.subarray(start, start + length)
+  }
+
+  halves(count: number): Uint16Array<ArrayBuffer> {
+    const start = this.take(2 * count)
+    const values = new Uint16Array(count)
+    for (let index = 0; index < count; index += 1)
+      values[index] = this.view.getUint16(start + 2 * index, true)
+    return values
+  }
+
+  floats(count: number): Float32Array<ArrayBuffer> {
+    const start = this.take(4 * count)
+    const values = new Float32Array(count)
+    for (let index = 0; index < count; index += 1)
+      values[index] = this.view.getFloat32(start + 4 * index, true)
+    return values
+  }
+
+  private take(length: number): number {
+    if (length > this.remaining) {
+      throw new CorruptBlockError(`${this.bytes.length} bytes end where ${this.offset + length} are needed.`)
+    }
+    const start = this.offset
+    this.offset += length
+    return start
+  }
+}
+
+/** Little-endian fields one after another, in memory that grows. */
+export class ByteWriter {
+  private bytes = new Uint8Array(256)
+  private view = new DataView(this.bytes.buffer)
+  private length = 0
+
+  u8(value: number): this {
+    const at = this.grow(1)
+    this.view.setUint8(at, value)
+    return this
+  }
+
+  u16(value: number): this {
+    const at = this.grow(2)
+    this.view.setUint16(at, value, true)
+    return this
+  }
+
+  u32(value: number): this {
+    const at = this.grow(4)
+    this.view.setUint32(at, value, true)
+    return this
+  }
+
+  f32(value: number): this {
+    const at = this.grow(4)
+    this.view.setFloat32(at, value, true)
+    return this
+  }
+
+  append(bytes: Uint8Array): this {
+    const at = this.grow(bytes.length)
+    this.bytes.set(bytes, at)
+    return this
+  }
+
+  halves(values: ArrayLike<number>): this {
+    for (let index = 0; index < values.length; index += 1) this.u16(values[index]!)
+    return this
+  }
+
+  floats(values: ArrayLike<number>): this {
+    for (let index = 0; index < values.length; index += 1) this.f32(values[index]!)
+    return this
+  }
+
+  done(): Uint8Array<ArrayBuffer> {
+    return this.bytes.slice(0, this.length)
+  }
+
+  private grow(count: number): number {
+    const start = this.length
+    this.length += count
+    if (this.length > this.bytes.length) {
+      const larger = new Uint8Array(Math.max(this.length, 2 * this.bytes.length))
+      larger.set(this.bytes)
+      this.bytes = larger
+      this.view = new DataView(larger.buffer)
+    }
+    return start
+  }
+}

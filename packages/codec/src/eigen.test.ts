@@ -1,0 +1,40 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { symmetricEigen } from './eigen.ts'
+
+test('vectors are orthonormal and build the matrix again', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 12 }),
+      fc.array(fc.double({ min: -10, max: 10, noNaN: true }), { minLength: 144, maxLength: 144 }),
+      (size, numbers) => {
+        const matrix = new Float64Array(size * size)
+        for (let i = 0; i < size; i += 1)
+          for (let j = 0; j <= i; j += 1) {
+            matrix[i * size + j] = numbers[i * 12 + j]!
+            matrix[j * size + i] = numbers[i * 12 + j]!
+          }
+        const { values, vectors } = symmetricEigen(matrix, size)
+        for (let i = 0; i < size; i += 1) {
+          for (let j = 0; j < size; j += 1) {
+            let built = 0
+            let dot = 0
+            for (let k = 0; k < size; k += 1) {
+              built += values[k]! * vectors[k * size + i]! * vectors[k * size + j]!
+              dot += vectors[i * size + k]! * vectors[j * size + k]!
+            }
+            expect(built).toBeCloseTo(matrix[i * size + j]!, 8)
+            expect(dot).toBeCloseTo(i === j ? 1 : 0, 8)
+          }
+        }
+        expect([...values]).toEqual([...values].sort((a, b) => b - a))
+      },
+    ),
+  )
+})
+
+test('a matrix known by hand', () => {
+  const { values } = symmetricEigen(Float64Array.from([2, 1, 0, 1, 2, 1, 0, 1, 2]), 3)
+  for (const [index, value] of [2 + Math.SQRT2, 2, 2 - Math.SQRT2].entries())
+    expect(values[index]).toBeCloseTo(value, 12)
+})

@@ -1,0 +1,61 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { toHalf } from './half.ts'
+import { fitChannelModel } from './innovation.ts'
+import { decodeLossless, encodeLossless, type LosslessContext } from './lossless.ts'
+import { rotaryFrequencies } from './rotary.ts'
+
+const anyMatrix = fc
+  .tuple(
+    fc.integer({ min: 1, max: 9 }),
+    fc.integer({ min: 1, max: 4 }).map((heads) => heads * 8),
+  )
+  .chain(([tokens, channels]) =>
+    fc
+      .array(fc.integer({ min: 0, max: 65_535 }), {
+        minLength: tokens * channels,
+        maxLength: tokens * channels,
+      })
+      .map((values) => ({ tokens, channels, values: Uint16Array.from(values) })),
+  )
+
+function contextOf(channels: number, rotated: boolean): LosslessContext {
+  const covariance = new Float64Array(channels * channels)
+  for (let row = 0; row < channels; row += 1)
+    for (let column = 0; column < channels; column += 1)
+      covariance[row * channels + column] = 0.9 ** Math.abs(row - column)
+  const order = Uint32Array.from({ length: channels }, (_, channel) => channel)
+  const rotary = rotated
+    ? { headDim: 8, layout: 'interleaved' as const, frequencies: rotaryFrequencies(6, 10_000) }
+    : null
+  return {
+    model: fitChannelModel(new Float64Array(channels), covariance, 8, order),
+    rotary,
+    firstPosition: 900,
+  }
+}
+
+describe('lossless', () => {
+  test('any halves come back bit by bit, NaN, infinities and negative zero among them', () => {
+    fc.assert(
+      fc.property(anyMatrix, fc.constantFrom('alone', 'values', 'keys'), (matrix, how) => {
+        const context = how === 'alone' ? null : contextOf(matrix.channels, how === 'keys')
+        const bytes = encodeLossless(matrix, context)
+        expect(decodeLossless(bytes, matrix, context)).toEqual(matrix.values)
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  test('every half is said and read, whatever the scale of its channel', () => {
+    for (const spread of [0, 2 ** -20, 2 ** -3, 1, 100, 60_000]) {
+      const values = Uint16Array.from({ length: 65_536 + 4 * 4096 }, (_, index) =>
+        index < 65_536 ? index : toHalf(spread * ((index % 7) - 3)),
+      )
+      for (let first = 0; first < values.length; first += 4096) {
+        const matrix = { tokens: 4096, channels: 1, values: values.subarray(first, first + 4096) }
+        expect(decodeLossless(encodeLossless(matrix, null), matrix, null)).toEqual(matrix.values)
+      }
+    }
+  })
+})
