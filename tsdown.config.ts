@@ -13,6 +13,7 @@ const processes = {
   'worker-engine': 'apps/worker/src/engine-process/main.ts',
   'worker-grammar': 'apps/worker/src/grammar-thread.ts',
   'worker-vocabulary': 'apps/worker/src/vocabulary-thread.ts',
+  wan: 'apps/cli/src/wan/main.ts',
   gateway: 'apps/gateway/src/main.ts',
   'control-plane': 'apps/control-plane/src/main.ts',
   'bench-figures': 'bench/src/figures-page.main.ts',

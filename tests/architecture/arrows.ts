@@ -16,6 +16,7 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
   sdk: ['api'],
   blobs: [],
   service: [],
+  wan: [],
   'control-plane': [
     'planner',
     'simulator',
@@ -31,7 +32,7 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
   ],
   gateway: ['protocol', 'transport', 'api', 'sdk', 'blobs', 'service', 'engine'],
   worker: ['protocol', 'transport', 'codec', 'engine', 'api', 'sdk', 'blobs', 'service'],
-  cli: ['planner', 'simulator', 'engine', 'api', 'sdk', 'service'],
+  cli: ['planner', 'simulator', 'engine', 'api', 'sdk', 'service', 'wan'],
   console: ['api', 'sdk'],
   bench: [
     'planner',
@@ -46,6 +47,7 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
     'sdk',
     'blobs',
     'service',
+    'wan',
   ],
 }
 

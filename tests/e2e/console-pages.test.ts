@@ -273,6 +273,50 @@ describe('what people do', () => {
     })
   })
 
+  test('change a key: what is left alone is sent as it was, its end not at all', async () => {
+    await withPage({}, phone, 'light', async (watched, server) => {
+      const { page } = watched
+      await page.goto(`${server.url}/keys`)
+      await page.getByRole('button', { name: 'Edit support-desk-production' }).click()
+      await page.getByLabel('Budget').fill('cheap')
+      await page.getByRole('button', { name: 'Save' }).click()
+      await page.getByText('Must be an amount').waitFor()
+      await page.getByLabel('Budget').fill('250')
+      await page.screenshot({ path: `${screenshots}/key-edit-phone.png` })
+      const sent = page.waitForRequest((request) => request.method() === 'PATCH')
+      await page.getByRole('button', { name: 'Save' }).click()
+      const body = (await sent).postDataJSON()
+      expect(body).toEqual({
+        name: 'support-desk-production',
+        budget: { limit: { currency: 'USD', microUnits: '250000000' }, period: 'month' },
+        rateLimit: { requestsPerMinute: 300, tokensPerMinute: null },
+      })
+      await page.getByText('is changed.').first().waitFor()
+      expect(watched.takeProblems()).toEqual([])
+    })
+  })
+
+  test('revise target and policy: only what changed is sent', async () => {
+    await withPage({}, desktop, 'light', async (watched, server) => {
+      const { page } = watched
+      await page.goto(`${server.url}/deployments/deployment-chat?tab=revisions`)
+      await page.getByRole('button', { name: 'New revision' }).click()
+      const submit = page.getByRole('button', { name: 'Roll it out' })
+      expect(await submit.isDisabled()).toBe(true)
+      await page.getByLabel('Time to first token, ms').fill('250')
+      await page.getByRole('button', { name: 'eu-north' }).click()
+      await page.screenshot({ path: `${screenshots}/revise-desktop.png` })
+      expect(await watched.audit()).toEqual([])
+      const sent = page.waitForRequest((request) => request.method() === 'POST')
+      await submit.click()
+      expect((await sent).postDataJSON()).toEqual({
+        changes: { target: { ttftMs: 250, tpotMs: 45 }, policy: { regions: ['eu-north'], providers: null } },
+      })
+      await page.getByText('is rolled out.').first().waitFor()
+      expect(watched.takeProblems()).toEqual([])
+    })
+  })
+
   test('add a machine, and act on one; a refusal shows what to do', async () => {
     await withPage({}, phone, 'light', async (watched, server) => {
       const { page } = watched

@@ -32,9 +32,16 @@ export function exitCodeOf(error: unknown): number {
   return error instanceof InterruptedError ? EXIT_INTERRUPTED : EXIT_FAILURE
 }
 
+/** What to do about it from a terminal, where what a server says is meant for all its callers. */
+export function remedyOf(error: DomainError): string {
+  if (error.code !== 'UNAUTHENTICATED') return error.hint
+  return 'Sign in again with "deos login <url>", or set DEOS_API_KEY to a key that is valid.'
+}
+
 /** What `--json` prints in place of a result. */
 export function errorReport(error: unknown): { readonly error: Readonly<Record<string, unknown>> } {
   if (!(error instanceof DomainError)) return { error: { code: 'BUG', message: String(error), hint: null } }
-  const { code, message, hint, retriable } = error
+  const { code, message, retriable } = error
+  const hint = remedyOf(error)
   return { error: { code, message, hint: hint === '' ? null : hint, retriable } }
 }

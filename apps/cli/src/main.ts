@@ -1,16 +1,31 @@
 #!/usr/bin/env node
 import { DomainError } from '@deos/domain'
-import { EXIT_USAGE, errorReport, exitCodeOf, UsageError } from './cli-error.ts'
+import type { Command } from 'commander'
+import { EXIT_USAGE, errorReport, exitCodeOf, remedyOf, UsageError } from './cli-error.ts'
 import { CommanderError, createProgram, usageMessage } from './program.ts'
 
 /** Tells what went wrong, on standard error for people and with `--json` on standard output for programs. */
 function report(error: unknown, json: boolean): void {
   if (json) process.stdout.write(`${JSON.stringify(errorReport(error))}\n`)
   if (error instanceof DomainError) {
-    process.stderr.write(`deos: ${error.message}\n${error.hint === '' ? '' : `      ${error.hint}\n`}`)
+    const hint = remedyOf(error)
+    process.stderr.write(`deos: ${error.message}\n${hint === '' ? '' : `      ${hint}\n`}`)
   } else {
     process.stderr.write(`deos: ${error instanceof Error ? error.stack : String(error)}\n`)
   }
+}
+
+/** The help of the command that was meant, as far as its words name one. */
+function helpOf(program: Command, words: readonly string[]): string {
+  const named = ['deos']
+  let commands = program.commands
+  for (const word of words) {
+    const next = commands.find((each) => each.name() === word)
+    if (next === undefined) break
+    named.push(word)
+    commands = next.commands
+  }
+  return [...named, '--help'].join(' ')
 }
 
 async function main(words: readonly string[]): Promise<void> {
@@ -25,9 +40,7 @@ async function main(words: readonly string[]): Promise<void> {
   } catch (error) {
     if (error instanceof CommanderError) {
       const message = usageMessage(error)
-      const command = program.commands.find((each) => each.name() === words[0])?.name()
-      const help = command === undefined ? 'deos --help' : `deos ${command} --help`
-      if (message !== null) report(new UsageError(message, `See "${help}".`), json)
+      if (message !== null) report(new UsageError(message, `See "${helpOf(program, words)}".`), json)
       process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE
       return
     }

@@ -37,6 +37,7 @@ interface UpFlags extends CommonFlags {
   readonly weights: string
   readonly threads: number
   readonly ephemeral?: true
+  readonly wan?: string
 }
 
 interface ServeFlags extends CommonFlags {
@@ -100,6 +101,7 @@ function addUp(program: Command): void {
     .option('--weights <type>', 'convert matrices at load: native, F16, Q8_0, Q4_K, …', 'native')
     .option('--threads <n>', 'threads per machine', wholeNumber(1, 512), 1)
     .option('--ephemeral', 'keep nothing: no database, no identities')
+    .option('--wan <profile>', 'emulate a network between machines: aws-4-regions, homes, …, or a JSON file')
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -107,6 +109,7 @@ function addUp(program: Command): void {
         ['deos up', 'the embedded model on 4 machines; the console at http://127.0.0.1:7000'],
         ['deos up --model ~/models/qwen3-0.6b --weights Q8_0', 'your own model'],
         ['deos up --ephemeral', 'nothing stays'],
+        ['deos up --wan aws-4-regions', 'machines in four regions, as far apart as those are'],
       ),
     )
     .action((flags: UpFlags) =>
@@ -128,6 +131,7 @@ function addUp(program: Command): void {
             threads: flags.threads,
             ephemeral: flags.ephemeral === true,
             databaseUrl: process.env.DATABASE_URL || null,
+            wan: flags.wan ?? null,
           },
           output,
           interrupts,

@@ -143,6 +143,7 @@ CREATE TABLE "leases" (
 	"incarnation" integer NOT NULL,
 	"sequence" bigint NOT NULL,
 	"renewed_at" timestamp (3) with time zone NOT NULL,
+	"duration_ms" integer NOT NULL,
 	"heard_by" text NOT NULL
 );
 --> statement-breakpoint
@@ -183,12 +184,6 @@ CREATE TABLE "machine_settings" (
 	"location" jsonb,
 	"price_per_hour" jsonb,
 	"updated_at" timestamp (3) with time zone NOT NULL
-);
---> statement-breakpoint
-CREATE TABLE "blob_holders" (
-	"digest" text NOT NULL,
-	"machine_id" text NOT NULL,
-	"stage_id" text NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "blobs" (
@@ -398,7 +393,6 @@ CREATE INDEX "ledger_entries_organisation" ON "ledger_entries" USING btree ("org
 CREATE INDEX "ledger_postings_entry" ON "ledger_postings" USING btree ("entry");--> statement-breakpoint
 CREATE INDEX "ledger_postings_account" ON "ledger_postings" USING btree ("account");--> statement-breakpoint
 CREATE INDEX "ledger_reservations_expiry" ON "ledger_reservations" USING btree ("expires_at");--> statement-breakpoint
-CREATE INDEX "blob_holders_digest" ON "blob_holders" USING btree ("digest");--> statement-breakpoint
 CREATE UNIQUE INDEX "models_name" ON "models" USING btree ("organisation_id","name") WHERE "models"."removed_at" is null;--> statement-breakpoint
 CREATE INDEX "api_keys_organisation" ON "api_keys" USING btree ("organisation_id","created_at");--> statement-breakpoint
 CREATE UNIQUE INDEX "projects_name" ON "projects" USING btree ("organisation_id","name") WHERE "projects"."removed_at" is null;--> statement-breakpoint

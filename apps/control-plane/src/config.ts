@@ -49,6 +49,14 @@ export const controlPlaneOptions = {
     default: 7000,
     prose: 'Port to listen on; 0 takes any free one.',
   }),
+  relayPort: option.integer({
+    flag: 'relay-port',
+    env: 'DEOS_RELAY_PORT',
+    default: 0,
+    min: 0,
+    max: 65_535,
+    prose: 'Port on which machines behind NATs are reached through a relay; 0 runs none.',
+  }),
   publicUrl: optionalAddress({
     flag: 'public-url',
     env: 'DEOS_PUBLIC_URL',
@@ -127,6 +135,13 @@ export const controlPlaneOptions = {
     env: 'DEOS_LEASE',
     default: 4000,
     prose: 'Silence after which a machine counts as lost.',
+  }),
+  heartbeatsPerSecond: option.integer({
+    flag: 'heartbeats-per-second',
+    env: 'DEOS_HEARTBEATS_PER_SECOND',
+    default: 100,
+    min: 1,
+    prose: 'Of all machines together, at most: more machines beat more rarely, and their leases last longer.',
   }),
   drainLimitMs: option.duration({
     flag: 'drain-limit',

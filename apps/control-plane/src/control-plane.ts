@@ -19,7 +19,7 @@ import {
   systemIds,
   systemRandom,
 } from '@deos/service'
-import { systemTimers } from '@deos/transport'
+import { formatPeerAddress, Relay, seededKey, systemTimers } from '@deos/transport'
 import { Background, type ClaimedWork } from './background.ts'
 import { Claims } from './cluster/claims.ts'
 import { ClusterSecrets } from './cluster/cluster-secrets.ts'
@@ -150,6 +150,7 @@ export class ControlPlane implements Service {
   readonly #config: ControlPlaneConfig
   readonly #logger: Logger
   readonly #onReady: (ready: Ready) => void
+  #stopping = false
   /** In the order of their starts; stopped in the opposite one. */
   readonly #stops: (() => Promise<unknown> | unknown)[] = []
 
@@ -184,6 +185,7 @@ export class ControlPlane implements Service {
         self,
         heartbeatMs: config.heartbeatMs,
         leaseMs: config.leaseMs,
+        heartbeatsPerSecond: config.heartbeatsPerSecond,
         graceMs: config.leaseMs * 2,
         publicUrl: publicUrl,
         versions: { version: installation.version, protocol: workerProtocols, olderMinors },
@@ -304,8 +306,16 @@ export class ControlPlane implements Service {
         },
       }),
       worker: {
-        ...workerHandlers(machines),
-        ...assignmentHandlers({ log, assignments, timers }),
+        ...workerHandlers(machines, () => relay),
+        ...assignmentHandlers({
+          log,
+          assignments,
+          timers,
+          // Streams that this process ends say nothing of machines.
+          onBroken: (machine, incarnation) => {
+            if (!this.#stopping) machines.connectionBroke(machine, incarnation)
+          },
+        }),
         ...workerBlobHandlers(blobs),
       },
       gateway: {
@@ -326,6 +336,7 @@ export class ControlPlane implements Service {
     await fleet.start()
     await stream.start()
     await machines.start()
+    const relay = await this.#startRelay(machines, secrets, publicUrl)
     await models.start()
     await routing.start()
     deployments.start()
@@ -403,7 +414,28 @@ export class ControlPlane implements Service {
   }
 
   async #stopAll(): Promise<void> {
+    this.#stopping = true
     for (const stop of this.#stops.splice(0).reverse()) await stop()
+  }
+
+  /** @returns its address as machines reach it; null if there is to be none */
+  async #startRelay(
+    machines: MachineService,
+    secrets: ClusterSecrets,
+    publicUrl: string,
+  ): Promise<string | null> {
+    const { host, relayPort: port } = this.#config
+    if (port === 0) return null
+    const key = seededKey(await secrets.get('relay key'))
+    const relay = new Relay({
+      ...{ key, host, port },
+      isMember: (publicKey) => machines.desk.knows(publicKey),
+      onNote: (text) => this.#logger.info(text),
+    })
+    await relay.start()
+    this.#stops.push(() => relay.stop())
+    const at = `${new URL(publicUrl).hostname}:${port}`
+    return formatPeerAddress({ at, key: key.publicKey, circuit: null })
   }
 
   /** For what is not to outlive the process. */

@@ -71,6 +71,12 @@ const commonOptions = {
     default: 30_000,
     prose: 'Time that accepted requests get to finish when the gateway is asked to stop.',
   }),
+  proxy: option.optionalText({
+    flag: 'proxy',
+    env: 'DEOS_PROXY',
+    prose: 'HTTP proxy for links to other machines, such as http://proxy.example.org:3128.',
+    secret: true,
+  }),
   logLevel: option.choice({
     flag: 'log-level',
     env: 'DEOS_LOG_LEVEL',

@@ -1,4 +1,5 @@
 import { type Logger, type Service, systemClock, systemIds } from '@deos/service'
+import { proxyOption, ringNetwork } from '@deos/transport'
 import type { FixedConfig } from './config.ts'
 import { fixedServing, Gateway } from './gateway.ts'
 import { RingBackend } from './inference/ring-backend.ts'
@@ -36,7 +37,7 @@ export class FixedGateway implements Service {
     })
     const notes = new RingNotes(this.#logger)
     const ring = connectRing(
-      { ...config, secret: config.ringSecret },
+      { ...config, secret: config.ringSecret, network: ringNetwork(proxyOption(config.proxy)) },
       {
         onNote: (level, text) => notes.note(level, text),
         onStatus: (ready, status) => notes.status(ready, status?.epoch ?? null),

@@ -8,6 +8,7 @@ import {
   systemRandom,
   type Tracing,
 } from '@deos/service'
+import { proxyOption, ringNetwork } from '@deos/transport'
 import type { RoutedConfig } from './config.ts'
 import { Gateway } from './gateway.ts'
 import { modelWords } from './routing/model-words.ts'
@@ -49,7 +50,7 @@ export class RoutedGateway implements Service {
       { ...config, id: systemIds.next('gateway') },
       {
         client,
-        openRing: openRings(config.resumePatienceMs),
+        openRing: openRings(config.resumePatienceMs, ringNetwork(proxyOption(config.proxy))),
         openWords: modelWords(client, {
           cacheFolder: config.cacheFolder,
           tokenizerThread: findTokenizerThread(),

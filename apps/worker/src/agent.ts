@@ -39,6 +39,8 @@ let logger = createLogger({ name: 'agent', level: 'info', format: 'auto' })
 try {
   const config = readConfig(agentOptions, process.argv.slice(2), process.env)
   const settings = agentSettings(config)
+  // Stages dial through the same proxy.
+  process.env.DEOS_PROXY = config.proxy ?? ''
   // Stages inherit the environment, and none of them joins anything.
   delete process.env.DEOS_TOKEN
   logger = createLogger({ name: 'agent', level: config.logLevel, format: config.logFormat })

@@ -15,6 +15,10 @@ const schema = z
     layers: z.strictObject({ first: z.number().int().min(0), end: count }),
     /** Where to accept links; port 0 lets the system choose. */
     listen: z.string().regex(/^.+:\d+$/, 'must be host:port'),
+    /** File of the machine's key; null uses links that only the ring's secret protects. */
+    machineKey: z.string().min(1).nullable().default(null),
+    /** The relay where to wait, and the name: `host:port;key=…;circuit=…`; null where others can dial. */
+    relay: z.string().max(400).nullable().default(null),
     model: z.strictObject({
       id: z.string().min(1),
       path: z.string().min(1),

@@ -12,6 +12,9 @@ beforeEach(() => {
 /** Samples the lowest token that the mask allows, or 99 without one. */
 class ScriptedEngine implements MaskedEngine {
   readonly capacity = { kvPages: 8, pageTokens: 16, contextLength: 128, maxBatchTokens: 64 }
+  readonly kv = { layers: { first: 0, end: 1 }, type: 'F16', layouts: [] }
+  readKv = async () => new Uint8Array()
+  writeKv = async () => undefined
   prepare = async (needs: unknown) => void calls.push(`engine prepares ${JSON.stringify(needs)}`)
   open = ({ key, needs }: EngineSession) => void calls.push(`engine opens ${key} ${needs.grammar}`)
   close = (key: number) => void calls.push(`engine closes ${key}`)

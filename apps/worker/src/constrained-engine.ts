@@ -1,6 +1,7 @@
-import { describeError } from '@deos/domain'
+import { describeError, type KvSlice, type KvSliceWrite } from '@deos/domain'
 import { maskWords } from '@deos/engine/sampling'
 import type {
+  EngineKv,
   EngineSession,
   EngineStep,
   EngineStepResult,
@@ -65,6 +66,10 @@ export class ConstrainedEngine implements StageEngine {
     return this.engine.capacity
   }
 
+  get kv(): EngineKv {
+    return this.engine.kv
+  }
+
   async prepare(needs: SessionNeeds, maxTokens: number): Promise<void> {
     const { grammar } = needs
     await Promise.all([
@@ -106,6 +111,14 @@ export class ConstrainedEngine implements StageEngine {
       for (const turn of turns) turn.sampled(null)
       throw error
     }
+  }
+
+  readKv(slice: KvSlice): Promise<Uint8Array> {
+    return this.engine.readKv(slice)
+  }
+
+  writeKv(slice: KvSliceWrite): Promise<void> {
+    return this.engine.writeKv(slice)
   }
 
   async reset(): Promise<void> {

@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { constants, setPriority } from 'node:os'
 import type { Duplex } from 'node:stream'
-import { DomainError, describeError } from '@deos/domain'
+import { DomainError, describeError, type KvSlice, type KvSliceWrite } from '@deos/domain'
 import type {
+  EngineKv,
   EngineSession,
   EngineStep,
   EngineStepResult,
@@ -13,6 +14,7 @@ import type {
 import { encodeFrame, FrameReader } from './engine-process/engine-frames.ts'
 import type { EngineAssignment } from './engine-process/engine-load.ts'
 import type { EngineReply, EngineReport, EngineRequest } from './engine-process/engine-messages.ts'
+import { Lane } from './lane.ts'
 
 export class EngineLoadError extends DomainError {
   readonly code = 'ENGINE_LOAD'
@@ -53,14 +55,33 @@ export interface StepMasks {
   readonly words: Promise<readonly Uint32Array[]>
 }
 
+/** Keys and values of a layer: so many slices are handed to the engine in any case. */
+const FEWEST_SLICES = 2
+/** Share of a step's time that slices between two steps may take: a prompt chunk's keep up with the next chunks. */
+const SLICES_SHARE = 0.1
+/** What a slice takes on the way through a pipe, about: 64 KB, 0.25 ms. */
+const sliceUs = (bytes: number): number => 50 + bytes / 300
+
+interface Answer {
+  readonly result: EngineStepResult
+  readonly value: number
+  readonly payload: Uint8Array
+}
+
 interface Waiter {
-  readonly resolve: (value: { result: EngineStepResult; value: number }) => void
+  readonly resolve: (answer: Answer) => void
   readonly reject: (error: Error) => void
 }
 
 /** The engine process as the worker sees it. */
 export class EngineClient implements StageEngine {
   private readonly waiters = new Map<number, Waiter>()
+  private readonly slices = new Lane(() =>
+    Math.max(FEWEST_SLICES, (SLICES_SHARE * this.stepUs) / sliceUs(this.sliceBytes)),
+  )
+  /** Of the last step, and the last slice. */
+  private stepUs = 0
+  private sliceBytes = 0
   private nextId = 1
   private computedUs = 0
   private exited: string | null = null
@@ -116,6 +137,10 @@ export class EngineClient implements StageEngine {
     return this.report.capacity
   }
 
+  get kv(): EngineKv {
+    return this.report.kv
+  }
+
   /** Time it has computed so far, in microseconds. */
   get computeUs(): number {
     return this.computedUs
@@ -154,6 +179,23 @@ export class EngineClient implements StageEngine {
     return (await done).result
   }
 
+  readKv(slice: KvSlice): Promise<Uint8Array> {
+    return this.slices.run(async () => {
+      const id = this.nextId++
+      const { payload } = await this.ask({ type: 'read-kv', id, slice }, id)
+      this.sliceBytes = payload.byteLength
+      return payload
+    })
+  }
+
+  writeKv({ data, ...slice }: KvSliceWrite): Promise<void> {
+    return this.slices.run(async () => {
+      const id = this.nextId++
+      this.sliceBytes = data.byteLength
+      await this.ask({ type: 'write-kv', id, slice }, id, data)
+    })
+  }
+
   async reset(): Promise<void> {
     const id = this.nextId++
     await this.ask({ type: 'reset', id }, id)
@@ -177,7 +219,7 @@ export class EngineClient implements StageEngine {
   }
 
   private ask(request: EngineRequest, id: number, payload?: Uint8Array) {
-    return new Promise<{ result: EngineStepResult; value: number }>((resolve, reject) => {
+    return new Promise<Answer>((resolve, reject) => {
       if (this.exited !== null) {
         reject(new EngineLostError(this.exited, 'It is started again.'))
         return
@@ -189,12 +231,16 @@ export class EngineClient implements StageEngine {
 
   private receive(reply: EngineReply, payload: Uint8Array): void {
     if (!('id' in reply)) return
-    if (reply.type === 'stepped') this.computedUs += reply.computeUs
+    if (reply.type === 'stepped') {
+      this.computedUs += reply.computeUs
+      this.stepUs = reply.computeUs
+    }
     const waiter = this.waiters.get(reply.id)
     this.waiters.delete(reply.id)
     if (reply.type === 'failed') waiter?.reject(new Error(reply.message))
-    else if (reply.type === 'done') waiter?.resolve({ result: nothing, value: reply.value })
-    else waiter?.resolve({ result: stepResult(reply, payload), value: 0 })
+    else if (reply.type === 'stepped') {
+      waiter?.resolve({ result: stepResult(reply, payload), value: 0, payload: empty })
+    } else waiter?.resolve({ result: nothing, value: reply.type === 'done' ? reply.value : 0, payload })
   }
 
   private lose(reason: string): void {

@@ -1,5 +1,6 @@
 import { describeError } from '@deos/domain'
 import { createLogger, EXIT_FAILURE, runService } from '@deos/service'
+import { proxyOption } from '@deos/transport'
 import { AssignmentError, parseAssignment } from './assignment.ts'
 import { Worker } from './worker.ts'
 
@@ -21,7 +22,7 @@ try {
   const assignment = parseAssignment(process.env.DEOS_ASSIGNMENT)
   const secret = readSecret(process.env.DEOS_RING_SECRET)
   const log = logger.child({ worker: assignment.worker, stage: assignment.stage })
-  const worker = new Worker(assignment, secret, log, (message) => {
+  const worker = new Worker(assignment, secret, proxyOption(process.env.DEOS_PROXY), log, (message) => {
     log.fatal(message)
     process.exit(EXIT_FAILURE)
   })

@@ -25,7 +25,7 @@ export class ParentChannel {
 function readDownstream(line: string): string | null {
   try {
     const { downstream } = JSON.parse(line) as { downstream?: unknown }
-    return typeof downstream === 'string' && /^.+:\d+$/.test(downstream) ? downstream : null
+    return typeof downstream === 'string' && /^.+:\d+(?:;\S+)?$/.test(downstream) ? downstream : null
   } catch {
     return null
   }

@@ -1,4 +1,5 @@
 import type { RingSnapshot } from '@deos/protocol'
+import type { Link } from '@deos/transport'
 import type { EngineClient } from './engine-client.ts'
 import type { StageLoad } from './worker-event.ts'
 
@@ -14,8 +15,13 @@ export class StageLoadMeter {
     this.#atMs = nowMs
   }
 
-  /** @param engine - null while there is none */
-  read(snapshot: RingSnapshot, engine: MeasuredEngine | null, nowMs: number): StageLoad {
+  /** @param engine - null while there is none, as is the link to the next stage */
+  read(
+    snapshot: RingSnapshot,
+    engine: MeasuredEngine | null,
+    nowMs: number,
+    nextLink: Pick<Link, 'estimates' | 'path'> | null,
+  ): StageLoad {
     const elapsedUs = (nowMs - this.#atMs) * 1000
     const before = engine === this.#engine ? this.#computeUs : 0
     const computedUs = (engine?.computeUs ?? 0) - before
@@ -28,7 +34,8 @@ export class StageLoadMeter {
       // A step that began before the last look counts here as a whole.
       busyFraction: elapsedUs > 0 ? Math.min(1, computedUs / elapsedUs) : 0,
       generatedTokens: snapshot.leader?.generatedTokens ?? 0,
-      nextRoundTripMs: null,
+      nextRoundTripMs: nextLink?.estimates.roundTripMs ?? null,
+      nextPath: nextLink?.path ?? null,
     }
   }
 }

@@ -8,6 +8,7 @@ const load = {
   busyFraction: 0.25,
   generatedTokens: 7,
   nextRoundTripMs: null,
+  nextPath: null,
 } as const
 
 test.each<WorkerEvent>([

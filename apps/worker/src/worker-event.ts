@@ -14,6 +14,7 @@ const loadSchema = z.object({
   generatedTokens: count,
   /** Null where links are not measured. */
   nextRoundTripMs: z.number().min(0).nullable(),
+  nextPath: z.enum(['direct', 'relayed', 'punched']).nullable(),
 })
 
 const schema = z.discriminatedUnion('event', [

@@ -1,10 +1,25 @@
+import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { modelId, ringId, workerId } from '@deos/domain'
 import { openModel } from '@deos/engine/weights/open-model'
 import { defaultLeaderOptions, type RingLeaderOptions, type StageEngine } from '@deos/protocol'
 import { type Logger, type Service, systemRandom, unixSeconds } from '@deos/service'
-import { defaultHostTiming, every, linkIdentity, RingHost, systemTimers, TcpTransport } from '@deos/transport'
+import {
+  defaultHostTiming,
+  dialBy,
+  every,
+  formatPeerAddress,
+  type HttpProxy,
+  linkIdentity,
+  machineKey,
+  PeerNode,
+  parsePeerAddress,
+  RingHost,
+  systemTimers,
+  TcpTransport,
+  type Transport,
+} from '@deos/transport'
 import type { Assignment } from './assignment.ts'
 import { ConstrainedEngine } from './constrained-engine.ts'
 import type { EngineClient } from './engine-client.ts'
@@ -24,6 +39,7 @@ export class Worker implements Service {
   private readonly parent: ParentChannel
   private readonly grammars: ModelGrammars
   private host: RingHost | null = null
+  private node: PeerNode | null = null
   private constrained: ConstrainedEngine | null = null
   private loaded: EngineClient | null = null
   private readonly meter = new StageLoadMeter(systemTimers.now())
@@ -32,6 +48,7 @@ export class Worker implements Service {
   constructor(
     private readonly assignment: Assignment,
     private readonly secret: Uint8Array,
+    private readonly proxy: HttpProxy | null,
     private readonly logger: Logger,
     private readonly onImpossible: (message: string) => void,
   ) {
@@ -74,17 +91,14 @@ export class Worker implements Service {
         ...defaultHostTiming,
       },
       {
-        transport: new TcpTransport({
-          identity: linkIdentity('worker', assignment.worker, ring),
-          secret: this.secret,
-          onRefused: (from, error) => this.logger.warn({ from }, error.message),
-        }),
+        transport: await this.openTransport(ring),
         timers: systemTimers,
         random: systemRandom,
         onNote: (level, text) => this.logger[level](text),
       },
     )
     this.parent.send({ event: 'listening', address: await this.host.start() })
+    this.waitAtRelay()
     this.stopReporting = every(systemTimers, LOAD_REPORT_MS, () => this.reportLoad())
     this.engine.start()
   }
@@ -101,9 +115,28 @@ export class Worker implements Service {
     await this.grammars.stop()
   }
 
+  private async openTransport(ring: ReturnType<typeof ringId>): Promise<Transport> {
+    const { worker, machineKey: keyFile } = this.assignment
+    const identity = linkIdentity('worker', worker, ring)
+    const { secret, proxy, logger } = this
+    const onRefused = (from: string, error: Error): void => logger.warn({ from }, error.message)
+    if (keyFile === null) return new TcpTransport({ identity, secret, proxy, onRefused })
+    const onNote = (text: string): void => logger.info(text)
+    const key = machineKey(await readFile(keyFile, 'utf8'))
+    this.node = new PeerNode({ key, dial: dialBy(proxy), punches: proxy === null, onRefused, onNote })
+    return this.node.transport({ identity, secret, onRefused })
+  }
+
+  private waitAtRelay(): void {
+    const { relay } = this.assignment
+    if (this.node === null || relay === null) return
+    const { circuit, ...address } = parsePeerAddress(relay)
+    if (circuit !== null) this.node.beginWaitingAt(formatPeerAddress({ ...address, circuit: null }), circuit)
+  }
+
   private reportLoad(): void {
     if (this.host === null) return
-    const load = this.meter.read(this.host.snapshot(), this.loaded, systemTimers.now())
+    const load = this.meter.read(this.host.snapshot(), this.loaded, systemTimers.now(), this.host.nextLink)
     this.parent.send({ event: 'load', ...load })
   }
 
@@ -138,7 +171,8 @@ export class Worker implements Service {
       networkFirst: assignment.stages > 1,
       onProgress: (doneBytes, totalBytes) => this.parent.send({ event: 'loading', doneBytes, totalBytes }),
       onReady: (engine) => {
-        this.logger.info({ ...engine.report, enginePid: engine.pid }, 'The engine is loaded.')
+        const { kv, ...report } = engine.report
+        this.logger.info({ ...report, kvType: kv.type, enginePid: engine.pid }, 'The engine is loaded.')
         this.loaded = engine
         this.host?.attachEngine(this.constrain(engine))
         this.parent.send({ event: 'ready', device: engine.report.device, enginePid: engine.pid })

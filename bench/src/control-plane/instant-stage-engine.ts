@@ -1,4 +1,5 @@
 import type {
+  EngineKv,
   EngineSession,
   EngineStep,
   EngineStepResult,
@@ -19,6 +20,8 @@ export interface InstantStageOptions {
 /** Executor of one stage that computes nothing: whatever else a request costs is left over. */
 export class InstantStageEngine implements StageEngine {
   readonly capacity: RingCapacity
+  /** It remembers nothing. */
+  readonly kv: EngineKv = { layers: { first: 0, end: 0 }, type: 'none', layouts: [] }
   readonly #pages = new Map<SessionKey, Set<number>>()
 
   constructor(private readonly options: InstantStageOptions) {
@@ -51,6 +54,14 @@ export class InstantStageEngine implements StageEngine {
       pooled: [],
       computeUs: 1,
     })
+  }
+
+  readKv(): Promise<Uint8Array> {
+    return Promise.reject(new Error('An engine that computes nothing has no K and V.'))
+  }
+
+  writeKv(): Promise<void> {
+    return Promise.reject(new Error('An engine that computes nothing takes no K and V.'))
   }
 
   reset(): Promise<void> {

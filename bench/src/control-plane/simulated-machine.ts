@@ -123,10 +123,8 @@ export class SimulatedMachine {
   }
 
   async #beat(): Promise<void> {
-    const { lease } = this.#joined!
     const path = `${apiPrefix}/worker/heartbeats`
-    // Like an agent's, its beats have no common time with those of others.
-    await this.#pause(Math.random() * lease.heartbeatMs)
+    let spread = Math.random()
     while (!this.#stop.signal.aborted) {
       const body = JSON.stringify(this.#heartbeat())
       const headers = {
@@ -137,13 +135,16 @@ export class SimulatedMachine {
       if (answer.statusCode === 401 || answer.statusCode === 409) await this.join()
       if (answer.statusCode !== 200) throw new Error(`A heartbeat was answered ${answer.statusCode}: ${text}`)
       this.counters.heartbeats += 1
-      const { assignmentsVersion, missingReport } = JSON.parse(text) as {
+      const { lease, assignmentsVersion, missingReport } = JSON.parse(text) as {
+        lease: Joined['lease']
         assignmentsVersion: number
         missingReport: MissingReport
       }
       if (assignmentsVersion > this.#seen) void this.#refresh()
       if (missingReport !== null) void this.#provide(missingReport).catch((error) => this.#failed(error))
-      if (!this.stages.some((stage) => stage.hasNews)) await this.#pause(lease.heartbeatMs)
+      // Like an agent's, its beats have no common time with those of others.
+      if (!this.stages.some((stage) => stage.hasNews)) await this.#pause(lease.heartbeatMs * spread)
+      spread = 1
     }
   }
 

@@ -3,7 +3,14 @@ import { randomBytes } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { type LayerRange, ringId, type SamplingParams } from '@deos/domain'
 import { defaultClientOptions, defaultWireLimits, plainNeeds } from '@deos/protocol'
-import { defaultHostTiming, linkIdentity, RingConnection, systemTimers, TcpTransport } from '@deos/transport'
+import {
+  defaultHostTiming,
+  linkIdentity,
+  proxyOption,
+  RingConnection,
+  systemTimers,
+  TcpTransport,
+} from '@deos/transport'
 
 export interface LocalRingOptions {
   /** `dist/worker.mjs`. */
@@ -17,6 +24,15 @@ export interface LocalRingOptions {
   readonly tokensPerSession: number
   readonly kvBytesPerWorker: number
   readonly cacheDir: string
+  /** Where each worker stands in an emulated network; whoever asks stands beside the first. */
+  readonly places?: readonly RingPlace[]
+}
+
+export interface RingPlace {
+  /** Address to listen on. */
+  readonly host: string
+  /** Through which everything is dialled. */
+  readonly proxy: string
 }
 
 export interface GenerationTimes {
@@ -110,7 +126,12 @@ export class LocalRing {
   }
 
   private connect(secret: Uint8Array): Promise<void> {
-    this.transport = new TcpTransport({ identity: linkIdentity('gateway', 'bench', ringId('bench')), secret })
+    const place = this.options.places?.[0]
+    this.transport = new TcpTransport({
+      identity: linkIdentity('gateway', 'bench', ringId('bench')),
+      secret,
+      proxy: proxyOption(place?.proxy),
+    })
     const last = this.workers.at(-1)!
     return new Promise((resolve) => {
       this.connection = new RingConnection(
@@ -137,6 +158,7 @@ export class LocalRing {
 
   private async spawnWorker(stage: number, secret: Uint8Array): Promise<WorkerProcess> {
     const { options } = this
+    const place = options.places?.[stage]
     const assignment = {
       ...{
         worker: `w${stage}`,
@@ -145,7 +167,7 @@ export class LocalRing {
         stages: options.layers.length,
         layers: options.layers[stage],
       },
-      ...{ listen: '127.0.0.1:0', model: { id: 'bench', path: options.modelPath } },
+      ...{ listen: `${place?.host ?? '127.0.0.1'}:0`, model: { id: 'bench', path: options.modelPath } },
       ...{ weightType: 'native', kvType: 'F16', kvBytes: options.kvBytesPerWorker },
       ...{ contextLength: options.tokensPerSession, maxBatchTokens: 512, threads: options.threadsPerWorker },
       ...{ device: null, cacheDir: options.cacheDir, speed: 1, microbatches: options.microbatches },
@@ -162,6 +184,7 @@ export class LocalRing {
           ...process.env,
           DEOS_ASSIGNMENT: JSON.stringify(assignment),
           DEOS_RING_SECRET: Buffer.from(secret).toString('hex'),
+          DEOS_PROXY: place?.proxy ?? '',
         },
       },
     )

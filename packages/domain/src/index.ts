@@ -6,6 +6,7 @@
 export * from './errors.ts'
 export * from './fleet.ts'
 export * from './ids.ts'
+export * from './kv-layout.ts'
 export * from './layers.ts'
 export * from './model.ts'
 export * from './nondeterminism.ts'

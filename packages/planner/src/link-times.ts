@@ -14,10 +14,13 @@ export interface Crossing {
   readonly measured: boolean
 }
 
+type LinksByMachine = ReadonlyMap<MachineId, ReadonlyMap<MachineId, Link>>
+
+/** Many placements are looked for among the same links. */
+const sortedOut = new WeakMap<readonly Link[], LinksByMachine>()
+
 /** How long one token's state takes from one candidate to another. */
 export class LinkTimes {
-  #known: ReadonlyMap<MachineId, ReadonlyMap<MachineId, Link>> | null = null
-
   /** @param boundaryBytes - what goes from stage to stage for each token */
   constructor(
     private readonly links: readonly Link[],
@@ -80,20 +83,24 @@ export class LinkTimes {
   }
 
   /** Sorted out when first asked for: a ring of one never asks. */
-  #byMachine(): ReadonlyMap<MachineId, ReadonlyMap<MachineId, Link>> {
-    if (this.#known) return this.#known
-    const known = new Map<MachineId, Map<MachineId, Link>>()
-    for (const link of this.links) {
-      if (!(link.roundTripMs >= 0) || !(link.bytesPerSecond > 0)) continue
-      const ways = known.get(link.from)
-      if (ways) ways.set(link.to, link)
-      else known.set(link.from, new Map([[link.to, link]]))
-    }
-    this.#known = known
+  #byMachine(): LinksByMachine {
+    const known = sortedOut.get(this.links) ?? byMachine(this.links)
+    sortedOut.set(this.links, known)
     return known
   }
 
   #wayMs({ roundTripMs, bytesPerSecond }: Link, size: number): number {
     return roundTripMs / 2 + (size / bytesPerSecond) * 1000
   }
+}
+
+function byMachine(links: readonly Link[]): LinksByMachine {
+  const known = new Map<MachineId, Map<MachineId, Link>>()
+  for (const link of links) {
+    if (!(link.roundTripMs >= 0) || !(link.bytesPerSecond > 0)) continue
+    const ways = known.get(link.from)
+    if (ways) ways.set(link.to, link)
+    else known.set(link.from, new Map([[link.to, link]]))
+  }
+  return known
 }

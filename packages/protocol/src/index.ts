@@ -4,8 +4,10 @@
  * a ring of stages (leader, stage, gateway side). Pure: time arrives inside events, output is a list of effects.
  * Start at {@link RingNode} for a worker, {@link RingClient} for a gateway, {@link FrameDecoder} for a transport.
  */
+export * from './kv/blocks/index.ts'
 export * from './messages.ts'
 export { longestSession } from './ring/admission.ts'
+export { type Evictable, EvictionOrder } from './ring/memory/eviction-order.ts'
 export {
   defaultClientOptions,
   RingClient,

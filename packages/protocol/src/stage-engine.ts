@@ -1,4 +1,11 @@
-import type { SampledToken, SamplingParams } from '@deos/domain'
+import type {
+  KvLayerLayout,
+  KvSlice,
+  KvSliceWrite,
+  LayerRange,
+  SampledToken,
+  SamplingParams,
+} from '@deos/domain'
 import type { Pooling, RingCapacity, SessionKey, SessionNeeds, StepEntry } from './messages.ts'
 
 /** A session as the executor needs it; sampling happens where the head is. */
@@ -40,6 +47,15 @@ export interface EngineStepResult {
   readonly computeUs: number
 }
 
+/** What K and V of an engine are. */
+export interface EngineKv {
+  readonly layers: LayerRange
+  /** What the cache stores values as; slices as they are stored fit engines of the same type only. */
+  readonly type: string
+  /** One for each of the layers, in order. */
+  readonly layouts: readonly KvLayerLayout[]
+}
+
 /**
  * The worker's executor of one stage. Calls take effect in the order they are made: a `close` after a `step`
  * frees pages when that step is through. A failed step leaves the engine unusable until `reset`.
@@ -49,6 +65,7 @@ export interface EngineStepResult {
  */
 export interface StageEngine {
   readonly capacity: RingCapacity
+  readonly kv: EngineKv
   /**
    * Gets ready for sessions with these needs, beside steps that run meanwhile.
    *
@@ -60,7 +77,23 @@ export interface StageEngine {
   open(session: EngineSession): void
   close(key: SessionKey): void
   step(step: EngineStep): Promise<EngineStepResult>
-  /** Forgets every session. */
+  /**
+   * Copies K or V of one layer out of pages, as all calls made before left them: a chunk's right after the step that
+   * computes it, while its other layers are copied and the next chunk is computed. Steps asked for later go first if they
+   * can, so nobody else may be given the pages until it resolves.
+   *
+   * @returns `[positions, columns]`, rows as {@link EngineKv.layouts} say
+   * @throws Error if the slice is no part of this engine, which stays usable
+   */
+  readKv(slice: KvSlice): Promise<Uint8Array>
+  /**
+   * The inverse of {@link StageEngine.readKv}, into pages that no open session holds. A session is opened with them, as
+   * with those of a cached prefix, when all of them are written.
+   *
+   * @throws Error if the slice does not fit or has values that are not finite; the engine stays usable
+   */
+  writeKv(slice: KvSliceWrite): Promise<void>
+  /** Forgets every session; slices that wait may fail. */
   reset(): Promise<void>
   /** Pages that no open session holds, after all earlier calls took effect. */
   freePages(): Promise<number>

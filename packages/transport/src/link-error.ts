@@ -2,10 +2,12 @@ import { DomainError } from '@deos/domain'
 
 export type LinkErrorCode =
   | 'LINK_ADDRESS'
+  | 'LINK_PROXY'
   | 'LINK_UNREACHABLE'
   | 'LINK_REFUSED'
   | 'LINK_TIMEOUT'
   | 'LINK_UNAUTHENTICATED'
+  | 'LINK_KEY'
   | 'LINK_VERSION'
   | 'LINK_RING'
   | 'LINK_PROTOCOL'
@@ -15,10 +17,15 @@ export type LinkErrorCode =
 
 const remedies: Readonly<Record<LinkErrorCode, readonly [hint: string, retriable: boolean]>> = {
   LINK_ADDRESS: ['Use host:port with a free port, for example 127.0.0.1:7001.', false],
+  LINK_PROXY: ['Give --proxy (DEOS_PROXY) as http://host:port of a proxy that takes CONNECT.', false],
   LINK_UNREACHABLE: ['Check the address, the network and firewalls between the machines.', true],
   LINK_REFUSED: ['Check that the peer runs and listens on this port.', true],
   LINK_TIMEOUT: ['Check firewalls and load; raise the timeout on slow networks.', true],
   LINK_UNAUTHENTICATED: ['Give both sides the same ring secret, and both TLS or neither.', false],
+  LINK_KEY: [
+    'Another machine answers there, or it has a new key: check the address, or let it join again.',
+    false,
+  ],
   LINK_VERSION: ['Run the same DeOS version on both sides.', false],
   LINK_RING: ['Check which ring this address belongs to.', false],
   LINK_PROTOCOL: ['The peer is broken or is not DeOS.', false],

@@ -1,4 +1,6 @@
 import type { Message } from '@deos/protocol'
+import type { LinkEstimates, LinkPath } from './link-estimates.ts'
+import type { Priority } from './peer/chunk.ts'
 
 /**
  * An ordered, reliable, authenticated stream of messages to one peer.
@@ -9,7 +11,14 @@ export interface Link {
   /** Id the peer proved or declared in its hello. */
   readonly peer: string
   readonly role: 'gateway' | 'worker'
-  send(message: Message): boolean
+  /** What is known of the way to the peer; all `null` on links that do not measure. */
+  readonly estimates: LinkEstimates
+  readonly path: LinkPath
+  /**
+   * @param priority - by default what suits the message. Messages of one priority stay in order, and those of an
+   *   earlier one overtake; links that have only one stream keep all in order
+   */
+  send(message: Message, priority?: Priority): boolean
   drained(): Promise<void>
   close(reason?: string): void
 }

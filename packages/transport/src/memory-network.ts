@@ -2,6 +2,7 @@ import type { Random } from '@deos/domain'
 import { FrameDecoder, helloWireLimits, type Message, WireError } from '@deos/protocol'
 import type { Link, LinkHandlers, Transport } from './link.ts'
 import { LinkError } from './link-error.ts'
+import { unknownEstimates } from './link-estimates.ts'
 import { findHelloProblem, helloOf, type LinkIdentity } from './link-identity.ts'
 import { checkLinkLimits, defaultLinkLimits, type LinkLimits } from './link-limits.ts'
 import { LinkPulse } from './link-pulse.ts'
@@ -132,6 +133,8 @@ class Connection {
 }
 
 class MemoryLink implements Link {
+  readonly estimates = unknownEstimates
+  readonly path = 'direct'
   readonly peer: string
   readonly role: 'gateway' | 'worker'
   onSent: () => void = () => {}
@@ -189,6 +192,7 @@ export interface RawMemoryPeer {
   write(bytes: Uint8Array): void
   pause(): void
   resume(): void
+  kill(): void
   readonly closed: Promise<void>
 }
 
@@ -262,6 +266,7 @@ export class MemoryNetwork {
         pipe.paused = true
       },
       resume: () => pipe.resume(),
+      kill: () => connection.cut('the peer is gone'),
       closed: new Promise((resolve) => connection.onShut('initiator', () => resolve())),
     }
   }

@@ -115,6 +115,11 @@ export class RingHost {
     await this.edge.transport.stop()
   }
 
+  /** The link to the next stage; `null` while there is none. */
+  get nextLink(): Link | null {
+    return this.#downstream?.link ?? null
+  }
+
   snapshot(): RingSnapshot {
     return this.#node.snapshot()
   }

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import { FrameDecoder, type Hello, helloWireLimits, type Message, WireError } from '@deos/protocol'
 import type { Link, LinkHandlers } from './link.ts'
 import { LinkError } from './link-error.ts'
+import { unknownEstimates } from './link-estimates.ts'
 import { helloOf, type LinkIdentity } from './link-identity.ts'
 import type { LinkLimits } from './link-limits.ts'
 import { LinkPulse } from './link-pulse.ts'
@@ -24,6 +25,8 @@ interface LinkOwner {
 
 /** A link over a connected (and, with TLS, authenticated) socket, from its hello on. */
 export class TcpLink implements Link {
+  readonly estimates = unknownEstimates
+  readonly path = 'direct'
   #state: 'hello' | 'open' | 'closed' = 'hello'
   #hello: Hello | null = null
   #handlers: LinkHandlers | null = null

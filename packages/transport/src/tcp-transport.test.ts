@@ -26,6 +26,7 @@ const rawPeer = (socket: Socket, ready: string): Promise<RawPeer> =>
         write: (bytes) => socket.write(bytes),
         pause: () => socket.pause(),
         resume: () => socket.resume(),
+        kill: () => socket.destroy(),
         closed,
       })
     })

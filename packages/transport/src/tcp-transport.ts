@@ -1,6 +1,7 @@
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls'
 import type { Hello } from '@deos/protocol'
+import { connectThrough, type HttpProxy } from './http-proxy.ts'
 import type { Link, LinkHandlers, Transport } from './link.ts'
 import { LinkError, type LinkErrorCode } from './link-error.ts'
 import { findHelloProblem, type LinkIdentity } from './link-identity.ts'
@@ -17,6 +18,8 @@ export interface TcpTransportOptions {
    */
   readonly secret: Uint8Array | null
   readonly limits?: LinkLimits
+  /** Dials everything through it; `null` and absent dial directly. */
+  readonly proxy?: HttpProxy | null
   /** Told about every incoming link that did not come about. */
   readonly onRefused?: (from: string, error: LinkError) => void
 }
@@ -26,10 +29,12 @@ export class TcpTransport implements Transport {
   readonly #identity: LinkIdentity
   readonly #limits: LinkLimits
   readonly #key: Buffer | null
+  readonly #proxy: HttpProxy | null
   readonly #onRefused: (from: string, error: LinkError) => void
   readonly #servers = new Set<Server>()
   readonly #sockets = new Set<Socket>()
   readonly #links = new Set<TcpLink>()
+  readonly #stopping = new AbortController()
   #stopped = false
 
   /** @throws RangeError if the secret is too short or a limit makes no sense */
@@ -38,6 +43,7 @@ export class TcpTransport implements Transport {
     this.#limits = options.limits ?? defaultLinkLimits
     checkLinkLimits(this.#limits)
     this.#key = options.secret === null ? null : ringKey(options.secret, options.identity.ring)
+    this.#proxy = options.proxy ?? null
     this.#onRefused = options.onRefused ?? (() => {})
   }
 
@@ -61,12 +67,19 @@ export class TcpTransport implements Transport {
     return new Promise((resolve, reject) => {
       const target = this.#parse(address)
       if (signal?.aborted || this.#stopped) throw abandoned(address)
-      this.#dial(address, target, handlers, signal, resolve, reject)
+      const dial = (through: Socket | null): void => {
+        this.#dialTo(address, target, through, handlers, signal, resolve, reject)
+      }
+      if (this.#proxy === null) return dial(null)
+      const signals = [this.#stopping.signal, ...(signal === undefined ? [] : [signal])]
+      const limits = { timeoutMs: this.#limits.handshakeTimeoutMs, signal: AbortSignal.any(signals) }
+      connectThrough(this.#proxy, target, limits).then(dial, reject)
     })
   }
 
   async stop(): Promise<void> {
     this.#stopped = true
+    this.#stopping.abort()
     const closed = [...this.#servers].map((server) => new Promise((resolve) => server.close(resolve)))
     const links = [...this.#links]
     for (const link of links) link.close('this side stopped')
@@ -147,15 +160,16 @@ export class TcpTransport implements Transport {
     }
   }
 
-  #dial(
+  #dialTo(
     address: string,
     target: TcpAddress,
+    through: Socket | null,
     handlers: LinkHandlers,
     signal: AbortSignal | undefined,
     resolve: (link: Link) => void,
     reject: (error: LinkError) => void,
   ): void {
-    const { socket, securedBy } = this.#createSocket(target)
+    const { socket, securedBy } = this.#createSocket(target, through)
     this.#track(socket)
     let link: TcpLink | null = null
     const settle = (): void => {
@@ -191,7 +205,7 @@ export class TcpTransport implements Transport {
     }
     socket.on('error', onError)
     socket.once('close', onClose)
-    socket.once(securedBy, () => {
+    const onSecured = (): void => {
       socket.off('error', onError)
       socket.off('close', onClose)
       link = new TcpLink(socket, this.#identity, this.#limits, {
@@ -207,14 +221,23 @@ export class TcpTransport implements Transport {
         onRefused: fail,
       })
       link.sendHello()
-    })
+    }
+    if (securedBy === null) {
+      onSecured()
+      socket.resume()
+    } else socket.once(securedBy, onSecured)
   }
 
-  #createSocket(target: TcpAddress): { readonly socket: Socket; readonly securedBy: string } {
+  /** @returns `securedBy` is the event after which the socket may be used; null if it may at once */
+  #createSocket(
+    target: TcpAddress,
+    through: Socket | null,
+  ): { readonly socket: Socket; readonly securedBy: string | null } {
     const key = this.#key
+    if (key === null && through !== null) return { socket: through, securedBy: null }
     if (key === null) return { socket: createConnection(target), securedBy: 'connect' }
     const socket: TLSSocket = connectTls({
-      ...target,
+      ...(through === null ? target : { socket: through }),
       ...pskTls,
       // The pre-shared key authenticates the server; it shows no certificate to check.
       checkServerIdentity: () => undefined,

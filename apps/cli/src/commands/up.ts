@@ -31,6 +31,8 @@ export interface UpOptions {
   /** Forget everything at the end. */
   readonly ephemeral: boolean
   readonly databaseUrl: string | null
+  /** Network profile between gateway and machines: a name or a file; null is none. */
+  readonly wan: string | null
 }
 
 /** A folder for the fleet, and what to do with it at the end. */

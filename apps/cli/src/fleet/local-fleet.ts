@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Clock, DomainError } from '@deos/domain'
 import { createRunFolder, defaultRestartLimits, type RestartLimits, startChild } from '@deos/service'
@@ -11,7 +12,10 @@ import {
   type ReadyLine,
 } from '../processes/kept-process.ts'
 import { checkPort } from '../ring/port-check.ts'
-import type { MachinePlan } from './machine-plan.ts'
+import { type MachinePlace, type MachinePlan, placeMachines } from './machine-plan.ts'
+import { parsePlaces } from './wan-places.ts'
+
+const consoleFolder = join(packageRoot, 'dist', 'console')
 
 export interface LocalFleetOptions {
   readonly host: string
@@ -31,6 +35,8 @@ export interface LocalFleetOptions {
   readonly key: string
   /** Threads of each machine's engine. */
   readonly threads: number
+  /** Network profile between gateway and machines; null is none. */
+  readonly wan: string | null
 }
 
 export interface LocalFleetObserver {
@@ -52,6 +58,8 @@ const after = (delayMs: number, then: () => void): (() => void) => {
   return () => clearTimeout(timer)
 }
 
+/** Nobody finds an emulator again that comes back at other ports. */
+const wanLimits: RestartLimits = { ...defaultRestartLimits, restarts: 0 }
 /** Machines that go for a while come back: they may fall more often than what everybody depends on. */
 const machineLimits: RestartLimits = { ...defaultRestartLimits, restarts: 20 }
 /** Fenced, refused, or its key is in use. */
@@ -65,6 +73,7 @@ export class LocalFleet {
   readonly lost: Promise<never>
   #lose: (error: DomainError) => void = () => undefined
   readonly #gatewayToken = `deos_g_${randomBytes(32).toString('base64url')}`
+  #places: readonly MachinePlace[] = []
   readonly #processes: { readonly name: string; readonly kept: KeptProcess }[] = []
 
   constructor(
@@ -86,8 +95,10 @@ export class LocalFleet {
   /** Starts control plane and gateway. @throws PortError, ProcessLostError */
   async start(): Promise<FleetAddresses> {
     const { host, controlPort, gatewayPort } = this.options
-    await checkPort(host, controlPort)
+    await checkPort(host, controlPort, '--control-port')
     await checkPort(host, gatewayPort)
+    const { wan } = this.options
+    if (wan !== null) this.#places = parsePlaces(await this.#keep(this.#network(wan)))
     const control = await this.#keep(this.#controlPlane())
     const controlUrl = String(control.url)
     const gateway = await this.#keep(this.#gateway(controlUrl))
@@ -100,15 +111,20 @@ export class LocalFleet {
 
   /** Starts machines that join by a token, unless the control plane knows them. Returns when they have joined. */
   async addMachines(machines: readonly MachinePlan[], controlUrl: string, joinToken: string): Promise<void> {
-    await Promise.all(machines.map((machine) => this.#keep(this.#machine(machine, controlUrl, joinToken))))
+    const placed = placeMachines(machines, this.#places)
+    await Promise.all(placed.map((machine) => this.#keep(this.#machine(machine, controlUrl, joinToken))))
   }
 
   /** Ends every process: first those that take requests, last the one that knows everything. */
   async stop(patience = 1): Promise<void> {
-    const [control, gateway, ...machines] = this.#processes.map(({ kept }) => kept)
+    const isNetwork = ({ name }: { readonly name: string }) => name === 'network'
+    const network = this.#processes.find(isNetwork)?.kept
+    const others = this.#processes.filter((process) => !isNetwork(process))
+    const [control, gateway, ...machines] = others.map(({ kept }) => kept)
     await gateway?.stop(STOP_MS * patience)
     await Promise.all(machines.map((machine) => machine.stop(STOP_MS * patience)))
     await control?.stop(STOP_MS * patience)
+    await network?.stop(STOP_MS * patience)
   }
 
   async #keep(options: KeptProcessOptions): Promise<ReadyLine> {
@@ -125,6 +141,19 @@ export class LocalFleet {
     return Promise.race([kept.start(), this.lost])
   }
 
+  #network(profile: string): KeptProcessOptions {
+    return {
+      title: 'The network emulator',
+      name: 'network',
+      script: builtScript('wan'),
+      runFolder: this.runFolder,
+      limits: wanLimits,
+      isReady: ({ event }) => event === 'ready',
+      args: () => ['--profile', profile, '--supervised'],
+      env: {},
+    }
+  }
+
   #controlPlane(): KeptProcessOptions {
     const { host, controlPort, gatewayPort, dataFolder, databaseUrl, modelFolders, key } = this.options
     return {
@@ -137,7 +166,7 @@ export class LocalFleet {
       args: (url) => [
         ...['--host', host, '--port', portAgain(controlPort, url)],
         ...(dataFolder === null ? [] : ['--data', dataFolder]),
-        ...['--console', join(packageRoot, 'dist', 'console')],
+        ...(existsSync(join(consoleFolder, 'index.html')) ? ['--console', consoleFolder] : []),
         ...['--model-folders', modelFolders.join(',')],
         ...(gatewayPort === 0 ? [] : ['--gateway-url', `http://${host}:${gatewayPort}`]),
       ],
@@ -164,11 +193,16 @@ export class LocalFleet {
         ...['--cache', join(home, 'gateway')],
       ],
       // What this process was given for itself means nothing to the gateway.
-      env: { DEOS_GATEWAY_TOKEN: this.#gatewayToken, DEOS_API_KEY: '' },
+      env: {
+        DEOS_GATEWAY_TOKEN: this.#gatewayToken,
+        DEOS_API_KEY: '',
+        ...proxyOf(this.#places[0] ?? null),
+      },
     }
   }
 
-  #machine({ name, speed, memoryBytes }: MachinePlan, controlUrl: string, token: string): KeptProcessOptions {
+  #machine(plan: MachinePlan, controlUrl: string, token: string): KeptProcessOptions {
+    const { name, speed, memoryBytes, place } = plan
     const { home, threads } = this.options
     return {
       title: `Machine ${name}`,
@@ -180,12 +214,17 @@ export class LocalFleet {
       finalCodes: agentFinalCodes,
       args: () => [
         ...['--url', controlUrl, '--home', home, '--name', name],
-        ...['--region', 'local', '--provider', 'this-computer'],
+        ...['--region', place?.region ?? 'local', '--provider', place?.provider ?? 'this-computer'],
+        ...(place === null ? [] : ['--listen', place.host]),
         ...['--threads', String(threads), '--speed', String(speed), '--memory', String(memoryBytes)],
         // They end together, when nothing runs any more: there is nowhere to move stages to.
         ...['--supervised', '--drain-limit', '0ms'],
       ],
-      env: { DEOS_TOKEN: token },
+      env: { DEOS_TOKEN: token, ...proxyOf(place) },
     }
   }
 }
+
+/** What this process was given for itself does not lead to places of an emulated network. */
+const proxyOf = (place: MachinePlace | null): Readonly<Record<string, string>> =>
+  place === null ? {} : { DEOS_PROXY: place.proxy }

@@ -9,7 +9,32 @@ export interface MachinePlan {
   readonly speed: number
   /** What it says to have, the system's share included. */
   readonly memoryBytes: number
+  /** Where it stands in an emulated network; null is this computer as it is. */
+  readonly place: MachinePlace | null
 }
+
+/** A site of an emulated network. */
+export interface MachinePlace {
+  readonly site: string
+  readonly region: string
+  readonly provider: string
+  /** Address to listen on. */
+  readonly host: string
+  /** Through which other machines are dialled. */
+  readonly proxy: string
+}
+
+/** Machines at the sites of a network, one after another and over again; names tell where. */
+export const placeMachines = (
+  machines: readonly MachinePlan[],
+  places: readonly MachinePlace[],
+): readonly MachinePlan[] =>
+  places.length === 0
+    ? machines
+    : machines.map((machine, index) => {
+        const place = places[index % places.length]!
+        return { ...machine, name: `${place.site}-${machine.name}`, place }
+      })
 
 export interface PlannedFleet {
   readonly machines: readonly MachinePlan[]
@@ -53,6 +78,7 @@ export function planMachines(
           : profile.name,
       speed: profile.speed,
       memoryBytes: Math.ceil((total * profile.memory) / memory / USABLE_SHARE),
+      place: null,
     })),
   }
 }

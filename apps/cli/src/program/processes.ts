@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { UsageError } from '../cli-error.ts'
 import { examples } from './parts.ts'
 
 /** Commands that are one process of the product each; their flags are the process's own. */
@@ -28,6 +29,15 @@ export function addProcesses(program: Command): void {
     .action(async (url: string | undefined, flags: readonly string[]) => {
       const { runProcess } = await import('../commands/run-process.ts')
       const { args, env } = joinWords(url === undefined ? flags : [url, ...flags])
+      if (
+        process.env.DEOS_URL === undefined &&
+        !args.some((word) => /^(--url(=|$)|--help$|-h$)/.test(word))
+      ) {
+        throw new UsageError(
+          'It is not said which control plane to join.',
+          'Copy the command that the console shows under Machines, Add machine: deos join <url> --token <token>.',
+        )
+      }
       await runProcess('agent', args, env)
     })
   own(
@@ -40,6 +50,21 @@ export function addProcesses(program: Command): void {
   ).action(async (flags: readonly string[]) => {
     const { runProcess } = await import('../commands/run-process.ts')
     await runProcess('control-plane', flags)
+  })
+  own(
+    program
+      .command('wan')
+      .summary('emulate a wide-area network on this computer')
+      .description(
+        'A proxy for each site of a profile: what goes through them is as late and as slow as between real regions\n' +
+          'and lines. "deos up --wan PROFILE" starts one by itself; "deos wan -- --help" lists flags.',
+      )
+      .argument('[profile]', 'aws-4-regions, aws-8-cities, clouds-12, homes, lan, zero, or a JSON file'),
+  ).action(async (profile: string | undefined, flags: readonly string[]) => {
+    const { runProcess } = await import('../commands/run-process.ts')
+    const named = profile === undefined || profile.startsWith('-')
+    const given = profile === undefined ? [] : [profile]
+    await runProcess('wan', named ? [...given, ...flags] : ['--profile', profile, ...flags])
   })
   own(
     program

@@ -1,6 +1,9 @@
 import { createServer } from 'node:net'
 import { DomainError } from '@deos/domain'
 
+/** The flag by which the port is chosen. */
+type PortFlag = '--port' | '--control-port'
+
 export class PortError extends DomainError {
   readonly code = 'PORT_UNAVAILABLE'
   readonly retriable = false
@@ -9,8 +12,9 @@ export class PortError extends DomainError {
     readonly host: string,
     readonly port: number,
     cause: NodeJS.ErrnoException,
+    flag: PortFlag,
   ) {
-    super(describe(host, port, cause), remedy(port, cause), { cause })
+    super(describe(host, port, cause), remedy(port, flag, cause), { cause })
   }
 }
 
@@ -21,18 +25,18 @@ function describe(host: string, port: number, { code, message }: NodeJS.ErrnoExc
   return `Listening on ${host}:${port} failed: ${message}.`
 }
 
-function remedy(port: number, { code }: NodeJS.ErrnoException): string {
+function remedy(port: number, flag: PortFlag, { code }: NodeJS.ErrnoException): string {
   if (code === 'EADDRINUSE')
-    return `Stop what uses it, or choose another: --port ${port + 1}, or --port 0 for any.`
-  if (code === 'EACCES') return 'Choose a --port of 1024 or above.'
+    return `Stop what uses it, or choose another: ${flag} ${port + 1}, or ${flag} 0 for any.`
+  if (code === 'EACCES') return `Choose a ${flag} of 1024 or above.`
   return 'Choose another --host.'
 }
 
 /** Finds out early whether a port can be had; 0 always can. @throws PortError */
-export async function checkPort(host: string, port: number): Promise<void> {
+export async function checkPort(host: string, port: number, flag: PortFlag = '--port'): Promise<void> {
   const server = createServer()
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => reject(new PortError(host, port, error)))
+    server.once('error', (error) => reject(new PortError(host, port, error, flag)))
     server.listen({ host, port, exclusive: true }, () => server.close(() => resolve()))
   })
 }

@@ -1,10 +1,10 @@
 import { organisationCreateSchema } from '@deos/sdk'
-import { Button } from '../components/button.tsx'
-import { Dialog, DialogActions } from '../components/dialog.tsx'
-import { Field, Input } from '../components/field.tsx'
-import { Problem } from '../components/problem.tsx'
-import { errorsOf, serverErrorsOf, useForm } from '../data/form.ts'
+import { Dialog } from '../components/dialog.tsx'
+import { TextField } from '../components/field.tsx'
+import { DialogForm } from '../components/form.tsx'
+import { useForm } from '../data/form.ts'
 import { openClient, useSession } from '../data/session.tsx'
+import type { BodyOf } from '../data/types.ts'
 import { useAction } from '../data/use-action.ts'
 
 /** A name as addresses write it. */
@@ -25,10 +25,10 @@ export function CreateOrganisation({
   readonly onOpenChange: (open: boolean) => void
 }) {
   const { renew, chooseOrganisation } = useSession()
-  const { values, set, errors, setErrors } = useForm({ name: '', slug: '' })
-  const body = { name: values.name, slug: values.slug || slugOf(values.name) }
+  const { values, field, send } = useForm({ name: '', slug: '' })
   const create = useAction(
-    (_client, _input: undefined, idempotencyKey) => openClient.organisations.create({ body, idempotencyKey }),
+    (_client, body: BodyOf<typeof openClient.organisations.create>, idempotencyKey) =>
+      openClient.organisations.create({ body, idempotencyKey }),
     {
       quiet: true,
       done: 'The organisation is there.',
@@ -38,12 +38,7 @@ export function CreateOrganisation({
       },
     },
   )
-  const submit = () => {
-    const wrong = errorsOf(organisationCreateSchema, body)
-    setErrors(wrong)
-    if (Object.keys(wrong).length > 0) return
-    create.mutate(undefined, { onError: (error) => setErrors(serverErrorsOf(error)) })
-  }
+  const slug = values.slug || slugOf(values.name)
   return (
     <Dialog
       open={open}
@@ -51,32 +46,20 @@ export function CreateOrganisation({
       title="Found an organisation"
       about="It has machines, models, people and money of its own."
     >
-      <form
-        noValidate
-        className="flex flex-col gap-4"
-        onSubmit={(event) => {
-          event.preventDefault()
-          submit()
-        }}
+      <DialogForm
+        close={() => onOpenChange(false)}
+        verb="Found it"
+        sending={create}
+        onSubmit={() => send(organisationCreateSchema, { name: values.name, slug }, create)}
       >
-        <Field label="Name" error={errors.name}>
-          <Input value={values.name} autoFocus onChange={(event) => set('name', event.target.value)} />
-        </Field>
-        <Field
+        <TextField label="Name" autoFocus {...field('name')} />
+        <TextField
           label="Short name"
           hint="In addresses and commands; cannot be changed later."
-          error={errors.slug}
-        >
-          <Input value={body.slug} onChange={(event) => set('slug', event.target.value)} />
-        </Field>
-        {create.error !== null && <Problem error={create.error} />}
-        <DialogActions>
-          <Button onClick={() => onOpenChange(false)}>Cancel</Button>
-          <Button type="submit" look="primary" busy={create.isPending}>
-            Found it
-          </Button>
-        </DialogActions>
-      </form>
+          {...field('slug')}
+          value={slug}
+        />
+      </DialogForm>
     </Dialog>
   )
 }

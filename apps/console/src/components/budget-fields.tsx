@@ -2,7 +2,7 @@ import { budgetSchema } from '@deos/sdk'
 import type { FieldErrors } from '../data/form.ts'
 import type { Project } from '../data/types.ts'
 import { moneyText, parseMoney } from '../format/money.ts'
-import { Field, Input, Select } from './field.tsx'
+import { SelectField, TextField } from './field.tsx'
 
 type Budget = NonNullable<Project['budget']>
 type Limit = Project['rateLimit']
@@ -65,48 +65,38 @@ interface BudgetFieldsProps {
 export function BudgetFields({ values, onChange, errors, currency, limits = true }: BudgetFieldsProps) {
   return (
     <>
-      <Field
+      <TextField
         label={`Budget, in ${currency}`}
         hint="Empty is none. It is never overrun."
         error={errors.budget ?? errors['budget.limit']}
-      >
-        <Input
-          inputMode="decimal"
-          value={values.limit}
-          onChange={(event) => onChange({ limit: event.target.value })}
-        />
-      </Field>
-      <Field label="For">
-        <Select
-          options={periods}
-          value={values.period}
-          onValue={(value) => onChange({ period: value as Budget['period'] })}
-        />
-      </Field>
+        inputMode="decimal"
+        value={values.limit}
+        onValue={(limit) => onChange({ limit })}
+      />
+      <SelectField
+        label="For"
+        options={periods}
+        value={values.period}
+        onValue={(period) => onChange({ period })}
+      />
       {limits && (
         <>
-          <Field
+          <TextField
             label="Requests a minute"
             hint="Empty is no limit."
             error={errors['rateLimit.requestsPerMinute']}
-          >
-            <Input
-              inputMode="numeric"
-              value={values.requestsPerMinute}
-              onChange={(event) => onChange({ requestsPerMinute: event.target.value })}
-            />
-          </Field>
-          <Field
+            inputMode="numeric"
+            value={values.requestsPerMinute}
+            onValue={(requestsPerMinute) => onChange({ requestsPerMinute })}
+          />
+          <TextField
             label="Tokens a minute"
             hint="Empty is no limit."
             error={errors['rateLimit.tokensPerMinute']}
-          >
-            <Input
-              inputMode="numeric"
-              value={values.tokensPerMinute}
-              onChange={(event) => onChange({ tokensPerMinute: event.target.value })}
-            />
-          </Field>
+            inputMode="numeric"
+            value={values.tokensPerMinute}
+            onValue={(tokensPerMinute) => onChange({ tokensPerMinute })}
+          />
         </>
       )}
     </>

@@ -37,6 +37,14 @@ export function CommandLine({ command }: { readonly command: string }) {
   )
 }
 
+/** What is shown only now, whole and ready to be copied. */
+export const ShownOnce = ({ text, label }: { readonly text: string; readonly label: string }) => (
+  <div className="flex items-center gap-1 rounded-md border border-line bg-raised py-1 pr-1 pl-3">
+    <code className="min-w-0 flex-1 font-mono text-xs leading-6 break-all">{text}</code>
+    <CopyButton text={text} label={label} />
+  </div>
+)
+
 export function CodeBlock({ code, label }: { readonly code: string; readonly label: string }) {
   return (
     <div className="relative rounded-md border border-line bg-raised">

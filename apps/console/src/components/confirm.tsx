@@ -1,8 +1,7 @@
 import { type ReactNode, useState } from 'react'
-import { Button } from './button.tsx'
-import { Dialog, DialogActions } from './dialog.tsx'
-import { Check, Field, Input } from './field.tsx'
-import { Problem } from './problem.tsx'
+import { Dialog } from './dialog.tsx'
+import { Check, TextField } from './field.tsx'
+import { DialogForm } from './form.tsx'
 
 export interface Confirmed {
   /** Undefined if none was given. */
@@ -62,30 +61,27 @@ export function Confirm({
 
   return (
     <Dialog open={open} onOpenChange={change} title={title}>
-      <form
-        className="flex flex-col gap-4"
-        onSubmit={(event) => {
-          event.preventDefault()
-          void submit()
-        }}
+      <DialogForm
+        close={() => change(false)}
+        verb={verb}
+        danger={danger}
+        sending={{ isPending: busy, error }}
+        onSubmit={() => void submit()}
       >
         <div className="text-sm text-ink-2">{children}</div>
         {asksReason && (
-          <Field label="Reason" hint="Shown beside the state and in the events.">
-            <Input value={reason} maxLength={200} onChange={(event) => setReason(event.target.value)} />
-          </Field>
+          <TextField
+            label="Reason"
+            hint="Shown beside the state and in the events."
+            maxLength={200}
+            value={reason}
+            onValue={setReason}
+          />
         )}
         {option !== undefined && (
           <Check label={option.label} hint={option.hint} checked={chosen} onChecked={setChosen} />
         )}
-        {error !== null && <Problem error={error} />}
-        <DialogActions>
-          <Button onClick={() => change(false)}>Cancel</Button>
-          <Button type="submit" look={danger ? 'danger' : 'primary'} busy={busy}>
-            {verb}
-          </Button>
-        </DialogActions>
-      </form>
+      </DialogForm>
     </Dialog>
   )
 }

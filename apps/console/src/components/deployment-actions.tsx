@@ -1,18 +1,16 @@
 import { scaleSchema } from '@deos/sdk'
 import { useNavigate } from '@tanstack/react-router'
-import { Ellipsis } from 'lucide-react'
 import { useState } from 'react'
 import { useRefresh } from '../data/query.ts'
 import { useClient, useMay } from '../data/session.tsx'
 import type { Deployment } from '../data/types.ts'
 import { useAction } from '../data/use-action.ts'
 import { plural } from '../format/numbers.ts'
-import { Button } from './button.tsx'
 import { Confirm, type Confirmed } from './confirm.tsx'
-import { Dialog, DialogActions } from './dialog.tsx'
-import { Field, Input } from './field.tsx'
-import { Menu, MenuItem, MenuSeparator } from './menu.tsx'
-import { Problem } from './problem.tsx'
+import { Dialog } from './dialog.tsx'
+import { TextField } from './field.tsx'
+import { DialogForm } from './form.tsx'
+import { ActionMenu, MenuItem, MenuSeparator } from './menu.tsx'
 import { useToast } from './toast.tsx'
 
 interface DeploymentActionsProps {
@@ -51,18 +49,7 @@ export function DeploymentActions({ deployment, isPage = false }: DeploymentActi
   const removing = deployment.state === 'removing'
   return (
     <>
-      <Menu
-        trigger={
-          <Button
-            look={isPage ? 'plain' : 'quiet'}
-            size={isPage ? 'normal' : 'icon'}
-            aria-label={`Actions for ${deployment.name}`}
-          >
-            {isPage && 'Actions'}
-            <Ellipsis aria-hidden="true" />
-          </Button>
-        }
-      >
+      <ActionMenu name={deployment.name} isPage={isPage}>
         <MenuItem disabled={removing} onSelect={() => setOpen('scale')}>
           Scale…
         </MenuItem>
@@ -77,7 +64,7 @@ export function DeploymentActions({ deployment, isPage = false }: DeploymentActi
         <MenuItem danger disabled={removing} onSelect={() => setOpen('remove')}>
           Remove…
         </MenuItem>
-      </Menu>
+      </ActionMenu>
       <Dialog
         open={open === 'scale'}
         onOpenChange={close}
@@ -127,30 +114,24 @@ function ScaleForm({ deployment, close }: { readonly deployment: Deployment; rea
     },
   )
   return (
-    <form
-      noValidate
-      className="flex flex-col gap-4"
-      onSubmit={(event) => {
-        event.preventDefault()
+    <DialogForm
+      close={close}
+      verb="Scale"
+      disabled={!fits}
+      sending={scale}
+      onSubmit={() => {
         if (fits) scale.mutate()
       }}
     >
-      <Field label="Replicas" error={fits ? undefined : `Must be a whole number from ${min} to ${max}.`}>
-        <Input
-          type="number"
-          min={min}
-          max={max}
-          value={text}
-          onChange={(event) => setText(event.target.value)}
-        />
-      </Field>
-      {scale.error !== null && <Problem error={scale.error} />}
-      <DialogActions>
-        <Button onClick={close}>Cancel</Button>
-        <Button type="submit" look="primary" disabled={!fits} busy={scale.isPending}>
-          Scale
-        </Button>
-      </DialogActions>
-    </form>
+      <TextField
+        label="Replicas"
+        error={fits ? undefined : `Must be a whole number from ${min} to ${max}.`}
+        type="number"
+        min={min}
+        max={max}
+        value={text}
+        onValue={setText}
+      />
+    </DialogForm>
   )
 }

@@ -25,7 +25,7 @@ export function Empty({ icon: Icon, title, children, command, action }: EmptyPro
       {action}
       {command !== undefined && (
         <div className="w-full max-w-lg text-left">
-          <CommandLine command={command} />
+          <CommandLine command={`npx ${command}`} />
         </div>
       )}
     </div>

@@ -3,9 +3,11 @@ import { type EventFilter, useEventList } from '../data/events.ts'
 import { type Names, useNames } from '../data/names.ts'
 import type { Event } from '../data/types.ts'
 import { Button } from './button.tsx'
+import { Card } from './card.tsx'
 import { Empty } from './empty.tsx'
 import { Problem } from './problem.tsx'
 import { SkeletonRows } from './skeleton.tsx'
+import type { Tab } from './tabs.tsx'
 import { Time } from './time.tsx'
 
 /** Who or what caused an event. */
@@ -34,6 +36,17 @@ interface EventListProps extends EventFilter {
   /** Whether older ones may be asked for. */
   readonly goesOn?: boolean
 }
+
+/** The tab of a page about one thing that shows what happened to it. */
+export const eventsTab = (of: { readonly machine: string } | { readonly deployment: string }): Tab => ({
+  id: 'events',
+  label: 'Events',
+  content: (
+    <Card title={'machine' in of ? 'Events of this machine' : 'Events of this deployment'} flush>
+      <EventList {...of} goesOn />
+    </Card>
+  ),
+})
 
 /** Events newest first, new ones as they happen. */
 export function EventList({ limit = 50, goesOn = false, types, ...filter }: EventListProps) {

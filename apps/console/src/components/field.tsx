@@ -62,23 +62,59 @@ export function Input({ className = 'w-full', ...props }: ComponentProps<'input'
   return <input {...useControl()} {...props} className={classNames(controlClass, 'h-8.5', className)} />
 }
 
+type Labelled = Pick<FieldProps, 'label' | 'hint' | 'error'>
+
+interface TextFieldProps extends Labelled, Omit<ComponentProps<'input'>, 'value' | 'onChange'> {
+  readonly value: string
+  readonly onValue: (value: string) => void
+}
+
+/** A line of text with its label. */
+export const TextField = ({ label, hint, error, onValue, ...props }: TextFieldProps) => (
+  <Field label={label} hint={hint} error={error}>
+    <Input {...props} onChange={(event) => onValue(event.target.value)} />
+  </Field>
+)
+
+export const NewPasswordField = ({
+  label = 'Password',
+  ...field
+}: Pick<TextFieldProps, 'value' | 'onValue' | 'error'> & { readonly label?: string }) => (
+  <TextField
+    {...field}
+    label={label}
+    hint="At least ten characters."
+    type="password"
+    autoComplete="new-password"
+  />
+)
+
 export function TextArea({ className, ...props }: ComponentProps<'textarea'>) {
   return (
     <textarea {...useControl()} {...props} className={classNames(controlClass, 'w-full py-1.5', className)} />
   )
 }
 
-interface SelectProps extends Omit<ComponentProps<'select'>, 'onChange'> {
-  readonly options: readonly (readonly [value: string, label: string])[]
-  readonly onValue: (value: string) => void
+interface SelectProps<V extends string> extends Omit<ComponentProps<'select'>, 'value' | 'onChange'> {
+  readonly options: readonly (readonly [value: V, label: string])[]
+  readonly value: V
+  readonly onValue: (value: V) => void
 }
 
-export function Select({ options, onValue, className = 'w-full', ...props }: SelectProps) {
+export function Select<V extends string>({
+  options,
+  onValue,
+  className = 'w-full',
+  ...props
+}: SelectProps<V>) {
   return (
     <select
       {...useControl()}
       {...props}
-      onChange={(event) => onValue(event.target.value)}
+      onChange={({ target }) => {
+        const chosen = options.find(([value]) => value === target.value)
+        if (chosen !== undefined) onValue(chosen[0])
+      }}
       className={classNames(controlClass, 'h-8.5 pr-7', className)}
     >
       {options.map(([value, label]) => (
@@ -89,6 +125,18 @@ export function Select({ options, onValue, className = 'w-full', ...props }: Sel
     </select>
   )
 }
+
+/** A choice of few with its label. */
+export const SelectField = <V extends string>({
+  label,
+  hint,
+  error,
+  ...props
+}: Labelled & SelectProps<V>) => (
+  <Field label={label} hint={hint} error={error}>
+    <Select {...props} />
+  </Field>
+)
 
 interface CheckProps {
   readonly label: string

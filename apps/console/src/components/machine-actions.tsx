@@ -1,13 +1,11 @@
 import { useNavigate } from '@tanstack/react-router'
-import { Ellipsis } from 'lucide-react'
 import { useState } from 'react'
 import { useRefresh } from '../data/query.ts'
 import { useClient, useMay } from '../data/session.tsx'
 import type { Machine } from '../data/types.ts'
 import { plural } from '../format/numbers.ts'
-import { Button } from './button.tsx'
 import { Confirm, type Confirmed } from './confirm.tsx'
-import { Menu, MenuItem, MenuSeparator } from './menu.tsx'
+import { ActionMenu, MenuItem, MenuSeparator } from './menu.tsx'
 import { useToast } from './toast.tsx'
 
 type Client = ReturnType<typeof useClient>
@@ -109,18 +107,7 @@ export function MachineActions({ machine, isPage = false }: MachineActionsProps)
   }
   return (
     <>
-      <Menu
-        trigger={
-          <Button
-            look={isPage ? 'plain' : 'quiet'}
-            size={isPage ? 'normal' : 'icon'}
-            aria-label={`Actions for ${machine.name}`}
-          >
-            {isPage && 'Actions'}
-            <Ellipsis aria-hidden="true" />
-          </Button>
-        }
-      >
+      <ActionMenu name={machine.name} isPage={isPage}>
         {actions
           .filter(({ fits }) => fits(machine))
           .map((action) => (
@@ -132,7 +119,7 @@ export function MachineActions({ machine, isPage = false }: MachineActionsProps)
         <MenuItem danger onSelect={() => setRemoving(true)}>
           Remove…
         </MenuItem>
-      </Menu>
+      </ActionMenu>
       {chosen !== null && (
         <Confirm
           open

@@ -1,6 +1,33 @@
+import { Ellipsis } from 'lucide-react'
 import { DropdownMenu } from 'radix-ui'
 import type { ComponentProps, ReactNode } from 'react'
+import { Button } from './button.tsx'
 import { classNames } from './class-names.ts'
+
+interface ActionMenuProps {
+  /** Whose actions they are. */
+  readonly name: string
+  /** In the head of its own page rather than in a row of a table. */
+  readonly isPage: boolean
+  readonly children: ReactNode
+}
+
+export const ActionMenu = ({ name, isPage, children }: ActionMenuProps) => (
+  <Menu
+    trigger={
+      <Button
+        look={isPage ? 'plain' : 'quiet'}
+        size={isPage ? 'normal' : 'icon'}
+        aria-label={`Actions for ${name}`}
+      >
+        {isPage && 'Actions'}
+        <Ellipsis aria-hidden="true" />
+      </Button>
+    }
+  >
+    {children}
+  </Menu>
+)
 
 interface MenuProps {
   readonly trigger: ReactNode

@@ -1,4 +1,20 @@
+import { Link } from '@tanstack/react-router'
+import { ArrowLeft } from 'lucide-react'
 import { type ReactNode, useEffect } from 'react'
+
+/** Up from one thing to the list of them. */
+export const BackLink = ({
+  to,
+  children,
+}: {
+  readonly to: '/machines' | '/models' | '/deployments' | '/requests'
+  readonly children: ReactNode
+}) => (
+  <Link to={to} className="mb-1 inline-flex items-center gap-1 text-xs text-ink-3 hover:text-ink">
+    <ArrowLeft className="size-3.5" aria-hidden="true" />
+    {children}
+  </Link>
+)
 
 interface PageProps {
   readonly title: string

@@ -32,6 +32,21 @@ interface SeriesChartsProps {
   readonly empty: string
 }
 
+interface SeriesOverTimeProps extends SeriesChartsProps {
+  readonly window: TimeWindow
+  readonly onWindow: (value: TimeWindow) => void
+}
+
+/** The charts of a window that is chosen above them. */
+export const SeriesOverTime = ({ window, onWindow, ...charts }: SeriesOverTimeProps) => (
+  <>
+    <div className="flex justify-end">
+      <WindowChoice value={window} onValue={onWindow} />
+    </div>
+    <SeriesCharts {...charts} />
+  </>
+)
+
 const noMoments: readonly Moment[] = []
 
 /** Every quantity of a series as charts side by side. */

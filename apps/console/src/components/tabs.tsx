@@ -1,5 +1,5 @@
 import { Tabs as Radix } from 'radix-ui'
-import type { ReactNode } from 'react'
+import { type ReactNode, useEffect, useRef } from 'react'
 
 export interface Tab {
   readonly id: string
@@ -19,13 +19,25 @@ export function Tabs({
   readonly value: string
   readonly onValue: (id: string) => void
 }) {
+  const list = useRef<HTMLDivElement>(null)
+  // Where not all of them fit, the chosen one is brought into sight; the page itself stays where it is.
+  useEffect(() => {
+    const chosen = list.current?.querySelector<HTMLElement>(`[data-tab="${value}"]`)
+    if (!list.current || !chosen) return
+    list.current.scrollLeft = chosen.offsetLeft - (list.current.clientWidth - chosen.offsetWidth) / 2
+  }, [value])
   return (
     <Radix.Root value={value} onValueChange={onValue} className="flex min-w-0 flex-col gap-5">
-      <Radix.List aria-label={label} className="flex gap-1 overflow-x-auto border-b border-line">
+      <Radix.List
+        ref={list}
+        aria-label={label}
+        className="relative flex gap-1 overflow-x-auto border-b border-line"
+      >
         {tabs.map(({ id, label: name }) => (
           <Radix.Trigger
             key={id}
             value={id}
+            data-tab={id}
             className="-mb-px border-b-2 border-transparent px-3 py-2 text-sm whitespace-nowrap text-ink-3 -outline-offset-2 hover:text-ink data-[state=active]:border-ink data-[state=active]:font-medium data-[state=active]:text-ink"
           >
             {name}

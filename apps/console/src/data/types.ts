@@ -4,6 +4,13 @@ type Resolved<F> = F extends (...call: never[]) => Promise<infer R> ? R : never
 type Streamed<F> = F extends (...call: never[]) => AsyncIterable<{ readonly data: infer D }> ? D : never
 type Item<F> = Resolved<F> extends { readonly items: readonly (infer I)[] } ? I : never
 
+/** The body that a function of the client sends. */
+export type BodyOf<F extends (call: never) => unknown> = Parameters<F>[0] extends { readonly body: infer B }
+  ? B
+  : never
+
+export type Client = ApiClient
+
 /** What the client hands out, by the names pages use. */
 export type Machine = Item<ApiClient['machines']['list']>
 export type Link = Resolved<ApiClient['machines']['links']>['links'][number]
@@ -28,6 +35,7 @@ export type Usage = Resolved<ApiClient['usage']['show']>
 export type UsageRow = Usage['rows'][number]
 export type Member = Item<ApiClient['members']['list']>
 export type Invitation = Item<ApiClient['invitations']['list']>
+export type InvitationCreated = Resolved<ApiClient['invitations']['create']>
 export type Project = Item<ApiClient['projects']['list']>
 export type Alias = Item<ApiClient['aliases']['list']>
 export type Settings = Resolved<ApiClient['settings']['show']>

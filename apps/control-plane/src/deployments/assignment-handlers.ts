@@ -1,4 +1,5 @@
 import type { Handlers, Routes } from '@deos/api'
+import type { MachineId } from '@deos/domain'
 import type { Timers } from '@deos/transport'
 import type { Caller } from '../http/caller.ts'
 import type { Assignments } from './assignments.ts'
@@ -9,6 +10,8 @@ export interface AssignmentHandlerParts {
   readonly log: DeploymentLog
   readonly assignments: Assignments
   readonly timers: Timers
+  /** A process of a machine does not follow any more. */
+  readonly onBroken: (machine: MachineId, incarnation: number) => void
 }
 
 /** What belongs together comes within it. */
@@ -18,6 +21,7 @@ export const assignmentHandlers = ({
   log,
   assignments,
   timers,
+  onBroken,
 }: AssignmentHandlerParts): Pick<
   Handlers<Routes, Caller>['worker'],
   'assignments' | 'followAssignments'
@@ -34,9 +38,13 @@ export const assignmentHandlers = ({
     const onChange = (listener: () => void) => log.onChange(() => isNew() && listener())
     const watch = { onChange, timers, signal: caller.signal, gapMs, idleMs: null }
     const read = () => (isNew() ? assignments.of(id, incarnation) : null)
-    for await (const data of latest(watch, async () => read())) {
-      told = data.version
-      yield { id: String(data.version), data }
+    try {
+      for await (const data of latest(watch, async () => read())) {
+        told = data.version
+        yield { id: String(data.version), data }
+      }
+    } finally {
+      onBroken(id, incarnation)
     }
   },
 })

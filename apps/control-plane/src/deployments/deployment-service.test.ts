@@ -123,7 +123,12 @@ describeEmbedded('deployments', (open) => {
     const machine = world.machine('one')
     const gone = new AbortController()
     const caller = callerOf(ours, { id: machine.id, incarnation: 1 }, gone.signal)
-    const { followAssignments } = assignmentHandlers({ ...control, timers: systemTimers })
+    const broken: unknown[] = []
+    const { followAssignments } = assignmentHandlers({
+      ...control,
+      timers: systemTimers,
+      onBroken: (...of) => broken.push(of),
+    })
     const events = (followAssignments(request({}), caller) as AsyncIterable<StreamEvent<StageAssignments>>)[
       Symbol.asyncIterator
     ]()
@@ -136,8 +141,10 @@ describeEmbedded('deployments', (open) => {
     expect(data.assignments).toHaveLength(1)
     expect(id).toBe(String(control.log.assignmentsVersion(machine.id)))
     const end = events.next()
+    expect(broken).toEqual([])
     gone.abort()
     expect(await end).toMatchObject({ done: true })
+    expect(broken).toEqual([[machine.id, 1]])
   })
 
   test('a machine that goes is replaced, and the decisions say why', async () => {

@@ -89,7 +89,7 @@ export class DeploymentWishes {
     const { name, activeRevision } = await this.of(id, caller)
     if (revision === undefined && activeRevision === 1) {
       throw new ProblemError('conflict', `${name} is at its first revision.`, {
-        hint: 'State which revision it should return to.',
+        hint: 'There is none before it: make a new revision, or state a later one if there is any.',
       })
     }
     const wish = { type: 'rollback', deployment: id, revision: revision ?? activeRevision - 1 } as const

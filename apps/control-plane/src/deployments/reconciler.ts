@@ -127,9 +127,14 @@ export class Reconciler {
   #input(state: DeploymentsState): ReconcileInput {
     const { log, fleet, models, placer, ids } = this.parts
     const { nowMs } = log
+    let snapshot: FleetSnapshot | null = null
     return {
       machines: fleet.standings(null),
-      fleet: snapshotOfAll(state, fleet),
+      // Looked at only if something has to be placed.
+      get fleet() {
+        snapshot ??= snapshotOfAll(state, fleet)
+        return snapshot
+      },
       placer,
       footprint: (model, precision) => models.footprint(model, precision),
       contextTokens: (model) => models.modelOf(model)?.shape?.contextTokens ?? null,
@@ -143,6 +148,7 @@ export class Reconciler {
 function snapshotOfAll({ deployments }: DeploymentsState, fleet: DeployableFleet): FleetSnapshot {
   const organisations = new Set([...deployments.values()].map(({ organisation }) => organisation))
   const snapshots = [...organisations].map((organisation) => fleet.snapshot(organisation))
+  if (snapshots.length === 1) return snapshots[0]!
   return {
     candidates: snapshots.flatMap(({ candidates }) => candidates),
     links: snapshots.flatMap(({ links }) => links),

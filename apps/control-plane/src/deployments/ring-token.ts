@@ -4,7 +4,8 @@ import {
   type LinkIdentity,
   linkIdentity,
   RingConnection,
-  TcpTransport,
+  ringNetwork,
+  ringTransport,
   type Timers,
   type Transport,
 } from '@deos/transport'
@@ -42,8 +43,8 @@ export interface RingTokenParts {
   readonly timers: Timers
   readonly random: Random
   readonly ids: IdSource
-  /** Without it, TCP with TLS under the ring's secret. */
-  readonly transportFor?: (identity: LinkIdentity, secret: Uint8Array) => Transport
+  /** Without it, as gateways do. */
+  readonly transportFor?: (identity: LinkIdentity, secret: Uint8Array, leader: string) => Transport
 }
 
 const timing = { tickMs: 50, reconnect: { firstDelayMs: 100, maxDelayMs: 500 } } as const
@@ -57,7 +58,7 @@ export const ringToken =
   ({ timers, random, ids, transportFor = overTcp }: RingTokenParts): GenerateToken =>
   async (target, timeoutMs, signal) => {
     const identity = linkIdentity('gateway', ids.next('prober'), target.ring)
-    const transport = transportFor(identity, Buffer.from(target.secret, 'hex'))
+    const transport = transportFor(identity, Buffer.from(target.secret, 'hex'), target.leader)
     const attempt = new Attempt(target, transport, timers, random, ids)
     try {
       return await attempt.run(timeoutMs, signal)
@@ -67,8 +68,8 @@ export const ringToken =
     }
   }
 
-const overTcp = (identity: LinkIdentity, secret: Uint8Array): Transport =>
-  new TcpTransport({ identity, secret })
+const overTcp = (identity: LinkIdentity, secret: Uint8Array, leader: string): Transport =>
+  ringTransport(leader, identity, secret, ringNetwork(null))
 
 class Attempt {
   readonly #connection: RingConnection

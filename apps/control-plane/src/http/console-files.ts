@@ -1,3 +1,6 @@
+import { existsSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { DomainError } from '@deos/domain'
 import { fastifyStatic } from '@fastify/static'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 
@@ -26,6 +29,23 @@ export interface ConsoleFiles {
   answer(request: FastifyRequest, reply: FastifyReply): boolean
 }
 
+/** A folder was named for the console that does not hold one. */
+export class ConsoleFolderError extends DomainError {
+  readonly code = 'CONSOLE_FOLDER_WRONG'
+  readonly retriable = false
+}
+
+/** @throws ConsoleFolderError if there is no built console in the folder */
+export function checkConsoleFolder(folder: string): void {
+  if (existsSync(join(folder, 'index.html'))) return
+  throw new ConsoleFolderError(
+    existsSync(folder)
+      ? `The console's folder ${resolve(folder)} holds no index.html.`
+      : `The console's folder ${resolve(folder)} does not exist.`,
+    'Give the folder into which "npm run build" wrote it (dist/console), or leave --console out to run without it.',
+  )
+}
+
 /** Serves the built console; without one, a page that says so. */
 export async function serveConsole(app: FastifyInstance, folder: string | null): Promise<ConsoleFiles> {
   if (folder === null) {
@@ -33,7 +53,7 @@ export async function serveConsole(app: FastifyInstance, folder: string | null):
     return { answer: () => false }
   }
   await app.register(fastifyStatic, {
-    root: folder,
+    root: resolve(folder),
     dotfiles: 'ignore',
     index: 'index.html',
     cacheControl: false,

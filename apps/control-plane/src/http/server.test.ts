@@ -1,8 +1,9 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { ProblemError, problemMediaType } from '@deos/api'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { checkConsoleFolder } from './console-files.ts'
 import type { KnownKey } from './credentials.ts'
 import { stubHandlers } from './testing/stub-handlers.ts'
 import { createTestServer, type TestServer, type TestServerParts } from './testing/test-server.ts'
@@ -254,6 +255,17 @@ describe('the console', () => {
       expect(policy).not.toContain('script-src')
     },
   )
+
+  test('its folder may be named from where the process runs', async () => {
+    const { app } = await open({ consoleFolder: relative(process.cwd(), folder) })
+    expect((await app.inject('/')).body).toBe('<p>console')
+  })
+
+  test('a folder that was named must hold it', () => {
+    expect(() => checkConsoleFolder(folder)).not.toThrow()
+    expect(() => checkConsoleFolder(join(folder, 'assets'))).toThrow('holds no index.html')
+    expect(() => checkConsoleFolder(join(folder, 'nowhere'))).toThrow('does not exist')
+  })
 
   test('files with a hash in their name may be kept', async () => {
     const { app } = await open({ consoleFolder: folder })

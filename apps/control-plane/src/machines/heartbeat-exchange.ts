@@ -22,7 +22,8 @@ export interface ExchangeSettings {
 
 /** What nobody has renewed for so long is of no interest, whatever clocks say. */
 const deadAfterMs = 60_000
-const rowsAtOnce = 1_000
+/** The embedded database does nothing else meanwhile. */
+const rowsAtOnce = 100
 
 /**
  * Stores the leases and reports that this control plane heard, many in one statement, and takes over those that others
@@ -134,6 +135,7 @@ const leaseOf = (row: typeof leaseTable.$inferSelect): Lease => ({
   incarnation: row.incarnation,
   sequence: row.sequence,
   renewedAtMs: ms(row.renewedAt.getTime()),
+  durationMs: ms(row.durationMs),
 })
 
 const reportOf = (row: typeof machineReports.$inferSelect): MachineReport => ({
@@ -148,21 +150,22 @@ const reportOf = (row: typeof machineReports.$inferSelect): MachineReport => ({
 
 /** Rows are locked in one order, so that control planes which store at once do not wait for each other in a circle. */
 async function storeLeases(queries: Queries, leases: readonly Lease[], self: string): Promise<void> {
-  const rows = leases.map(({ machine, incarnation, sequence, renewedAtMs }) => ({
+  const rows = leases.map(({ machine, incarnation, sequence, renewedAtMs, durationMs }) => ({
     machine,
     incarnation,
     sequence,
     at: renewedAtMs / 1000,
+    duration_ms: durationMs,
   }))
   await queries.execute(sql`
-    insert into leases (machine_id, incarnation, sequence, renewed_at, heard_by)
-    select machine, incarnation, sequence, to_timestamp(at), ${self}
+    insert into leases (machine_id, incarnation, sequence, renewed_at, duration_ms, heard_by)
+    select machine, incarnation, sequence, to_timestamp(at), duration_ms, ${self}
     from json_to_recordset(${JSON.stringify(rows)}::json)
-      as stored(machine text, incarnation int, sequence bigint, at double precision)
+      as stored(machine text, incarnation int, sequence bigint, at double precision, duration_ms int)
     order by machine
     on conflict (machine_id) do update set
       incarnation = excluded.incarnation, sequence = excluded.sequence,
-      renewed_at = excluded.renewed_at, heard_by = excluded.heard_by
+      renewed_at = excluded.renewed_at, duration_ms = excluded.duration_ms, heard_by = excluded.heard_by
     where (excluded.incarnation, excluded.sequence) > (leases.incarnation, leases.sequence)`)
 }
 

@@ -107,7 +107,7 @@ describeEmbedded('machines that are there', (open) => {
     await pass(1, plane)
     expect(await plane.show(machine.id, acme)).toMatchObject({
       state: 'offline',
-      reason: { message: expect.stringMatching(/^No heartbeat for 4 s; a lease lasts 4 s/) },
+      reason: { message: expect.stringMatching(/^No heartbeat for 4 s; its lease lasted 4 s/) },
       lease: null,
       load: null,
     })

@@ -22,10 +22,11 @@ import { fingerprintOf, isSignedBy, keyBytes } from './machine-key.ts'
 import { uniqueName } from './machine-names.ts'
 import { lockNames, type MachineSettingsTable, settingsNamed } from './machine-settings.ts'
 import { iso, nameOf } from './machine-view.ts'
+import { assertOwnAddress } from './own-address.ts'
 import { leftByOwner } from './owner-drain.ts'
 
 type Join = RequestOf<Routes['worker']['join']>['body']
-type Challenge = AnswerOf<Routes['worker']['challenge']>
+type Challenge = Omit<AnswerOf<Routes['worker']['challenge']>, 'relay'>
 
 export interface JoinDeskParts {
   readonly log: FleetLog
@@ -64,6 +65,12 @@ export class JoinDesk {
     return { challenge, expiresAt: iso(expiresAtMs), incarnation }
   }
 
+  /** Whether a machine with this key has joined and was not removed. */
+  knows(publicKey: string): boolean {
+    const known = machineWith(this.parts.log.state, fingerprintOf(keyBytes(publicKey)))
+    return known !== null && known.removal === null
+  }
+
   /**
    * @throws ProblemError if the challenge or its signature is not good
    * @throws FleetError if the fleet refuses the machine
@@ -78,8 +85,9 @@ export class JoinDesk {
         hint: 'Sign the UTF-8 bytes of the challenge with the Ed25519 key whose public half is sent.',
       })
     }
-    await log.refresh()
     const fingerprint = fingerprintOf(key)
+    assertOwnAddress(fingerprint, body.linkAddress)
+    await log.refresh()
     const location = await this.#locationFor(body, fingerprint)
     for (let attempt = 1; ; attempt += 1) {
       try {

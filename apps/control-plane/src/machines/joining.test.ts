@@ -4,7 +4,16 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { describeDatabases } from '../database/testing/databases.ts'
 import { digestOf } from '../http/secrets.ts'
 import { machineProblems } from './machine-problems.ts'
-import { acme, operator, request, TestClock, TestMachine, TestPlane, umbrella } from './testing/test-plane.ts'
+import {
+  acme,
+  operator,
+  request,
+  stageReport,
+  TestClock,
+  TestMachine,
+  TestPlane,
+  umbrella,
+} from './testing/test-plane.ts'
 
 /** What a caller is told. */
 const refusal = async (call: Promise<unknown>) => {
@@ -95,6 +104,15 @@ describeDatabases('joining', (open) => {
     expect(await refusal(machine.send(plane, { ...body, challenge: other.challenge }))).toBe(
       'unauthenticated CHALLENGE_UNKNOWN',
     )
+  })
+
+  test('nobody sends others to a machine with another key', async () => {
+    const machine = new TestMachine(token)
+    const foreign = `10.0.0.7:7400;key=${new TestMachine(token).publicKey}`
+    expect(await refusal(machine.join(plane, { linkAddress: foreign }))).toBe('forbidden ADDRESS_FOREIGN')
+    await machine.join(plane, { linkAddress: `10.0.0.7:7400;key=${machine.publicKey}` })
+    const stages = [stageReport('stage-1', { linkAddress: foreign })]
+    expect(await refusal(machine.beat(plane, { stages }))).toBe('forbidden ADDRESS_FOREIGN')
   })
 
   test('tokens are needed, for one organisation, as often and as long as they are good', async () => {

@@ -9,6 +9,8 @@ export interface MeasuredLink extends Link {
 
 /** Clocks of control planes may differ by so much. */
 const overlapMs = 5_000
+/** The embedded database does nothing else meanwhile. */
+const rowsAtOnce = 200
 
 /** Links between machines as they were measured last. */
 export class LinkTable {
@@ -16,6 +18,7 @@ export class LinkTable {
   #version = 0
   #readUntilMs = Number.NEGATIVE_INFINITY
   #all: readonly MeasuredLink[] | null = null
+  readonly #unstored = new Set<MeasuredLink>()
 
   constructor(private readonly database: Database) {}
 
@@ -27,6 +30,11 @@ export class LinkTable {
   all(): readonly MeasuredLink[] {
     this.#all ??= [...this.#links.values()].flatMap((targets) => [...targets.values()])
     return this.#all
+  }
+
+  /** By where they lead. */
+  from(machine: MachineId): ReadonlyMap<MachineId, MeasuredLink> | null {
+    return this.#links.get(machine) ?? null
   }
 
   between(from: MachineId, to: MachineId): MeasuredLink | null {
@@ -56,26 +64,42 @@ export class LinkTable {
     return changed
   }
 
-  async measured(from: MachineId, targets: readonly Omit<Link, 'from'>[], now: Date): Promise<void> {
-    if (targets.length === 0) return
-    const rows = targets.map((target) => ({ from, ...target, measuredAt: now }))
-    await this.database.queries
-      .insert(links)
-      .values(rows)
-      .onConflictDoUpdate({
-        target: [links.from, links.to],
-        set: {
-          roundTripMs: sql`excluded.round_trip_ms`,
-          bytesPerSecond: sql`excluded.bytes_per_second`,
-          measuredAt: sql`excluded.measured_at`,
-        },
-      })
-    for (const row of rows) this.#set(measuredLink(row))
+  /** Known at once; kept from the next {@link store} on. */
+  measured(from: MachineId, targets: readonly Omit<Link, 'from'>[], nowMs: number): void {
+    for (const target of targets) {
+      const link = { from, ...target, measuredAtMs: nowMs }
+      const before = this.between(from, target.to)
+      if (!this.#set(link)) continue
+      if (before !== null) this.#unstored.delete(before)
+      this.#unstored.add(link)
+    }
+  }
+
+  /** Stores what was measured since the last time; what fails is tried again with the next. */
+  async store(): Promise<void> {
+    if (this.#unstored.size === 0) return
+    const due = [...this.#unstored]
+    for (let first = 0; first < due.length; first += rowsAtOnce) {
+      const some = due.slice(first, first + rowsAtOnce)
+      await storeLinks(this.database.queries, some)
+      for (const link of some) this.#unstored.delete(link)
+    }
   }
 
   /** @param queries - of the transaction that removes the machine */
   async remove(queries: Queries, machine: MachineId): Promise<void> {
+    this.#forget(machine)
     await queries.delete(links).where(or(eq(links.from, machine), eq(links.to, machine)))
+  }
+
+  #forget(machine: MachineId): void {
+    this.#links.delete(machine)
+    for (const targets of this.#links.values()) targets.delete(machine)
+    for (const link of this.#unstored) {
+      if (link.from === machine || link.to === machine) this.#unstored.delete(link)
+    }
+    this.#all = null
+    this.#version += 1
   }
 
   #set(link: MeasuredLink): boolean {
@@ -91,6 +115,23 @@ export class LinkTable {
     this.#version += 1
     return true
   }
+}
+
+/** Rows are locked in one order, so that control planes which store at once do not wait for each other in a circle. */
+async function storeLinks(queries: Queries, measured: readonly MeasuredLink[]): Promise<void> {
+  const rows = measured.map(({ from, to, roundTripMs, bytesPerSecond, measuredAtMs }) => ({
+    ...{ from, to, round_trip: roundTripMs, speed: bytesPerSecond, at: measuredAtMs / 1000 },
+  }))
+  await queries.execute(sql`
+    insert into links (from_machine, to_machine, round_trip_ms, bytes_per_second, measured_at)
+    select "from", "to", round_trip, speed, to_timestamp(at)
+    from json_to_recordset(${JSON.stringify(rows)}::json) as measured(
+      "from" text, "to" text, round_trip double precision, speed double precision, at double precision)
+    order by "from", "to"
+    on conflict (from_machine, to_machine) do update set
+      round_trip_ms = excluded.round_trip_ms, bytes_per_second = excluded.bytes_per_second,
+      measured_at = excluded.measured_at
+    where excluded.measured_at > links.measured_at`)
 }
 
 const measuredLink = (row: typeof links.$inferSelect): MeasuredLink => ({

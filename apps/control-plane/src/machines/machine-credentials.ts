@@ -34,7 +34,14 @@ export class MachineCredentials {
   readonly #holders = new Map<string, CredentialHolder>()
   readonly #peers = new Map<MachineId, Peer>()
 
+  #version = 0
+
   constructor(private readonly database: Database) {}
+
+  /** Grows with every change of a peer. */
+  get version(): number {
+    return this.#version
+  }
 
   /**
    * Replaces the credential of the incarnation; its peer secret stays the same.
@@ -81,6 +88,7 @@ export class MachineCredentials {
     }
     this.#remember(digestOf(credential), holder)
     this.#peers.set(holder.machine, peer)
+    this.#version += 1
   }
 
   /** @param digest - `sha256:…` of a credential; null if it is none */
@@ -125,6 +133,7 @@ export class MachineCredentials {
       if (known !== undefined && known.incarnation >= incarnation) continue
       this.#peers.set(machineId(id), { incarnation, secret: Buffer.from(peerSecret, 'hex'), linkAddress })
       changed = true
+      this.#version += 1
     }
     return changed
   }

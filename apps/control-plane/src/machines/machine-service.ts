@@ -13,6 +13,8 @@ import {
   type FleetEvent,
   type FleetState,
   Leases,
+  type LeaseTerms,
+  leaseTerms,
   listMachines,
   liveMachines,
   type Machine,
@@ -40,8 +42,9 @@ import { type Heartbeat, type MachineReport, MachineReports, type StageReport } 
 import { MachineSamples } from './machine-samples.ts'
 import { MachineSettingsTable } from './machine-settings.ts'
 import { iso } from './machine-view.ts'
+import { assertOwnAddress } from './own-address.ts'
 import { leftByOwner, ownerDrainReason } from './owner-drain.ts'
-import { choosePeers } from './peer-choice.ts'
+import { choosePeers, type PossiblePeer } from './peer-choice.ts'
 import type { PlacedStages } from './placed-stages.ts'
 import { isCurrent } from './standings.ts'
 import { type Ticket, ticketBetween } from './tickets.ts'
@@ -54,6 +57,8 @@ export interface MachineServiceSettings {
   readonly self: string
   readonly heartbeatMs: number
   readonly leaseMs: number
+  /** Of all machines together, at most; see {@link leaseTerms}. */
+  readonly heartbeatsPerSecond: number
   /** After the start nothing expires for so long. */
   readonly graceMs: number
   /** Where machines reach the control planes. */
@@ -95,11 +100,23 @@ const watchEveryMs = 500
 const deafAfterMs = 2_000
 const exchangeEveryMs = 1_000
 /** The embedded database has nobody to tell, and a start has its grace. */
-const storeEveryMs = { embedded: 5_000, server: 1_000 } as const
-const reportsEveryMs = { embedded: 10_000, server: 5_000 } as const
+const storeEveryMs = { embedded: 30_000, server: 1_000 } as const
+const reportsEveryMs = { embedded: 30_000, server: 5_000 } as const
 /** A decision made before the drain is known everywhere may still place something there. */
 const drainSettlesMs = 1_000
 const mostPeers = 8
+const mostLinks = 64
+
+interface ReachablePeer extends PossiblePeer {
+  readonly linkAddress: string
+}
+
+/** Good until one of its sources changes. */
+interface KnownPeers {
+  readonly state: FleetState
+  readonly versions: string
+  readonly of: Map<OrganisationId, readonly ReachablePeer[]>
+}
 
 /** Machines of all organisations: who may join, who is there, what they hold. */
 export class MachineService {
@@ -121,6 +138,7 @@ export class MachineService {
     readonly exchange: HeartbeatExchange
     readonly desk: JoinDesk
   } | null = null
+  #peers: KnownPeers | null = null
   #watchedAtMs = Number.NEGATIVE_INFINITY
   #deafUntilMs = Number.NEGATIVE_INFINITY
 
@@ -192,6 +210,7 @@ export class MachineService {
     for (const stop of this.#stops.splice(0)) stop()
     await Promise.all(this.#running)
     await this.#started?.exchange.store(this.log.nowMs, true)
+    await this.links.store()
   }
 
   /** After anything that standings or snapshots are made from has changed, wherever. */
@@ -274,8 +293,11 @@ export class MachineService {
       this.leases,
       { machine, incarnation, sequence },
       this.log.context,
+      this.#terms().durationMs,
     )
     if (decision instanceof FleetError) throw decision
+    const { fingerprint } = this.log.state.machines.get(machine)!
+    for (const { linkAddress } of beat.stages) assertOwnAddress(fingerprint, linkAddress)
     const before = this.reports.of(machine)
     const { load, stages, assignmentsVersion } = beat
     const report = { machine, incarnation, sequence, assignmentsVersion, load, stages, reportedAtMs: nowMs }
@@ -288,8 +310,14 @@ export class MachineService {
   }
 
   leaseTerms(machine: Machine): HeartbeatAnswer['lease'] {
-    const { leaseMs, heartbeatMs } = this.#options
-    return { expiresAt: iso(this.leases.expiresAtMs(machine)), durationMs: leaseMs, heartbeatMs }
+    return { expiresAt: iso(this.leases.expiresAtMs(machine)), ...this.#terms() }
+  }
+
+  /** The stream that the process of a machine keeps open broke: perhaps the machine is lost. */
+  connectionBroke(machine: MachineId, incarnation: number): void {
+    if (this.log.state.machines.get(machine)?.incarnation === incarnation) {
+      this.leases.suspect(machine, this.log.nowMs)
+    }
   }
 
   /** Machines to which the link of this one is worth measuring now. */
@@ -297,21 +325,40 @@ export class MachineService {
     const { state, nowMs } = this.log
     await this.#credentials.follow(state)
     const { organisation } = state.machines.get(machine)!
-    const possible = liveMachines(state, organisation).flatMap(({ id, state }) => {
-      const linkAddress = this.linkAddressOf(id)
-      if (id === machine || state !== 'ready' || linkAddress === null) return []
-      const measuredAtMs = this.links.between(machine, id)?.measuredAtMs ?? null
-      return [{ machine: id, location: this.details(id)!.location, measuredAtMs, linkAddress }]
-    })
-    const peers = choosePeers(possible, nowMs, mostPeers).map(({ machine: id, linkAddress }) => ({
-      machineId: id,
-      linkAddress,
-      ...this.ticketFor(machine, id)!,
-    }))
+    const measured = this.links.from(machine)
+    const known = { measuredAtMs: (to: MachineId) => measured?.get(to)?.measuredAtMs ?? null }
+    const wish = { self: machine, most: mostPeers, mostKept: mostLinks, nowMs }
+    const peers = choosePeers(this.#reachable(organisation), known, wish).map(
+      ({ machine: id, linkAddress }) => ({
+        machineId: id,
+        linkAddress,
+        ...this.ticketFor(machine, id)!,
+      }),
+    )
     return { peers }
   }
 
-  async linksMeasured(from: MachineId, links: Parameters<LinkTable['measured']>[1]): Promise<void> {
+  /** Ready machines that others can reach, by id. */
+  #reachable(organisation: OrganisationId): readonly ReachablePeer[] {
+    const { state } = this.log
+    const versions = `${this.settings.version} ${this.#credentials.version}`
+    if (this.#peers?.state !== state || this.#peers.versions !== versions) {
+      this.#peers = { state, versions, of: new Map() }
+    }
+    const { of } = this.#peers
+    const known = of.get(organisation)
+    if (known !== undefined) return known
+    const reachable = liveMachines(state, organisation).flatMap(({ id, state, location }) => {
+      const linkAddress = this.linkAddressOf(id)
+      if (state !== 'ready' || linkAddress === null) return []
+      const { region } = this.settings.of(id).location ?? location
+      return [{ machine: id, region, linkAddress }]
+    })
+    of.set(organisation, reachable)
+    return reachable
+  }
+
+  linksMeasured(from: MachineId, links: Parameters<LinkTable['measured']>[1]): void {
     const { machines } = this.log.state
     const { organisation } = machines.get(from)!
     // A peer may have been removed while its link was measured.
@@ -320,7 +367,7 @@ export class MachineService {
       return to !== from && target?.organisation === organisation && target.removal === null
     })
     // Placements to come use it. What runs does not depend on it, so nobody is woken.
-    await this.links.measured(from, known, this.#parts.now())
+    this.links.measured(from, known, this.log.nowMs)
   }
 
   /** What charts draw of every machine that is there. */
@@ -342,7 +389,7 @@ export class MachineService {
   /** Lets leases run out and drains end; every half second, and whenever a test wants. */
   async watch(): Promise<void> {
     const { nowMs } = this.log
-    if (nowMs - this.#watchedAtMs > deafAfterMs) this.#deafUntilMs = nowMs + this.#options.leaseMs
+    if (nowMs - this.#watchedAtMs > deafAfterMs) this.#deafUntilMs = nowMs + this.#terms().durationMs
     this.#watchedAtMs = nowMs
     if (nowMs >= this.#deafUntilMs) await this.#expire()
     await this.#endDrains()
@@ -353,6 +400,7 @@ export class MachineService {
     const { exchange } = this.#live
     const { nowMs } = this.log
     await exchange.store(nowMs)
+    await this.links.store()
     const followed = await this.#credentials.follow(this.log.state)
     // Nobody shares an embedded database.
     if (this.#parts.database.kind === 'embedded') return
@@ -440,6 +488,12 @@ export class MachineService {
 
   #changed(): void {
     for (const listener of this.#listeners) listener()
+  }
+
+  #terms(): LeaseTerms {
+    const { heartbeatMs, leaseMs, heartbeatsPerSecond } = this.#options
+    const pace = { heartbeatMs: ms(heartbeatMs), durationMs: ms(leaseMs), heartbeatsPerSecond }
+    return leaseTerms(pace, liveMachines(this.log.state, null).length)
   }
 
   get #live() {

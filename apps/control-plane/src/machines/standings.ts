@@ -3,7 +3,8 @@ import type { MachineReport } from './machine-reports.ts'
 import type { PlacedStages } from './placed-stages.ts'
 
 /** Neighbours on a ring and gateways dial. */
-export const behindNat = 'It is behind a NAT: nobody could reach its stages, so it gets none.'
+export const behindNat =
+  'It is behind a NAT and there is no relay: nobody could reach its stages, so it gets none.'
 
 /**
  * How a machine stands towards stages. It is open only when this process of it has said what it holds since it came

@@ -8,8 +8,10 @@ type WorkerHandlers = Handlers<Routes, Caller>['worker']
 
 export const workerHandlers = (
   service: MachineService,
+  /** Of machines that nobody can dial. */
+  relay: () => string | null = () => null,
 ): Omit<WorkerHandlers, 'assignments' | 'followAssignments' | 'pieces' | 'blob'> => ({
-  challenge: ({ body }) => service.desk.challenge(body.publicKey),
+  challenge: ({ body }) => ({ ...service.desk.challenge(body.publicKey), relay: relay() }),
   async join({ body }) {
     const { machine, name, credential, peerSecret } = await service.desk.join(body)
     return {
@@ -37,7 +39,7 @@ export const workerHandlers = (
   },
   peers: (_, caller) => service.peersOf(caller.machine!.id),
   async links({ body: { incarnation, links } }, caller) {
-    await service.linksMeasured(askingMachine(caller, incarnation), links)
+    service.linksMeasured(askingMachine(caller, incarnation), links)
     return undefined
   },
   async logs({ body: { incarnation, lines } }, caller) {

@@ -16,7 +16,8 @@ export type SampleSource = () => Promise<readonly Sample[]> | readonly Sample[]
 /** With more subjects than this, each is sampled every minute only. */
 const manySubjects = 300
 const everyMinute = 60_000 / sampleMs
-const rowsAtOnce = 1000
+/** The embedded database does nothing else meanwhile. */
+const rowsAtOnce = 100
 /** After a day one sample of five minutes is kept. */
 const thinnedAfterMs = 24 * 60 * 60_000
 const thinnedToMs = 5 * 60_000
@@ -33,13 +34,17 @@ export async function takeSamples(
     const taken = await source()
     if (taken.length > manySubjects && round % everyMinute !== 0) continue
     for (let first = 0; first < taken.length; first += rowsAtOnce) {
-      const rows = taken.slice(first, first + rowsAtOnce).map((sample) => ({ ...sample, at }))
-      await database.queries
-        .insert(samples)
-        .values(rows.map(({ subject, values }) => ({ subject, at, values: { ...values } })))
-        .onConflictDoNothing()
+      await store(database, taken.slice(first, first + rowsAtOnce), at)
     }
   }
+}
+
+async function store(database: Database, taken: readonly Sample[], at: Date): Promise<void> {
+  await database.queries.execute(sql`
+    insert into samples (subject, at, values)
+    select subject, ${at.toISOString()}::timestamptz, values
+    from json_to_recordset(${JSON.stringify(taken)}::json) as taken(subject text, values jsonb)
+    on conflict do nothing`)
 }
 
 /** Forgets what no chart shows. */

@@ -5,8 +5,9 @@ import {
   linkIdentity,
   RingConnection,
   type RingConnectionCollaborators,
+  type RingNetwork,
+  ringTransport,
   systemTimers,
-  TcpTransport,
 } from '@deos/transport'
 import type { OpenRing } from './replica.ts'
 
@@ -20,17 +21,17 @@ export interface RingAddress {
   readonly leader: string
   readonly tail: string
   readonly resumePatienceMs: number
+  /** Rings at one address share a connection. */
+  readonly network: RingNetwork
 }
 
 /** A ring's connection over TCP, and the transport that serves it alone. */
 export function connectRing(
-  { ring, secret, leader, tail, resumePatienceMs }: RingAddress,
+  { ring, secret, leader, tail, resumePatienceMs, network }: RingAddress,
   told: Pick<RingConnectionCollaborators, 'onNote' | 'onStatus'>,
 ): { readonly connection: RingConnection; stop(): Promise<void> } {
-  const transport = new TcpTransport({
-    identity: linkIdentity('gateway', systemIds.next('gateway'), ringId(ring)),
-    secret,
-  })
+  const identity = linkIdentity('gateway', systemIds.next('gateway'), ringId(ring))
+  const transport = ringTransport(leader, identity, secret, network)
   const connection = new RingConnection(
     {
       ...ringTiming,
@@ -52,10 +53,10 @@ export function connectRing(
 
 /** Connections over TCP as the routing state describes them. */
 export const openRings =
-  (resumePatienceMs: number): OpenRing =>
+  (resumePatienceMs: number, network: RingNetwork): OpenRing =>
   ({ ring, ringSecret, leader, tail }, told) => {
     const secret = Buffer.from(ringSecret, 'hex')
-    const { connection, stop } = connectRing({ ring, secret, leader, tail, resumePatienceMs }, told)
+    const { connection, stop } = connectRing({ ring, secret, leader, tail, resumePatienceMs, network }, told)
     return {
       get ready() {
         return connection.ready

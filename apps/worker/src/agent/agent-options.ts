@@ -2,7 +2,7 @@ import { availableParallelism, homedir, hostname } from 'node:os'
 import { join } from 'node:path'
 import type { ApiClient } from '@deos/sdk'
 import { type Config, ConfigError, logFormats, logLevels, option } from '@deos/service'
-import { isLoopback } from '@deos/transport'
+import { type HttpProxy, isLoopback, proxyOption } from '@deos/transport'
 
 type Location = NonNullable<Parameters<ApiClient['worker']['join']>[0]['body']['location']>
 
@@ -93,6 +93,12 @@ export const agentOptions = {
     prose: 'Stop when standard input ends, as a child does whose parent is gone.',
     default: false,
   }),
+  proxy: option.optionalText({
+    flag: 'proxy',
+    env: 'DEOS_PROXY',
+    prose: 'HTTP proxy for links to other machines, such as http://proxy.example.org:3128.',
+    secret: true,
+  }),
   logLevel: option.choice({
     flag: 'log-level',
     env: 'DEOS_LOG_LEVEL',
@@ -127,6 +133,8 @@ export interface AgentSettings {
   readonly memoryLimitBytes: number | null
   readonly speed: number
   readonly cacheLimitBytes: number
+  /** Through which other machines are dialled. */
+  readonly proxy: HttpProxy | null
 }
 
 const slug = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/
@@ -204,5 +212,6 @@ export function agentSettings(config: Config<typeof agentOptions>): AgentSetting
     memoryLimitBytes: config.memory === 0 ? null : config.memory,
     speed: checkSpeed(config.speed),
     cacheLimitBytes: config.cacheLimit,
+    proxy: proxyOption(config.proxy),
   }
 }

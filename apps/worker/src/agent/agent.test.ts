@@ -175,7 +175,7 @@ test('a stage is fetched, loaded and reached; killed, it comes back at its addre
   const agent = startAgent()
   const loaded = await plane.heartbeatWith(({ stages }) => stages[0]?.state === 'loaded')
   const { linkAddress } = loaded.stages[0]!
-  expect(linkAddress).toMatch(/^127\.0\.0\.1:\d+$/)
+  expect(linkAddress).toMatch(/^127\.0\.0\.1:\d+;key=[\w-]{43}$/)
   expect(loaded.stages[0]).toMatchObject({
     stageId: 'stage-1',
     generation: 1,

@@ -6,7 +6,15 @@ import { type Clock, describeError, type Random } from '@deos/domain'
 import { PROTOCOL_VERSION } from '@deos/protocol'
 import { connect } from '@deos/sdk'
 import { createRunFolder, defaultRestartLimits, type Logger, type Service, startChild } from '@deos/service'
-import { formatTcpAddress, parseTcpAddress } from '@deos/transport'
+import {
+  dialBy,
+  formatPeerAddress,
+  formatTcpAddress,
+  newCircuitName,
+  parsePeerAddress,
+  parseTcpAddress,
+  RelaySeat,
+} from '@deos/transport'
 import { type FinalError, judgeJoin } from './agent-error.ts'
 import type { AgentEvent } from './agent-event.ts'
 import type { AgentSettings } from './agent-options.ts'
@@ -41,6 +49,7 @@ export interface AgentParts {
 }
 
 const JOIN_FIRST_DELAY_MS = 500
+const RELAY_MS = 10_000
 
 const after = (delayMs: number, then: () => void): (() => void) => {
   const timer = setTimeout(then, delayMs)
@@ -59,6 +68,10 @@ export class Agent implements Service {
   #inventory: Inventory | null = null
   #runFolder = ''
   #ownHost: string | null = null
+  /** Where this machine waits for others if they cannot dial it. */
+  #relay: string | null = null
+  readonly #circuit = newCircuitName()
+  #seat: RelaySeat | null = null
   #linkPort = 0
   #membership: Membership | null = null
   #session: Session | null = null
@@ -96,14 +109,16 @@ export class Agent implements Service {
 
   /** @throws HardwareError, ListenError */
   async start(): Promise<void> {
-    const { home, folder, cacheLimitBytes } = this.settings
+    const { home, folder, cacheLimitBytes, proxy } = this.settings
     const { logger, tell } = this.parts
     await mkdir(folder, { recursive: true, mode: 0o700 })
     await chmod(folder, 0o700)
     this.#runFolder = createRunFolder(home)
     this.#store = await PieceStore.open(join(home, 'cache', 'blobs'))
-    this.#models = new ModelStore({ folder: join(folder, 'models'), cacheLimitBytes }, this.#store, () =>
-      this.#client(),
+    this.#models = new ModelStore(
+      { folder: join(folder, 'models'), cacheLimitBytes, proxy },
+      this.#store,
+      () => this.#client(),
     )
     this.#inventory = await this.#hardware.inventory()
     const address = await this.#listener.start()
@@ -132,6 +147,7 @@ export class Agent implements Service {
   async #close(): Promise<void> {
     this.#stopped.abort(new Error('The agent was stopped.'))
     await this.#keeper.stop()
+    this.#seat?.stop()
     await this.#listener.stop()
   }
 
@@ -173,7 +189,7 @@ export class Agent implements Service {
       {
         identity: this.parts.identity,
         connect: (credential) => connect({ url, token: credential }),
-        linkAddress: () => this.#linkAddress(),
+        linkAddress: (relay) => this.#linkAddress(relay),
       },
     )
   }
@@ -189,6 +205,7 @@ export class Agent implements Service {
       try {
         const membership = await joiner.join(signal)
         const { machineId, name, incarnation, linkAddress } = membership
+        this.#takeSeat()
         logger.info({ machineId, name, incarnation, linkAddress }, 'The machine has joined.')
         tell({ event: 'joined', machineId, name, incarnation, linkAddress })
         return membership
@@ -206,9 +223,37 @@ export class Agent implements Service {
     return null
   }
 
-  async #linkAddress(): Promise<string | null> {
+  async #linkAddress(relay: string | null): Promise<string | null> {
     this.#ownHost = await findOwnHost(this.settings)
-    return this.#ownHost === null ? null : formatTcpAddress({ host: this.#ownHost, port: this.#linkPort })
+    this.#relay = this.#ownHost === null ? relay : null
+    if (this.#ownHost !== null) return formatTcpAddress({ host: this.#ownHost, port: this.#linkPort })
+    return relay === null ? null : this.#addressAt(relay, this.#circuit)
+  }
+
+  #addressAt(relay: string, circuit: string): string {
+    const { at } = parsePeerAddress(relay)
+    return formatPeerAddress({ at, key: this.parts.identity.publicKey, circuit })
+  }
+
+  /** The control plane knows this machine now, and so does its relay. */
+  #takeSeat(): void {
+    this.#seat?.stop()
+    this.#seat = null
+    if (this.#relay === null) return
+    const { identity, random, logger } = this.parts
+    this.#seat = new RelaySeat({
+      ...{
+        relay: this.#relay,
+        circuit: this.#circuit,
+        key: identity,
+        dial: dialBy(this.settings.proxy),
+        random,
+      },
+      timeoutMs: RELAY_MS,
+      onCircuit: ({ stream }) => this.#listener.accept(stream),
+      onNote: (text) => logger.warn(text),
+    })
+    this.#seat.begin()
   }
 
   #sessionParts() {
@@ -217,11 +262,14 @@ export class Agent implements Service {
       ...{ keeper: this.#keeper, hardware: this.#hardware, shipper: this.#shipper },
       ...{ logger, random, tell, timing, inventory: this.#inventory! },
       load: new MachineLoadMeter(this.settings.memoryLimitBytes),
+      proxy: this.settings.proxy,
     }
   }
 
   #hold(assignment: StageAssignment): HeldStage {
-    const { home, listenHost, threads, speed } = this.settings
+    const { home, folder, listenHost, threads, speed } = this.settings
+    const circuit = newCircuitName()
+    const relay = this.#relay
     const { scripts, clock, random, logger } = this.parts
     const log = logger.child({ stage: assignment.stageId })
     return new HeldStage(
@@ -230,14 +278,24 @@ export class Agent implements Service {
         script: scripts.stage,
         limits: defaultRestartLimits,
         logFile: join(this.#runFolder, `stage-${assignment.stageId.replace(/[^\w.-]/g, '_')}.log`),
-        settings: { listenHost, threads, speed, cacheDir: join(home, 'cache') },
+        settings: {
+          ...{ listenHost, threads, speed, cacheDir: join(home, 'cache') },
+          machineKey: join(folder, 'key.pem'),
+          relay: relay === null ? null : formatPeerAddress({ ...parsePeerAddress(relay), circuit }),
+        },
       },
       {
         ...{ models: this.#models!, startChild, clock, after, random },
-        advertised: (address) =>
-          this.#ownHost === null
-            ? null
-            : formatTcpAddress({ host: this.#ownHost, port: parseTcpAddress(address).port }),
+        advertised: (address) => {
+          if (relay !== null) return this.#addressAt(relay, circuit)
+          if (this.#ownHost === null) return null
+          const { at, key } = parsePeerAddress(address)
+          const { port } = parseTcpAddress(at)
+          return formatPeerAddress({
+            at: formatTcpAddress({ host: this.#ownHost, port }),
+            ...{ key, circuit: null },
+          })
+        },
         onChange: () => this.#stagesChanged(),
         log: (line) => {
           log[line.level](line.message)

@@ -1,9 +1,9 @@
-import type { SampledToken } from '@deos/domain'
-import type { EngineSession, RingCapacity, SessionNeeds, StepEntry } from '@deos/protocol'
+import type { KvSlice, KvSliceWrite, SampledToken } from '@deos/domain'
+import type { EngineKv, EngineSession, RingCapacity, SessionNeeds, StepEntry } from '@deos/protocol'
 import { pack, unpack } from 'msgpackr'
 import type { EngineAssignment } from './engine-load.ts'
 
-/** Worker → engine process. The payload of `open` is token ids; of `step`, token ids or hidden states. */
+/** Worker → engine process. The payload of `open` is token ids; of `step`, token ids or hidden states; of `write-kv`, its data. */
 export type EngineRequest =
   | { readonly type: 'load'; readonly assignment: EngineAssignment }
   | { readonly type: 'prepare'; readonly id: number; readonly needs: SessionNeeds }
@@ -19,11 +19,14 @@ export type EngineRequest =
     }
   /** For a step already sent: its masks one after another in the payload, or why there are none. */
   | { readonly type: 'masks'; readonly id: number; readonly problem: string | null }
+  | { readonly type: 'read-kv'; readonly id: number; readonly slice: KvSlice }
+  | { readonly type: 'write-kv'; readonly id: number; readonly slice: Omit<KvSliceWrite, 'data'> }
   | { readonly type: 'reset' | 'free-pages'; readonly id: number }
 
 /** What a loaded engine is. */
 export interface EngineReport {
   readonly capacity: RingCapacity
+  readonly kv: EngineKv
   readonly device: string
   readonly hiddenSize: number
   readonly vocabSize: number
@@ -33,7 +36,7 @@ export interface EngineReport {
   readonly stopTokens: readonly number[]
 }
 
-/** Engine process → worker. The payload of `stepped` is hidden states, or the pooled vectors one after another. */
+/** Engine process → worker. The payload of `stepped` is hidden states, or the pooled vectors one after another; of `kv`, its data. */
 export type EngineReply =
   | { readonly type: 'progress'; readonly doneBytes: number; readonly totalBytes: number }
   | { readonly type: 'loaded'; readonly report: EngineReport }
@@ -46,6 +49,7 @@ export type EngineReply =
       readonly pooled: number
       readonly computeUs: number
     }
+  | { readonly type: 'kv'; readonly id: number }
   | { readonly type: 'done'; readonly id: number; readonly value: number }
   | { readonly type: 'failed'; readonly id: number; readonly message: string }
 

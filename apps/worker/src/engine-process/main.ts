@@ -68,9 +68,10 @@ async function load(assignment: EngineAssignment): Promise<StageExecutor | null>
     const { name, description } = loaded.backend.device
     const device = `${name} (${description})`
     const { capacity, head } = loaded
-    const report = { capacity, device, hiddenSize, vocabSize, hasHead: head, stopTokens: eosTokens }
-    send({ type: 'loaded', report })
-    return new StageExecutor(loaded, assignment)
+    const engine = new StageExecutor(loaded, assignment)
+    const sizes = { hiddenSize, vocabSize, hasHead: head, stopTokens: eosTokens }
+    send({ type: 'loaded', report: { capacity, kv: engine.kv, device, ...sizes } })
+    return engine
   } catch (error) {
     send({ type: 'load-failed', message: describeError(error) })
     return null
@@ -97,6 +98,13 @@ async function serve(engine: StageExecutor, request: EngineRequest, payload: Uin
       send(reply, pooled.length > 0 ? Buffer.concat(pooled) : hidden)
       break
     }
+    case 'read-kv':
+      send({ type: 'kv', id: request.id }, await engine.readKv(request.slice))
+      break
+    case 'write-kv':
+      await engine.writeKv({ ...request.slice, data: payload })
+      send({ type: 'done', id: request.id, value: 0 })
+      break
     case 'reset':
       await engine.reset()
       send({ type: 'done', id: request.id, value: 0 })

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { SampledToken } from '@deos/domain'
+import type { KvSlice, KvSliceWrite, SampledToken } from '@deos/domain'
 import {
   AdapterError,
   type AdapterWeights,
@@ -12,6 +12,7 @@ import {
 } from '@deos/engine'
 import { Sampler } from '@deos/engine/sampling'
 import {
+  type EngineKv,
   type EngineSession,
   type EngineStep,
   type EngineStepResult,
@@ -51,6 +52,7 @@ const noMasks: ReadonlyMap<number, Uint32Array> = new Map()
 /** Runs one real stage as the worker's executor: calls take effect in the order they are made. */
 export class StageExecutor implements StageEngine {
   readonly capacity: RingCapacity
+  readonly kv: EngineKv
   private readonly sessions = new Map<number, Session>()
   private tail: Promise<unknown> = Promise.resolve()
   private broken: string | null = null
@@ -60,6 +62,11 @@ export class StageExecutor implements StageEngine {
     private readonly options: StageExecutorOptions,
   ) {
     this.capacity = loaded.capacity
+    const { layers, kv } = loaded.stage
+    const layouts = Array.from({ length: layers.end - layers.first }, (_, index) =>
+      loaded.stage.kvLayout(layers.first + index),
+    )
+    this.kv = { layers, type: kv.options.type, layouts }
   }
 
   async prepare({ adapter }: SessionNeeds): Promise<void> {
@@ -89,6 +96,14 @@ export class StageExecutor implements StageEngine {
     })
     done.catch((error: unknown) => this.breakDown(error))
     return done
+  }
+
+  readKv(slice: KvSlice): Promise<Uint8Array> {
+    return this.enqueue(() => this.loaded.stage.readKv(slice))
+  }
+
+  writeKv(slice: KvSliceWrite): Promise<void> {
+    return this.enqueue(() => this.loaded.stage.writeKv(slice))
   }
 
   reset(): Promise<void> {

@@ -30,19 +30,19 @@ export const publicKeySchema = exemplified(
   ['A'.repeat(43)],
 )
 
-/** `host:port` where other machines reach this one's links. */
+/**
+ * Where other machines reach this one's links: `host:port`, with `;key=` and the machine's public key where links prove
+ * it, and `;circuit=` and a name where host and port are a relay's.
+ */
 export const linkAddressSchema = exemplified(
   z
     .string()
-    .max(262)
+    .max(400)
     .regex(
-      /^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]):(?!0)\d{1,5}$/,
-      'must be host:port',
+      /^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]):(?!0)\d{1,5}(?:;key=[A-Za-z0-9_-]{43}(?:;circuit=[A-Za-z0-9_-]{16,64})?)?$/,
+      'must be host:port, perhaps with a key and a circuit',
     )
-    .refine(
-      (text) => Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535,
-      'must have a port up to 65535',
-    ),
+    .refine((text) => Number(/:(\d{1,5})(?:;|$)/.exec(text)?.[1]) <= 65_535, 'must have a port up to 65535'),
   ['10.0.0.7:7400'],
 )
 
@@ -59,6 +59,8 @@ export const challengeSchema = component(
     expiresAt: timestampSchema,
     /** Of the machine with this key; 0 if it is not known. */
     incarnation: count(),
+    /** Where machines that nobody can dial wait for others, `host:port;key=…`; null if there is no relay. */
+    relay: linkAddressSchema.nullable(),
   }),
 )
 
@@ -206,6 +208,8 @@ const stageReportSchema = z.strictObject({
   linkAddress: linkAddressSchema.nullable(),
   /** To the next stage of the ring and back; null while it is not known. */
   nextRoundTripMs: millisecondsSchema().nullable(),
+  /** How the link to the next stage goes; null while there is none, and on links that do not say. */
+  nextPath: z.enum(['direct', 'relayed', 'punched']).nullable().default(null),
   /** What went wrong, if it did. */
   problem: paragraph(2000).nullable(),
   activeSessions: count(),

@@ -48,6 +48,8 @@ export interface Architecture {
   /** As GGUF's `general.architecture` spells it. */
   readonly name: string
   readonly ropeLayout: RopeLayout
+  /** Whether a layer turns its keys by their positions. Default: all do. */
+  rotates?(config: ModelConfig, layer: number): boolean
   /** One transformer layer, residual connections included. */
   layer(context: LayerContext, x: Tensor): Tensor
 }

@@ -1,3 +1,4 @@
+import type { ModelConfig } from '@deos/domain'
 import type { Tensor } from '../ggml/graph-builder.ts'
 import type { Architecture, LayerContext } from './architecture.ts'
 import { preNormLayer } from './blocks.ts'
@@ -17,6 +18,7 @@ const expertsWithoutHeadNorm = 128
 export const llama4: Architecture = {
   name: 'llama4',
   ropeLayout: 'interleaved',
+  rotates,
   layer: (context, x) =>
     preNormLayer(context, x, {
       normaliseHeads: false,
@@ -26,9 +28,13 @@ export const llama4: Architecture = {
     }),
 }
 
+function rotates({ slidingWindow }: ModelConfig, layer: number): boolean {
+  return slidingWindow?.layers[layer] ?? false
+}
+
 function place(context: LayerContext, heads: Tensor, of: 'queries' | 'keys'): Tensor {
   const { builder, config, layer } = context
-  if (config.slidingWindow?.layers[layer]) {
+  if (rotates(config, layer)) {
     const rotated = context.rope(heads)
     if (config.experts?.count === expertsWithoutHeadNorm) return rotated
     return builder.unitNorm(rotated, config.normEpsilon)

@@ -1,5 +1,6 @@
 export type { BatchEntry, Outputs } from './attention-plan.ts'
-export { type KvBlock, KvCache, type KvCacheOptions, kvPageBytes } from './kv-cache.ts'
+export { KvCache, type KvCacheOptions, kvPageBytes } from './kv-cache.ts'
+export { KvSliceError } from './kv-slices.ts'
 export { chooseKvType, type KvType, KvTypeError, kvTypes } from './kv-type.ts'
 export { OutOfPagesError, PageTable } from './page-table.ts'
 export { PooledSequences } from './pooled-sequences.ts'

@@ -1,9 +1,10 @@
-import { kvWidths, type ModelConfig } from '@deos/domain'
+import { type KvPart, kvWidths, type ModelConfig } from '@deos/domain'
 import type { Backend } from '../ggml/backend.ts'
 import type { Tensor } from '../ggml/graph-builder.ts'
 import type { Pointer } from '../ggml/library.ts'
 import { rowBytes, tensorTypes } from '../ggml/tensor-type.ts'
 import { attentionShape } from './attention-shape.ts'
+import type { StoredRows } from './kv-encoding.ts'
 import { KvRotation, rotationSizes } from './kv-rotation.ts'
 import type { KvType } from './kv-type.ts'
 import { PageTable } from './page-table.ts'
@@ -13,12 +14,6 @@ export interface KvCacheOptions {
   readonly pageCount: number
   /** Tokens in a page. */
   readonly pageTokens: number
-}
-
-/** K and V of some positions of one layer, each `[positions, width]` in the cache's type; V is empty where K holds it. */
-export interface KvBlock {
-  readonly k: Uint8Array
-  readonly v: Uint8Array
 }
 
 /** The system hands out zeroed memory for allocations from here on; smaller ones may be recycled. */
@@ -53,8 +48,10 @@ export class KvCache {
   readonly pages: PageTable
   /** Bytes of one position in one layer. */
   readonly cellBytes: { readonly k: number; readonly v: number }
-  /** How heads are turned before they are stored: what is exported and imported is turned. */
+  /** How heads are turned before they are stored. */
   readonly rotation: KvRotation
+  /** Rows of the matrices of each part. */
+  readonly rows: Readonly<Record<KvPart, StoredRows>>
   private readonly context: Pointer
   private readonly buffer: Pointer
   private readonly layers: readonly KvMatrices[]
@@ -86,6 +83,10 @@ export class KvCache {
     }
     const sizes = rotationSizes(attentionShape(config), options.type, v === 0)
     this.rotation = new KvRotation(backend, sizes)
+    this.rows = {
+      key: { type: options.type, columns: k, turned: sizes.key },
+      value: { type: options.type, columns: v, turned: sizes.value },
+    }
     // A masked cell contributes 0 × its value, and 0 × NaN is NaN: recycled memory must not hold any.
     if (!backend.isHost || ggml.bufferSize(this.buffer) < FRESH_MEMORY_BYTES) ggml.bufferClear(this.buffer, 0)
   }
@@ -101,57 +102,19 @@ export class KvCache {
     return layer
   }
 
-  /** Copies positions `[first, end)` of one of the stage's layers out of the cache. */
-  export(sequence: number, layer: number, first: number, end: number): KvBlock {
-    const block = {
-      k: new Uint8Array((end - first) * this.cellBytes.k),
-      v: new Uint8Array((end - first) * this.cellBytes.v),
-    }
-    this.transfer(sequence, layer, first, end, block, this.backend.ggml.tensorGet)
-    return block
+  /** Copies bytes of one of the matrices, from `offset` on. */
+  read(matrix: Tensor, offset: number, into: Uint8Array): void {
+    this.backend.ggml.tensorGet(matrix.pointer, into, offset, into.byteLength)
   }
 
-  /**
-   * Stores positions `[first, first + block rows)`; the sequence must have been extended to hold them.
-   *
-   * @throws RangeError if the block is not whole positions, as many in V as in K
-   */
-  import(sequence: number, layer: number, first: number, block: KvBlock): void {
-    const { k, v } = this.cellBytes
-    const positions = block.k.byteLength / k
-    if (!Number.isInteger(positions) || block.v.byteLength !== positions * v) {
-      throw new RangeError(
-        `A KV block must be whole positions of ${k} bytes in K and ${v} in V, got ${block.k.byteLength} and ${block.v.byteLength}.`,
-      )
-    }
-    this.transfer(sequence, layer, first, first + positions, block, this.backend.ggml.tensorSet)
+  /** Stores bytes in one of the matrices, from `offset` on. */
+  write(matrix: Tensor, offset: number, data: Uint8Array): void {
+    this.backend.ggml.tensorSet(matrix.pointer, data, offset, data.byteLength)
   }
 
   close(): void {
     this.rotation.close()
     this.backend.ggml.bufferFree(this.buffer)
     this.backend.ggml.free(this.context)
-  }
-
-  private transfer(
-    sequence: number,
-    layer: number,
-    first: number,
-    end: number,
-    block: KvBlock,
-    move: (tensor: Pointer, data: Uint8Array, offset: number, size: number) => void,
-  ): void {
-    const matrices = this.layer(layer)
-    const runs = this.pages.runs(sequence, first, end)
-    for (const which of ['k', 'v'] as const) {
-      const matrix = matrices[which]
-      const bytes = this.cellBytes[which]
-      if (matrix === null) continue
-      for (const run of runs) {
-        const from = (run.position - first) * bytes
-        const size = run.length * bytes
-        move(matrix.pointer, block[which].subarray(from, from + size), run.cell * bytes, size)
-      }
-    }
   }
 }

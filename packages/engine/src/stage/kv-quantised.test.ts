@@ -81,31 +81,6 @@ test('eight bits say what sixteen say, and four something close', async () => {
   expect(agreement(q4).length).toBeGreaterThanOrEqual(50)
 })
 
-test.each(quantised)('%s leaves and enters a cache bit for bit', async (type) => {
-  const source = await write(32)
-  const [from, to] = [
-    await Pipeline.load(backend, source, [], type),
-    await Pipeline.load(backend, source, [], type),
-  ]
-  const prompt = randomTokens(3, 30, source.config.vocabSize)
-  from.allocate(0)
-  to.allocate(1)
-  await from.forward(last(30), prompt)
-  const [a, b] = [from.stages[0]!.kv, to.stages[0]!.kv]
-  b.pages.append(1, 30)
-  for (let layer = 0; layer < source.config.layers; layer += 1) {
-    const block = a.export(0, layer, 0, 30)
-    expect(block.k.byteLength).toBe(30 * a.cellBytes.k)
-    b.import(1, layer, 0, block)
-    expect(b.export(1, layer, 5, 30)).toEqual(a.export(0, layer, 5, 30))
-  }
-  const next = Int32Array.of(7)
-  const continued = await to.forward([{ sequence: 1, count: 1, outputs: 'last' }], next)
-  expect(continued).toEqual(await from.forward(last(1), next))
-  from.close()
-  to.close()
-})
-
 test('a page takes what its blocks take', () => {
   const config = tinyConfig('llama', { headDim: 64, kvHeads: 2, ...plainTraits(64) })
   const page = (type: 'F16' | 'Q8_0' | 'Q4_0') => kvPageBytes(config, 3, { type, pageTokens: 16 })

@@ -45,23 +45,6 @@ test('a page holds one vector per position', () => {
   expect(kvPageBytes(source.config, 3, { type: 'F16', pageTokens: 16 })).toBe(3 * 16 * 96 * 2)
 })
 
-test('exported K continues a sequence in another stage; there is no V', async () => {
-  const [from, to] = [await load('F16'), await load('F16')]
-  await from.forward(last(40), prompt())
-  const [fromKv, toKv] = [from.stages[0]!.kv, to.stages[0]!.kv]
-  toKv.pages.append(0, 40)
-  for (let layer = 0; layer < 3; layer += 1) {
-    const block = fromKv.export(0, layer, 0, 40)
-    expect(block.k).toHaveLength(40 * 96 * 2)
-    expect(block.v).toHaveLength(0)
-    toKv.import(0, layer, 0, block)
-  }
-  const next = Int32Array.of(7)
-  expect(await to.forward(last(1), next)).toEqual(await from.forward(last(1), next))
-  const k = new Uint8Array(96 * 2)
-  expect(() => toKv.import(0, 0, 0, { k, v: new Uint8Array(2) })).toThrow(/192 bytes in K and 0 in V/)
-})
-
 /** Bounds are some five times what was measured: 7e-4 and 1.2e-2. */
 test.each<[KvType, number]>([
   ['F16', 4e-3],

@@ -76,6 +76,11 @@ export class PageTable {
     return this.sequences.has(sequence)
   }
 
+  /** Whether a sequence holds the page. */
+  isHeld(page: number): boolean {
+    return (this.holders[page] ?? 0) > 0
+  }
+
   /** Positions stored for the sequence. */
   length(sequence: number): number {
     return this.get(sequence).length

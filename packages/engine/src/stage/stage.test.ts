@@ -226,28 +226,6 @@ test('a step of a shape seen before a longer one is as it was: the memory of gra
   expect(await step(3, 3)).toEqual(before)
 })
 
-test('exported K and V continue a sequence in another stage', async () => {
-  const from = await whole()
-  const to = await whole()
-  const tokens = continued(5, 20)
-  const { logits } = await prefill(from, 0, tokens)
-  begin(to, 8)
-  sequences.get(to)!.extend(8, tokens.length)
-  to.kv.pages.append(8, tokens.length)
-  for (let layer = 0; layer < source.config.layers; layer += 1) {
-    to.kv.import(8, layer, 0, from.kv.export(0, layer, 0, tokens.length))
-    expect(to.kv.export(8, layer, 2, 4)).toEqual(from.kv.export(0, layer, 2, 4))
-  }
-  const next = Int32Array.of(argmax(logits))
-  const a = await forward(from, { entries: [{ sequence: 0, count: 1, outputs: 'last' }], tokens: next })
-  const b = await forward(to, { entries: [{ sequence: 8, count: 1, outputs: 'last' }], tokens: next })
-  expect(b.logits).toEqual(a.logits)
-  expect(() => to.kv.import(8, 0, 0, { k: new Uint8Array(3), v: new Uint8Array(3) })).toThrow(
-    /whole positions/,
-  )
-  expect(() => to.kv.export(8, 99, 0, 1)).toThrow(/not layer 99/)
-})
-
 test('a full cache refuses the whole batch and keeps what it had', async () => {
   const stage = await load({ first: 0, end: source.config.layers }, 'F16', 16)
   begin(stage, 0)

@@ -1,4 +1,13 @@
-import { DomainError, formatLayers, type LayerRange, layerCount, type ModelConfig } from '@deos/domain'
+import {
+  DomainError,
+  formatLayers,
+  type KvLayerLayout,
+  type KvSlice,
+  type KvSliceWrite,
+  type LayerRange,
+  layerCount,
+  type ModelConfig,
+} from '@deos/domain'
 import { architectures } from '../architectures/index.ts'
 import type { Backend } from '../ggml/backend.ts'
 import { GraphMemory } from '../ggml/graph-memory.ts'
@@ -18,6 +27,8 @@ import {
 } from './attention-plan.ts'
 import { attentionShape } from './attention-shape.ts'
 import { KvCache, type KvCacheOptions } from './kv-cache.ts'
+import { kvLayerLayout } from './kv-layout.ts'
+import { KvSlices } from './kv-slices.ts'
 import { checkKvType } from './kv-type.ts'
 import { layerRope } from './rope.ts'
 import { StageGraph, type StageParts } from './stage-graph.ts'
@@ -82,6 +93,7 @@ export class Stage {
   readonly kv: KvCache
   private readonly adapters: AdapterStacks
   private readonly parts: StageParts
+  private readonly slices: KvSlices
   private readonly graphs = new Map<string, StageGraph>()
   private mask = new Uint16Array(0)
   private output = new Float32Array(0)
@@ -95,6 +107,7 @@ export class Stage {
     const { config, layers, embedding, head } = options
     const architecture = architectures.get(config.architecture)!
     this.kv = new KvCache(backend, config, layerCount(layers), options.kv)
+    this.slices = new KvSlices(this.kv, layers.first)
     this.adapters = new AdapterStacks(backend, () => this.dropAdaptedGraphs())
     this.parts = {
       ...{ backend, architecture, config, layers, embedding, head, weights, kv: this.kv },
@@ -139,6 +152,44 @@ export class Stage {
     return this.options.layers
   }
 
+  /**
+   * What K and V of a layer are, and how their keys were turned by positions.
+   *
+   * @throws RangeError if the stage does not hold the layer
+   */
+  kvLayout(layer: number): KvLayerLayout {
+    const { config, layers } = this.options
+    if (!(layer >= layers.first && layer < layers.end)) {
+      throw new RangeError(`The stage holds layers ${formatLayers(layers)}, not layer ${layer}.`)
+    }
+    const rope = this.parts.rope(layer)
+    const factors = rope.factors && new Float32Array(rope.dims / 2)
+    if (factors) this.kv.read(rope.factors!, 0, new Uint8Array(factors.buffer))
+    return kvLayerLayout({ config, architecture: this.parts.architecture, layer, rope, factors })
+  }
+
+  /**
+   * Copies keys or values of one layer out of some pages, whether a sequence holds them or not.
+   *
+   * @returns `[positions, columns]` in the slice's encoding
+   * @throws KvSliceError if there is no such layer, part, page or position
+   */
+  readKv(slice: KvSlice): Uint8Array {
+    this.checkIdle()
+    return this.slices.read(slice)
+  }
+
+  /**
+   * The inverse of {@link Stage.readKv}; a sequence that is opened with the pages goes on from there.
+   *
+   * @throws KvSliceError as {@link Stage.readKv} does, and if the data is not what the slice needs, has values that are
+   *   not numbers or larger than float16 holds, or an open sequence holds one of the pages; nothing has changed then
+   */
+  writeKv(slice: KvSliceWrite): void {
+    this.checkIdle()
+    this.slices.write(slice)
+  }
+
   hasAdapter(name: string): boolean {
     return this.adapters.has(name)
   }
@@ -169,6 +220,10 @@ export class Stage {
     this.adapters.close()
     this.kv.close()
     this.parts.weights.close()
+  }
+
+  private checkIdle(): void {
+    if (this.busy) throw new Error('K and V move between two batches.')
   }
 
   private async compute(batch: StageBatch): Promise<StageOutput> {

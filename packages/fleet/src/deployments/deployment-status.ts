@@ -64,9 +64,8 @@ function sentenceFor(deployment: Deployment, condition: DeploymentCondition, cou
     case 'paused':
       return `Paused: ${paused!.reason} ${whatIsLeft(deployment)}`.trim()
     case 'ready':
-      return desired === 0
-        ? 'Scaled to none.'
-        : `All ${share.replace(/^\d+ of /, '')} at revision ${activeRevision}.`
+      if (desired === 0) return 'Scaled to none.'
+      return `${desired === 1 ? 'Its replica is' : `All ${desired} replicas are`} ready at revision ${activeRevision}.`
     default: {
       const update = ready > updated ? `, ${updated} of them at revision ${activeRevision}` : ''
       const why =
@@ -96,7 +95,9 @@ function whyFailing({ replicas }: Deployment): string {
 
 function whatGoesOn(replicas: readonly Replica[]): string {
   const busy = replicas.find(({ phase }) => phase !== 'ready' && phase !== 'draining')
-  if (!busy) return 'Replicas of before still serve.'
+  if (!busy) {
+    return replicas.length === 0 ? 'Replicas are about to be placed.' : 'Replicas of before still serve.'
+  }
   switch (busy.phase) {
     case 'loading': {
       const loaded = busy.stages.filter(({ state }) => state.type === 'loaded').length

@@ -62,7 +62,7 @@ describe('the life of a replica', () => {
       ready: 1,
       updated: 1,
     })
-    expect(sentence()).toBe('All 1 replica ready at revision 1.')
+    expect(sentence()).toBe('Its replica is ready at revision 1.')
   })
 
   test('replicas do not share machines as long as there are others', () => {

@@ -3,6 +3,7 @@ import {
   type DeviceInventory,
   type FleetSnapshot,
   type Link,
+  type MachineId,
   type OrganisationId,
   type PlacedStage,
   type PlacementCandidate,
@@ -37,7 +38,10 @@ export function fleetSnapshot(state: FleetState, sources: PlacementSources): Fle
   const machines = usableMachines(state, sources.organisation)
   return {
     candidates: machines.flatMap((machine) => machineCandidates(machine, sources, promised)),
-    links: linksAmong(new Set(machines.map(({ id }) => id)), sources.links),
+    links: linksAmong(
+      machines.map(({ id }) => id),
+      sources.links,
+    ),
   }
 }
 
@@ -64,14 +68,16 @@ function promisedBytes(placed: readonly PlacedStage[]): ReadonlyMap<string, numb
   return promised
 }
 
-function linksAmong(machines: ReadonlySet<string>, links: readonly Link[]): readonly Link[] {
-  const latest = new Map<string, Link>()
+/** By `from`, then by `to`. */
+function linksAmong(machines: readonly MachineId[], links: readonly Link[]): readonly Link[] {
+  const latest = new Map(machines.map((id) => [id, new Map<MachineId, Link>()]))
   for (const link of links) {
-    if (link.from === link.to || !machines.has(link.from) || !machines.has(link.to) || !isMeasured(link))
-      continue
-    latest.set(placeKey(link.from, link.to), link)
+    if (link.from === link.to || !latest.has(link.to) || !isMeasured(link)) continue
+    latest.get(link.from)?.set(link.to, link)
   }
-  return [...latest].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, link]) => link)
+  return [...latest.values()].flatMap((targets) =>
+    [...targets.values()].sort((a, b) => (a.to < b.to ? -1 : 1)),
+  )
 }
 
 const isMeasured = ({ roundTripMs, bytesPerSecond }: Link): boolean =>

@@ -13,9 +13,12 @@ export { emptyFleet, evolveFleet, type FleetState, foldFleet } from './fleet-sta
 export { type JoinToken, type JoinTokenStatus, joinTokenStatus } from './join-token.ts'
 export {
   expireLeases,
+  type HeartbeatPace,
   type Lease,
   type LeasePolicy,
   Leases,
+  type LeaseTerms,
+  leaseTerms,
   receiveHeartbeat,
   type SequencedHeartbeat,
 } from './leases.ts'

@@ -14,12 +14,39 @@ export interface Lease {
   /** Of the latest heartbeat. */
   readonly sequence: number
   readonly renewedAtMs: Milliseconds
+  /** What was promised with it. */
+  readonly durationMs: Milliseconds
 }
 
 export interface LeasePolicy {
+  /** At least; in a large fleet leases last longer. */
   readonly durationMs: Milliseconds
-  /** After the start of a control plane nothing expires for so long, since it did not listen before. */
+  /** After the start of a control plane nothing expires for so long, or for a lease, since it did not listen before. */
   readonly graceMs: Milliseconds
+}
+
+/** What a machine is told with every answer. */
+export interface LeaseTerms {
+  /** Until it is to be heard of again. */
+  readonly heartbeatMs: Milliseconds
+  readonly durationMs: Milliseconds
+}
+
+export interface HeartbeatPace extends LeaseTerms {
+  /** What all machines together send at most, so that liveness costs the same however many there are. */
+  readonly heartbeatsPerSecond: number
+}
+
+/** The terms for each of so many machines: longer ones where there are many, with the same number of heartbeats a lease. */
+export function leaseTerms(
+  { heartbeatMs, durationMs, heartbeatsPerSecond }: HeartbeatPace,
+  machines: number,
+): LeaseTerms {
+  const stretch = Math.max(1, (machines * 1000) / (heartbeatsPerSecond * heartbeatMs))
+  return {
+    heartbeatMs: ms(Math.ceil(heartbeatMs * stretch)),
+    durationMs: ms(Math.ceil(durationMs * stretch)),
+  }
 }
 
 export interface SequencedHeartbeat extends Omit<Heartbeat, 'type'> {
@@ -33,6 +60,8 @@ export interface SequencedHeartbeat extends Omit<Heartbeat, 'type'> {
  */
 export class Leases {
   readonly #leases = new Map<MachineId, Lease>()
+  /** When a connection that the machine keeps open broke, if that was after it was last heard of. */
+  readonly #brokenAtMs = new Map<MachineId, Milliseconds>()
 
   /** @throws FleetError if a duration makes no sense */
   constructor(
@@ -48,10 +77,27 @@ export class Leases {
       throw invalidField('graceMs', graceMs, '0 or more, and finite')
   }
 
-  /** False, without any effect, if a later heartbeat of the machine was counted already. */
-  renew({ machine, incarnation, sequence }: SequencedHeartbeat, nowMs: Milliseconds): boolean {
+  /**
+   * False, without any effect, if a later heartbeat of the machine was counted already.
+   *
+   * @param durationMs - what the machine is told
+   */
+  renew(
+    { machine, incarnation, sequence }: SequencedHeartbeat,
+    nowMs: Milliseconds,
+    durationMs: Milliseconds = this.policy.durationMs,
+  ): boolean {
     checkInteger('sequence', sequence, 0, Number.MAX_SAFE_INTEGER)
-    return this.merge({ machine, incarnation, sequence, renewedAtMs: nowMs })
+    return this.merge({ machine, incarnation, sequence, renewedAtMs: nowMs, durationMs })
+  }
+
+  /** The connection that a machine keeps open broke: unless it is heard of again, it has no more than the shortest lease. */
+  suspect(machine: MachineId, nowMs: Milliseconds): void {
+    this.#brokenAtMs.set(machine, nowMs)
+  }
+
+  isSuspected(machine: MachineId): boolean {
+    return this.#brokenAtMs.has(machine)
   }
 
   /** Takes over a lease that was stored, or counted by another control plane, unless a later one is known. */
@@ -59,6 +105,7 @@ export class Leases {
     const known = this.#leases.get(lease.machine)
     if (known !== undefined && !isLater(lease, known)) return false
     this.#leases.set(lease.machine, lease)
+    this.#brokenAtMs.delete(lease.machine)
     return true
   }
 
@@ -71,11 +118,20 @@ export class Leases {
 
   expiresAtMs(machine: Machine): Milliseconds {
     const { durationMs, graceMs } = this.policy
-    return ms(Math.max(this.heardAtMs(machine) + durationMs, this.startedAtMs + graceMs))
+    const leaseMs = this.#durationMsOf(machine)
+    const promisedMs = this.heardAtMs(machine) + leaseMs
+    const brokenAtMs = this.#brokenAtMs.get(machine.id)
+    const believedMs = brokenAtMs === undefined ? promisedMs : Math.min(promisedMs, brokenAtMs + durationMs)
+    return ms(Math.max(believedMs, this.startedAtMs + Math.max(graceMs, leaseMs)))
   }
 
   list(): readonly Lease[] {
     return [...this.#leases.values()]
+  }
+
+  #durationMsOf({ id, incarnation }: Machine): Milliseconds {
+    const lease = this.#leases.get(id)
+    return lease?.incarnation === incarnation ? lease.durationMs : this.policy.durationMs
   }
 }
 
@@ -91,12 +147,13 @@ export function receiveHeartbeat(
   leases: Leases,
   heartbeat: SequencedHeartbeat,
   context: FleetContext,
+  durationMs?: Milliseconds,
 ): readonly FleetEvent[] | FleetError {
   const { machine, incarnation } = heartbeat
   return orRefusal(() => {
     const decision = decideFleet(state, { type: 'heartbeat', machine, incarnation }, context)
     if (decision instanceof FleetError) throw decision
-    return leases.renew(heartbeat, context.nowMs) ? decision : []
+    return leases.renew(heartbeat, context.nowMs, durationMs) ? decision : []
   })
 }
 
@@ -115,8 +172,15 @@ export function expireLeases(
       machine: machine.id,
       incarnation: machine.incarnation,
       cause: 'lease',
-      reason: `No heartbeat for ${seconds(nowMs - leases.heardAtMs(machine))}; a lease lasts ${seconds(leases.policy.durationMs)}`,
+      reason: silenceOf(machine, leases, nowMs),
     }))
+}
+
+function silenceOf(machine: Machine, leases: Leases, nowMs: Milliseconds): string {
+  const silentMs = nowMs - leases.heardAtMs(machine)
+  return leases.isSuspected(machine.id)
+    ? `Its connection broke, and no heartbeat came for ${seconds(silentMs)}`
+    : `No heartbeat for ${seconds(silentMs)}; its lease lasted ${seconds(leases.expiresAtMs(machine) - leases.heardAtMs(machine))}`
 }
 
 const seconds = (durationMs: number): string => `${Number((durationMs / 1000).toFixed(1))} s`

@@ -26,9 +26,15 @@ export class ProbeWatch {
     return this.#sequence
   }
 
-  /** A probe that returns answers for all before it. */
-  returned(sequence: number): void {
+  /**
+   * A probe that returns answers for all before it.
+   *
+   * @returns how long it was under way, or null if nobody knows
+   */
+  returned(sequence: number, nowMs: number): number | null {
+    const sent = this.#outstanding.find((probe) => probe.sequence === sequence)
     this.#outstanding = this.#outstanding.filter((probe) => probe.sequence > sequence)
+    return sent === undefined ? null : nowMs - sent.sentMs
   }
 
   overdue(nowMs: number): boolean {

@@ -28,6 +28,7 @@ import { RingSession, type Stay } from './ring-session.ts'
 import { OutputLengths } from './scheduling/output-lengths.ts'
 import { Residents } from './scheduling/residents.ts'
 import { type ComposedStep, StepComposer } from './scheduling/step-composer.ts'
+import { StepsInFlight } from './scheduling/steps-in-flight.ts'
 import { GENERATED_TOKEN_SERVICE, TenantShares } from './scheduling/tenant-shares.ts'
 
 /** What the leader asks for: `ring` enters the stage beside it, as if it came from upstream. */
@@ -96,6 +97,7 @@ export class RingLeader {
   readonly #composer: StepComposer
   readonly #preparations: Preparations
   readonly #probes: ProbeWatch
+  readonly #inFlight: StepsInFlight
   readonly #rate = new CompletionRate()
   readonly #counters = { steps: 0, generatedTokens: 0, completed: 0, failed: 0, rejected: 0, faults: 0 }
 
@@ -106,6 +108,7 @@ export class RingLeader {
     this.#residents = new Residents(options.maxSessions, this.#lengths)
     this.#composer = new StepComposer({ ...options, ahead: this.#ahead }, this.#residents)
     this.#preparations = new Preparations(options.stepTimeoutMs)
+    this.#inFlight = new StepsInFlight(options.stages, options.microbatches)
     this.#probes = new ProbeWatch(options.probeIntervalMs, options.probeTimeoutMs)
   }
 
@@ -152,6 +155,8 @@ export class RingLeader {
       return
     }
     this.#composer.measured(flight.composed, message.engineUs)
+    if (flight.composed.promptTokens === 0) this.#inFlight.stepped(message.engineUs)
+    this.#composer.microbatches = this.#inFlight.count
     for (const result of message.results) this.#advance(result, nowMs)
     this.#pump(nowMs, out)
   }
@@ -169,7 +174,8 @@ export class RingLeader {
 
   probeReturned(message: Probe, nowMs: number, out: LeaderEffect[]): void {
     if (this.#foreign(message.epoch, nowMs, out)) return
-    this.#probes.returned(message.sequence)
+    const tripMs = this.#probes.returned(message.sequence, nowMs)
+    if (tripMs !== null) this.#inFlight.probed(tripMs)
     const problem = findReportProblem(message.reports, this.options.stages)
     if (problem !== this.#reportProblem) {
       this.#reportProblem = problem
@@ -411,7 +417,7 @@ export class RingLeader {
   }
 
   #launch(nowMs: number, out: LeaderEffect[]): void {
-    const most = this.options.microbatches + (this.#ahead ? 1 : 0)
+    const most = this.#inFlight.count + (this.#ahead ? 1 : 0)
     while (this.#flights.length < most) {
       const composed = this.#composer.next()
       // What a step needs opened or closed goes ahead of it.

@@ -1,7 +1,10 @@
 /** How the leader of a ring admits, batches and watches. */
 export interface RingLeaderOptions {
   readonly stages: number
-  /** Steps in flight at once; the number of stages keeps all of them busy. */
+  /**
+   * Steps in flight at once, at least; the number of stages keeps all of them busy. Where links take longer than
+   * stages, the leader adds as many as they hold.
+   */
   readonly microbatches: number
   /** Largest step in tokens; the ring's own limit holds if it is smaller. */
   readonly maxBatchTokens: number

@@ -1,4 +1,4 @@
-import { defaultSampling, PagePool } from '@deos/domain'
+import { defaultSampling, type KvSlice, PagePool } from '@deos/domain'
 import { afterEach, describe, expect, test } from 'vitest'
 import { LAST_SAMPLED, plainNeeds, type RingCapacity, type SessionKey, type StepEntry } from '../messages.ts'
 import type { EngineSession, EngineStepResult, StageEngine } from '../stage-engine.ts'
@@ -229,6 +229,67 @@ export function describeStageEngine(name: string, fixture: StageEngineFixture): 
       expect(generated).toEqual(alone)
     })
 
+    test('K and V go on in engines that are cut otherwise, in other pages', async () => {
+      const tokens = prompt(51, 11)
+      const alone = await generate(await create(), { key: 1, tokens }, 4)
+      const from = await create(1)
+      const { pageTokens } = from[0]!.capacity
+      const [first] = await prefill(from, [{ key: 1, tokens }])
+      const to = await create()
+      const held = memoryOf(to)
+      open(to, 7, tokens)
+      await feed(to, [entry(7, 0, 1, false)], tokens.slice(0, 1)) // so that the pages are others
+      const pages = held.take(2, Math.ceil((tokens.length + 1) / pageTokens))
+      await Promise.all(
+        slicesOf(from, memoryOf(from).pagesOf(1), tokens.length).map(async (slice) => {
+          const data = await from[0]!.readKv(slice)
+          const holder = to.find(({ kv }) => slice.layer >= kv.layers.first && slice.layer < kv.layers.end)
+          await holder!.writeKv({ ...slice, pages, data })
+          expect(await holder!.readKv({ ...slice, pages })).toEqual(data)
+        }),
+      )
+      open(to, 2, [...tokens, first!], { resumed: 1, cachedTokens: tokens.length, pages })
+      const generated = [first!]
+      for (let position = tokens.length; generated.length < 4; position += 1) {
+        generated.push(...(await feed(to, [entry(2, position, 1, true)], [generated.at(-1)!])))
+      }
+      expect(generated).toEqual(alone)
+    })
+
+    test('K and V are read as the steps before left them, whatever comes after', async () => {
+      const [engine] = await create(1)
+      const tokens = prompt(52, 8)
+      open([engine!], 1, tokens)
+      const step = (from: number, to: number) =>
+        engine!.step({
+          entries: withPages([engine!], [entry(1, from, to - from, false)]),
+          tokens: Int32Array.from(tokens.slice(from, to)),
+          hidden: null,
+        })
+      const steps = [step(0, 5)]
+      const [slice] = slicesOf([engine!], memoryOf([engine!]).pagesOf(1), 5)
+      const early = engine!.readKv(slice!)
+      steps.push(step(5, 8))
+      await Promise.all(steps)
+      expect(await early).toEqual(await engine!.readKv(slice!))
+    })
+
+    test('slices that do not fit are refused, and the engine goes on', async () => {
+      const [engine] = await create(1)
+      await prefill([engine!], [{ key: 1, tokens: prompt(53, 4) }])
+      const [slice] = slicesOf([engine!], memoryOf([engine!]).pagesOf(1), 4)
+      const { layers } = engine!.kv
+      const data = await engine!.readKv(slice!)
+      await expect(engine!.readKv({ ...slice!, layer: layers.end })).rejects.toThrow()
+      await expect(engine!.readKv({ ...slice!, pages: [engine!.capacity.kvPages] })).rejects.toThrow()
+      await expect(engine!.readKv({ ...slice!, positions: { first: 0, end: 1_000 } })).rejects.toThrow()
+      await expect(engine!.writeKv({ ...slice!, data }), 'pages of a session').rejects.toThrow()
+      await engine!.writeKv({ ...slice!, data, refines: true })
+      close([engine!], 1)
+      await expect(engine!.writeKv({ ...slice!, data: data.subarray(1) })).rejects.toThrow()
+      expect(await generate([engine!], { key: 2, tokens: prompt(53, 4) }, 2)).toHaveLength(2)
+    })
+
     test('needs that no stage can meet are refused, and the engine goes on', async () => {
       const [engine] = await create(1)
       await expect(engine!.prepare({ adapter: 'no such adapter', grammar: null }, 8)).rejects.toThrow()
@@ -322,6 +383,17 @@ class SuiteMemory {
     return { ...entry, pages }
   }
 
+  pagesOf(key: SessionKey): readonly number[] {
+    return this.#pages.get(key) ?? []
+  }
+
+  /** @returns pages that `key` holds before it has a position */
+  take(key: SessionKey, count: number): readonly number[] {
+    const pages = this.#pool.take(count) ?? []
+    this.#pages.set(key, [...pages])
+    return pages
+  }
+
   release(key: SessionKey): void {
     this.#pool.release(this.#pages.get(key) ?? [])
     this.#pages.delete(key)
@@ -345,26 +417,41 @@ function memoryOf(engines: readonly StageEngine[]): SuiteMemory {
 const withPages = (engines: readonly StageEngine[], entries: readonly StepEntry[]): readonly StepEntry[] =>
   entries.map((each) => memoryOf(engines).paged(each))
 
+/** All that engines store of the first `end` positions. */
+const slicesOf = (
+  engines: readonly StageEngine[],
+  pages: readonly number[],
+  end: number,
+): readonly KvSlice[] =>
+  engines.flatMap(({ kv }) =>
+    kv.layouts.flatMap(({ value }, index) =>
+      (value === null ? (['key'] as const) : (['key', 'value'] as const)).map((part) => ({
+        ...{ layer: kv.layers.first + index, part, pages },
+        ...{ positions: { first: 0, end }, encoding: 'stored' as const },
+      })),
+    ),
+  )
+
 function open(
   engines: readonly StageEngine[],
   key: SessionKey,
   tokens: readonly number[],
   overrides: Partial<EngineSession> = {},
 ): void {
-  const session: EngineSession = {
-    key,
-    tokens: Int32Array.from(tokens),
-    resumed: 0,
-    maxTokens: 64,
-    sampling: { ...defaultSampling, temperature: 0 },
-    needs: plainNeeds,
-    pooling: null,
-    cachedTokens: 0,
-    pages: [],
-    ...overrides,
-  }
-  for (const engine of engines) engine.open(session)
+  for (const engine of engines) engine.open({ ...sessionOf(key, tokens), ...overrides })
 }
+
+const sessionOf = (key: SessionKey, tokens: readonly number[]): EngineSession => ({
+  key,
+  tokens: Int32Array.from(tokens),
+  resumed: 0,
+  maxTokens: 64,
+  sampling: { ...defaultSampling, temperature: 0 },
+  needs: plainNeeds,
+  pooling: null,
+  cachedTokens: 0,
+  pages: [],
+})
 
 function close(engines: readonly StageEngine[], key: SessionKey): void {
   for (const engine of engines) engine.close(key)

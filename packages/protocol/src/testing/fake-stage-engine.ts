@@ -1,4 +1,4 @@
-import { DomainError, type LayerRange, type SampledToken } from '@deos/domain'
+import type { KvSlice, KvSliceWrite, LayerRange, SampledToken } from '@deos/domain'
 import {
   LAST_SAMPLED,
   type RingCapacity,
@@ -6,7 +6,9 @@ import {
   type SessionNeeds,
   type StepEntry,
 } from '../messages.ts'
-import type { EngineSession, EngineStep, EngineStepResult, StageEngine } from '../stage-engine.ts'
+import type { EngineKv, EngineSession, EngineStep, EngineStepResult, StageEngine } from '../stage-engine.ts'
+import { FakeEngineError } from './fake-engine-error.ts'
+import { fakeLayout, type Page, readCells, writeCells } from './fake-kv.ts'
 import {
   adapted,
   allowed,
@@ -20,15 +22,6 @@ import {
   sample,
 } from './fake-model.ts'
 
-export class FakeEngineError extends DomainError {
-  readonly code = 'FAKE_ENGINE'
-  readonly retriable = false
-
-  constructor(problem: string) {
-    super(`The fake engine refuses: ${problem}.`, 'Reset the engine.')
-  }
-}
-
 export interface FakeStageEngineOptions {
   readonly model: FakeModel
   readonly layers: LayerRange
@@ -38,9 +31,6 @@ export interface FakeStageEngineOptions {
   /** Names that {@link StageEngine.prepare} accepts as adapters; each changes what is sampled. */
   readonly adapters?: readonly string[]
 }
-
-/** Values of `pageTokens` positions for each layer of the stage. */
-type Page = number[][]
 
 interface FakeSession {
   readonly session: EngineSession
@@ -56,6 +46,7 @@ const POISON = 0xdead
 /** Exact and deterministic executor of one stage of a {@link FakeModel}, with pages from a fixed pool. */
 export class FakeStageEngine implements StageEngine {
   readonly capacity: RingCapacity
+  readonly kv: EngineKv
   readonly #pages: readonly Page[]
   readonly #prepared = new Set<string>()
   readonly #sessions = new Map<SessionKey, FakeSession>()
@@ -67,6 +58,11 @@ export class FakeStageEngine implements StageEngine {
     this.capacity = options.capacity
     const { kvPages, pageTokens } = options.capacity
     const layers = options.layers.end - options.layers.first
+    this.kv = {
+      layers: options.layers,
+      type: 'fake',
+      layouts: Array.from({ length: layers }, () => fakeLayout),
+    }
     this.#pages = Array.from({ length: kvPages }, () =>
       Array.from({ length: layers }, () => new Array<number>(pageTokens).fill(POISON)),
     )
@@ -117,6 +113,24 @@ export class FakeStageEngine implements StageEngine {
         this.#broken = error instanceof Error ? error.message : String(error)
         throw error
       }
+    })
+  }
+
+  readKv(slice: KvSlice): Promise<Uint8Array> {
+    return this.#enqueue(() => {
+      if (this.#stopped) this.#assertUsable()
+      return readCells(this.#pages, this.options, slice)
+    })
+  }
+
+  writeKv(slice: KvSliceWrite): Promise<void> {
+    return this.#enqueue(() => {
+      if (this.#stopped) this.#assertUsable()
+      const held = [...this.#sessions.values()].some(({ pages }) =>
+        slice.pages.some((page) => pages.includes(page)),
+      )
+      if (held && slice.refines !== true) throw new FakeEngineError('an open session holds one of the pages')
+      writeCells(this.#pages, this.options, slice)
     })
   }
 

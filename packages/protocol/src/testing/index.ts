@@ -5,6 +5,7 @@
  */
 export { arbitraryMessage, arbitrarySampling, messageArbitraries } from './arbitrary-messages.ts'
 export { describeStageEngine, type StageEngineFixture } from './describe-stage-engine.ts'
+export { FakeEngineError } from './fake-engine-error.ts'
 export { type FakeModel, fakeEmbedding, fakeGeneration } from './fake-model.ts'
-export { FakeEngineError, FakeStageEngine, type FakeStageEngineOptions } from './fake-stage-engine.ts'
+export { FakeStageEngine, type FakeStageEngineOptions } from './fake-stage-engine.ts'
 export { idleUsage } from './idle-usage.ts'

@@ -13,6 +13,8 @@ export interface RawPeer {
   /** Stops reading, so that the other side's queue grows. */
   pause(): void
   resume(): void
+  /** Is gone from one moment to the next. */
+  kill(): void
   readonly closed: Promise<void>
 }
 
@@ -369,6 +371,41 @@ export function describeTransport(name: string, create: () => TransportFixture):
         const index = Number(link.peer.slice('peer-'.length))
         expect(seen.messages).toEqual([0, 1, 2, 3, 4].map((key) => close(index * 100 + key)))
       }
+    })
+
+    test('a peer killed mid-message ends its link alone, and may come again', async () => {
+      const { fixture, accepted, address, transport } = await world()
+      const raw = await fixture.connectRaw(address, 'victim')
+      raw.write(bytesOf(helloOf(linkIdentity('gateway', 'victim', ring))))
+      const steady = await transport(linkIdentity('worker', 'steady', ring)).connect(address, recorder())
+      await vi.waitFor(() => expect(accepted).toHaveLength(2))
+      const victim = accepted.find(({ link }) => link.peer === 'victim')!
+      raw.write(bytesOf(close(1)))
+      raw.write(bytesOf(step(new Uint8Array(64 * KiB))).subarray(0, 1000))
+      await vi.waitFor(() => expect(victim.seen.messages).toEqual([close(1)]))
+      raw.kill()
+      await vi.waitFor(() => expect(victim.seen.closed).toHaveLength(1))
+      expect(victim.seen.messages, 'half a message is none').toEqual([close(1)])
+      expect(victim.link.send(close(2))).toBe(false)
+      steady.send(close(3))
+      const kept = accepted.find(({ link }) => link.peer === 'steady')!
+      await vi.waitFor(() => expect(kept.seen.messages).toEqual([close(3)]))
+      const again = await transport(linkIdentity('gateway', 'victim', ring)).connect(address, recorder())
+      again.send(close(4))
+      await vi.waitFor(() => expect(accepted.at(-1)!.seen.messages).toEqual([close(4)]))
+    })
+
+    test('messages of each priority keep their order, and none is lost', async () => {
+      const { link, far } = await pair()
+      const numbers = Array.from({ length: 40 }, (_, number) => number)
+      for (const number of numbers) {
+        link.send(step(new Uint8Array(100 * KiB), number), 'kv')
+        link.send(close(number), 'control')
+      }
+      await vi.waitFor(() => expect(far.seen.messages).toHaveLength(2 * numbers.length), { timeout: 10_000 })
+      const { messages } = far.seen
+      expect(messages.flatMap((message) => (message.type === 'step' ? [message.step] : []))).toEqual(numbers)
+      expect(messages.flatMap((message) => (message.type === 'close' ? [message.key] : []))).toEqual(numbers)
     })
   })
 }

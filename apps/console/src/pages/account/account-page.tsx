@@ -1,12 +1,14 @@
 import { passwordChangeSchema } from '@deos/sdk'
 import { Button } from '../../components/button.tsx'
 import { Card, Facts } from '../../components/card.tsx'
-import { Field, Input } from '../../components/field.tsx'
+import { NewPasswordField, TextField } from '../../components/field.tsx'
+import { Form } from '../../components/form.tsx'
 import { Page } from '../../components/page.tsx'
 import { Problem } from '../../components/problem.tsx'
 import { Time } from '../../components/time.tsx'
-import { errorsOf, serverErrorsOf, useForm } from '../../data/form.ts'
+import { useForm } from '../../data/form.ts'
 import { openClient, useSession } from '../../data/session.tsx'
+import type { BodyOf } from '../../data/types.ts'
 import { useAction } from '../../data/use-action.ts'
 
 export function AccountPage() {
@@ -37,49 +39,34 @@ export function AccountPage() {
 
 function Password() {
   const empty = { current: '', next: '' }
-  const { values, set, setValues, errors, setErrors } = useForm(empty)
-  const change = useAction(() => openClient.session.changePassword({ body: values }), {
-    done: 'The password is changed. Other sessions have ended.',
-    quiet: true,
-    onDone: () => setValues(empty),
-  })
-  const submit = () => {
-    const wrong = errorsOf(passwordChangeSchema, values)
-    setErrors(wrong)
-    if (Object.keys(wrong).length === 0)
-      change.mutate(undefined, { onError: (error) => setErrors(serverErrorsOf(error)) })
-  }
+  const { values, field, send, setValues } = useForm(empty)
+  const change = useAction(
+    (_client, body: BodyOf<typeof openClient.session.changePassword>) =>
+      openClient.session.changePassword({ body }),
+    {
+      done: 'The password is changed. Other sessions have ended.',
+      quiet: true,
+      onDone: () => setValues(empty),
+    },
+  )
   return (
     <Card title="Password" about="Changing it ends your other sessions.">
-      <form
-        noValidate
+      <Form
         className="flex max-w-sm flex-col gap-4"
-        onSubmit={(event) => {
-          event.preventDefault()
-          submit()
-        }}
+        onSubmit={() => send(passwordChangeSchema, values, change)}
       >
-        <Field label="Current password" error={errors.current}>
-          <Input
-            type="password"
-            autoComplete="current-password"
-            value={values.current}
-            onChange={(event) => set('current', event.target.value)}
-          />
-        </Field>
-        <Field label="New password" hint="At least ten characters." error={errors.next}>
-          <Input
-            type="password"
-            autoComplete="new-password"
-            value={values.next}
-            onChange={(event) => set('next', event.target.value)}
-          />
-        </Field>
+        <TextField
+          label="Current password"
+          type="password"
+          autoComplete="current-password"
+          {...field('current')}
+        />
+        <NewPasswordField label="New password" {...field('next')} />
         {change.error !== null && <Problem error={change.error} />}
         <Button type="submit" look="primary" busy={change.isPending} className="self-start">
           Change password
         </Button>
-      </form>
+      </Form>
     </Card>
   )
 }

@@ -1,11 +1,10 @@
 import { CreditCard, Plus } from 'lucide-react'
-import { useState } from 'react'
 import { Badge } from '../../components/badge.tsx'
-import { Button } from '../../components/button.tsx'
 import { Card, Figure } from '../../components/card.tsx'
-import { Dialog, DialogActions } from '../../components/dialog.tsx'
+import { DialogButton } from '../../components/dialog-button.tsx'
 import { Empty } from '../../components/empty.tsx'
-import { Field, Input } from '../../components/field.tsx'
+import { TextField } from '../../components/field.tsx'
+import { DialogForm } from '../../components/form.tsx'
 import { Page } from '../../components/page.tsx'
 import { Problem } from '../../components/problem.tsx'
 import { Skeleton } from '../../components/skeleton.tsx'
@@ -54,13 +53,21 @@ export function BillingPage() {
     { limit: 50 },
   )
   const mayDeposit = useMay('billing:write')
-  const [open, setOpen] = useState(false)
   const { data } = balance
   const button = mayDeposit && (
-    <Button look="primary" onClick={() => setOpen(true)}>
-      <Plus aria-hidden="true" />
-      Deposit
-    </Button>
+    <DialogButton
+      look="primary"
+      title="Deposit"
+      about="Books money that the organisation has paid in."
+      shows={
+        <>
+          <Plus aria-hidden="true" />
+          Deposit
+        </>
+      }
+    >
+      {(close) => <DepositForm currency={data?.balance.currency ?? 'USD'} close={close} />}
+    </DialogButton>
   )
   return (
     <Page
@@ -97,20 +104,12 @@ export function BillingPage() {
           }
         />
       </Card>
-      <Dialog
-        open={open}
-        onOpenChange={setOpen}
-        title="Deposit"
-        about="Books money that the organisation has paid in."
-      >
-        <DepositForm currency={data?.balance.currency ?? 'USD'} close={() => setOpen(false)} />
-      </Dialog>
     </Page>
   )
 }
 
 function DepositForm({ currency, close }: { readonly currency: string; readonly close: () => void }) {
-  const { values, set, errors, setErrors } = useForm({ amount: '', comment: '' })
+  const { values, field, setErrors } = useForm({ amount: '', comment: '' })
   const amount = parseMoney(values.amount, currency)
   const deposit = useAction(
     (client, _input: undefined, idempotencyKey) =>
@@ -125,36 +124,14 @@ function DepositForm({ currency, close }: { readonly currency: string; readonly 
     else deposit.mutate()
   }
   return (
-    <form
-      noValidate
-      className="flex flex-col gap-4"
-      onSubmit={(event) => {
-        event.preventDefault()
-        submit()
-      }}
-    >
-      <Field label={`Amount, in ${currency}`} error={errors.amount}>
-        <Input
-          inputMode="decimal"
-          autoFocus
-          value={values.amount}
-          onChange={(event) => set('amount', event.target.value)}
-        />
-      </Field>
-      <Field label="Comment" hint="Such as the number of an invoice.">
-        <Input
-          maxLength={200}
-          value={values.comment}
-          onChange={(event) => set('comment', event.target.value)}
-        />
-      </Field>
-      {deposit.error !== null && <Problem error={deposit.error} />}
-      <DialogActions>
-        <Button onClick={close}>Cancel</Button>
-        <Button type="submit" look="primary" busy={deposit.isPending}>
-          Deposit
-        </Button>
-      </DialogActions>
-    </form>
+    <DialogForm close={close} verb="Deposit" sending={deposit} onSubmit={submit}>
+      <TextField label={`Amount, in ${currency}`} inputMode="decimal" autoFocus {...field('amount')} />
+      <TextField
+        label="Comment"
+        hint="Such as the number of an invoice."
+        maxLength={200}
+        {...field('comment')}
+      />
+    </DialogForm>
   )
 }

@@ -1,24 +1,23 @@
 import { getRouteApi, Link } from '@tanstack/react-router'
-import { ArrowLeft, MessageSquare } from 'lucide-react'
+import { MessageSquare } from 'lucide-react'
 import { useState } from 'react'
 import { StateBadge } from '../../components/badge.tsx'
 import { Button } from '../../components/button.tsx'
-import { Card } from '../../components/card.tsx'
 import { DeploymentActions } from '../../components/deployment-actions.tsx'
-import { EventList } from '../../components/event-list.tsx'
+import { eventsTab } from '../../components/event-list.tsx'
 import { LiveBadge } from '../../components/live-badge.tsx'
-import { Page } from '../../components/page.tsx'
+import { BackLink, Page } from '../../components/page.tsx'
 import { Problem } from '../../components/problem.tsx'
-import { SeriesCharts, WindowChoice } from '../../components/series.tsx'
+import { ReasonText } from '../../components/reason.tsx'
+import { SeriesOverTime } from '../../components/series.tsx'
 import { SkeletonPage } from '../../components/skeleton.tsx'
 import { Tabs } from '../../components/tabs.tsx'
-import { Time } from '../../components/time.tsx'
 import type { Moment } from '../../data/charts.ts'
 import { useData } from '../../data/query.ts'
 import { useClient, useMay } from '../../data/session.tsx'
 import type { DeploymentLive } from '../../data/types.ts'
 import { useStream } from '../../data/use-stream.ts'
-import type { deploymentTabs } from '../../search.ts'
+import { deploymentTabs } from '../../search.ts'
 import { Decisions } from './decisions.tsx'
 import { Logs } from './logs.tsx'
 import { Replicas } from './replicas.tsx'
@@ -78,17 +77,15 @@ export function DeploymentPage() {
       id: 'charts',
       label: 'Charts',
       content: (
-        <>
-          <div className="flex justify-end">
-            <WindowChoice
-              value={window}
-              onValue={(next) =>
-                void navigate({ search: (known) => ({ ...known, window: next }), replace: true })
-              }
-            />
-          </div>
-          <SeriesCharts query={series} moments={moments} empty="Charts begin with the first request." />
-        </>
+        <SeriesOverTime
+          query={series}
+          moments={moments}
+          empty="Charts begin with the first request."
+          window={window}
+          onWindow={(next) =>
+            void navigate({ search: (known) => ({ ...known, window: next }), replace: true })
+          }
+        />
       ),
     },
     { id: 'revisions', label: 'Revisions', content: <Revisions deployment={deployment} /> },
@@ -96,15 +93,7 @@ export function DeploymentPage() {
     ...(mayReadEvents
       ? [
           { id: 'decisions', label: 'Why here', content: <Decisions deployment={id} replicas={replicas} /> },
-          {
-            id: 'events',
-            label: 'Events',
-            content: (
-              <Card title="Events of this deployment" flush>
-                <EventList deployment={id} goesOn />
-              </Card>
-            ),
-          },
+          eventsTab({ deployment: id }),
         ]
       : []),
   ]
@@ -117,21 +106,8 @@ export function DeploymentPage() {
           <LiveBadge state={stream.state} />
         </>
       }
-      about={
-        <>
-          {deployment.reason.message}{' '}
-          {deployment.reason.since !== null && <Time at={deployment.reason.since} />}
-        </>
-      }
-      back={
-        <Link
-          to="/deployments"
-          className="mb-1 inline-flex items-center gap-1 text-xs text-ink-3 hover:text-ink"
-        >
-          <ArrowLeft className="size-3.5" aria-hidden="true" />
-          Deployments
-        </Link>
-      }
+      about={<ReasonText reason={deployment.reason} />}
+      back={<BackLink to="/deployments">Deployments</BackLink>}
       actions={
         <>
           {mayPlay && (
@@ -153,7 +129,7 @@ export function DeploymentPage() {
         value={tab}
         onValue={(next) =>
           void navigate({
-            search: (known) => ({ ...known, tab: next as (typeof deploymentTabs)[number] }),
+            search: (known) => ({ ...known, tab: deploymentTabs.find((each) => each === next) }),
             replace: true,
           })
         }

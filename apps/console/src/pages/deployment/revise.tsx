@@ -1,62 +1,52 @@
 import { reviseSchema } from '@deos/sdk'
 import { Pencil } from 'lucide-react'
-import { useState } from 'react'
-import { Button } from '../../components/button.tsx'
-import { Dialog, DialogActions } from '../../components/dialog.tsx'
-import { Field, Input, Select } from '../../components/field.tsx'
-import { Problem } from '../../components/problem.tsx'
-import { errorsOf, serverErrorsOf, useForm } from '../../data/form.ts'
-import { useModels } from '../../data/lists.ts'
-import type { Deployment } from '../../data/types.ts'
+import {
+  AmountFields,
+  ModelFields,
+  PolicyFields,
+  TargetFields,
+} from '../../components/deployment-spec/spec-fields.tsx'
+import { changesOf, fieldsOf, useSpecForm } from '../../components/deployment-spec/spec-form.ts'
+import { DialogButton } from '../../components/dialog-button.tsx'
+import { DialogForm, FieldGrid } from '../../components/form.tsx'
+import { serverErrorsOf } from '../../data/form.ts'
+import { useModels, useSettings } from '../../data/lists.ts'
+import type { BodyOf, Client, Deployment } from '../../data/types.ts'
 import { useAction } from '../../data/use-action.ts'
 
-/** Wishes for something else in some fields: a rolling update. */
-export function Revise({ deployment }: { readonly deployment: Deployment }) {
-  const [open, setOpen] = useState(false)
-  return (
-    <>
-      <Button size="small" onClick={() => setOpen(true)}>
-        <Pencil aria-hidden="true" />
-        New revision
-      </Button>
-      <Dialog
-        open={open}
-        onOpenChange={setOpen}
-        title={`Revise ${deployment.name}`}
-        about="Replicas are replaced one after the other; requests are answered all the while."
-      >
-        <ReviseForm deployment={deployment} close={() => setOpen(false)} />
-      </Dialog>
-    </>
-  )
+interface ReviseProps {
+  readonly deployment: Deployment
 }
 
-function ReviseForm({
-  deployment: { id, spec },
-  close,
-}: {
-  readonly deployment: Deployment
-  readonly close: () => void
-}) {
-  const models = useModels().items.filter(({ state }) => state === 'ready')
-  const { values, set, errors, setErrors } = useForm({
-    modelId: spec.modelId as string,
-    contextTokens: spec.contextTokens === null ? '' : String(spec.contextTokens),
-    sessions: String(spec.sessions),
-    precision: spec.precision,
-    min: String(spec.replicas.min),
-    max: String(spec.replicas.max),
-  })
-  const changes = {
-    modelId: values.modelId,
-    contextTokens: values.contextTokens === '' ? null : Number(values.contextTokens),
-    sessions: Number(values.sessions),
-    precision: values.precision,
-    replicas: { min: Number(values.min), max: Number(values.max) },
-  }
+/** Wishes for something else in some fields: a rolling update. */
+export const Revise = ({ deployment }: ReviseProps) => (
+  <DialogButton
+    size="small"
+    wide
+    title={`Revise ${deployment.name}`}
+    about="Replicas are replaced one after the other; requests are answered all the while."
+    shows={
+      <>
+        <Pencil aria-hidden="true" />
+        New revision
+      </>
+    }
+  >
+    {(close) => <ReviseForm deployment={deployment} close={close} />}
+  </DialogButton>
+)
+
+function ReviseForm({ deployment: { id, spec }, close }: ReviseProps & { readonly close: () => void }) {
+  // The model that runs is shown even if it would not be offered any more.
+  const models = useModels().items.filter(
+    ({ id: model, state }) => state === 'ready' || model === spec.modelId,
+  )
+  const known = useSettings().data?.currency
+  const currency = spec.target.pricePerMillionTokens?.currency ?? known ?? 'USD'
+  const form = useSpecForm(fieldsOf(spec), currency)
   const revise = useAction(
-    (client, _input: undefined, idempotencyKey) =>
-      client.deployments.revise({ params: { deployment: id }, body: { changes }, idempotencyKey }),
+    (client, body: BodyOf<Client['deployments']['revise']>, idempotencyKey) =>
+      client.deployments.revise({ params: { deployment: id }, body, idempotencyKey }),
     {
       quiet: true,
       changes: ['deployments'],
@@ -64,72 +54,32 @@ function ReviseForm({
       onDone: close,
     },
   )
+  const changes = form.spec === null ? {} : changesOf(spec, form.spec)
   const submit = () => {
-    const wrong = errorsOf(reviseSchema, { changes })
-    setErrors(wrong)
-    if (Object.keys(wrong).length === 0)
-      revise.mutate(undefined, { onError: (error) => setErrors(serverErrorsOf(error)) })
+    const body = reviseSchema.safeParse({ changes })
+    if (!body.success) return
+    revise.mutate(body.data, { onError: (error) => form.refuse(serverErrorsOf(error), 'changes') })
   }
   return (
-    <form
-      noValidate
-      className="flex flex-col gap-4"
-      onSubmit={(event) => {
-        event.preventDefault()
-        submit()
-      }}
+    <DialogForm
+      close={close}
+      verb="Roll it out"
+      disabled={Object.keys(changes).length === 0}
+      sending={revise}
+      onSubmit={submit}
     >
-      <div className="grid gap-4 sm:grid-cols-2">
-        <Field label="Model" error={errors['changes.modelId']}>
-          <Select
-            options={models.map((model) => [model.id, model.name] as const)}
-            value={values.modelId}
-            onValue={(value) => set('modelId', value)}
-          />
-        </Field>
-        <Field label="Precision" hint="native, F16, Q8_0 and so on." error={errors['changes.precision']}>
-          <Input value={values.precision} onChange={(event) => set('precision', event.target.value)} />
-        </Field>
-        <Field
-          label="Context, in tokens"
-          hint="Empty is the model’s own."
-          error={errors['changes.contextTokens']}
-        >
-          <Input
-            inputMode="numeric"
-            value={values.contextTokens}
-            onChange={(event) => set('contextTokens', event.target.value)}
-          />
-        </Field>
-        <Field label="Sessions at once" error={errors['changes.sessions']}>
-          <Input
-            inputMode="numeric"
-            value={values.sessions}
-            onChange={(event) => set('sessions', event.target.value)}
-          />
-        </Field>
-        <Field label="Replicas, at least" error={errors['changes.replicas.min']}>
-          <Input
-            inputMode="numeric"
-            value={values.min}
-            onChange={(event) => set('min', event.target.value)}
-          />
-        </Field>
-        <Field label="Replicas, at most" error={errors['changes.replicas.max']}>
-          <Input
-            inputMode="numeric"
-            value={values.max}
-            onChange={(event) => set('max', event.target.value)}
-          />
-        </Field>
-      </div>
-      {revise.error !== null && <Problem error={revise.error} />}
-      <DialogActions>
-        <Button onClick={close}>Cancel</Button>
-        <Button type="submit" look="primary" busy={revise.isPending}>
-          Roll it out
-        </Button>
-      </DialogActions>
-    </form>
+      <FieldGrid>
+        <ModelFields form={form} models={models} />
+      </FieldGrid>
+      <AmountFields form={form} models={models} />
+      <fieldset>
+        <legend className="mb-3 text-sm font-semibold">Where; nothing chosen allows all</legend>
+        <PolicyFields form={form} />
+      </fieldset>
+      <fieldset>
+        <legend className="mb-3 text-sm font-semibold">Target; what stays empty does not matter</legend>
+        <TargetFields form={form} currency={currency} />
+      </fieldset>
+    </DialogForm>
   )
 }

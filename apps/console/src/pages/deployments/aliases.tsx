@@ -1,20 +1,19 @@
 import { aliasSetSchema, modelNameSchema } from '@deos/sdk'
 import { Link } from '@tanstack/react-router'
 import { Plus, Signpost, Trash2 } from 'lucide-react'
-import { useState } from 'react'
 import { Button } from '../../components/button.tsx'
 import { Card } from '../../components/card.tsx'
-import { Dialog, DialogActions } from '../../components/dialog.tsx'
+import { DialogButton } from '../../components/dialog-button.tsx'
 import { Empty } from '../../components/empty.tsx'
-import { Field, Input, Select } from '../../components/field.tsx'
-import { Problem } from '../../components/problem.tsx'
+import { SelectField, TextField } from '../../components/field.tsx'
+import { DialogForm } from '../../components/form.tsx'
 import { ListTable } from '../../components/table.tsx'
 import { Time } from '../../components/time.tsx'
-import { errorsOf, useForm } from '../../data/form.ts'
+import { type FieldErrors, useForm } from '../../data/form.ts'
 import { useAliases, useDeployments } from '../../data/lists.ts'
 import { useNames } from '../../data/names.ts'
 import { useMay } from '../../data/session.tsx'
-import type { Alias } from '../../data/types.ts'
+import type { Alias, BodyOf, Client } from '../../data/types.ts'
 import { useAction } from '../../data/use-action.ts'
 
 /** Other names under which requests reach deployments. */
@@ -22,12 +21,19 @@ export function Aliases() {
   const aliases = useAliases()
   const names = useNames()
   const mayWrite = useMay('deployments:write')
-  const [open, setOpen] = useState(false)
   const add = mayWrite && (
-    <Button size="small" onClick={() => setOpen(true)}>
-      <Plus aria-hidden="true" />
-      Add alias
-    </Button>
+    <DialogButton
+      size="small"
+      title="Add or move an alias"
+      shows={
+        <>
+          <Plus aria-hidden="true" />
+          Add alias
+        </>
+      }
+    >
+      {(close) => <AliasForm close={close} />}
+    </DialogButton>
   )
   return (
     <Card
@@ -67,9 +73,6 @@ export function Aliases() {
           </Empty>
         }
       />
-      <Dialog open={open} onOpenChange={setOpen} title="Add or move an alias">
-        <AliasForm close={() => setOpen(false)} />
-      </Dialog>
     </Card>
   )
 }
@@ -94,51 +97,29 @@ function RemoveAlias({ alias: { name } }: { readonly alias: Alias }) {
 
 function AliasForm({ close }: { readonly close: () => void }) {
   const deployments = useDeployments().items
-  const { values, set, errors, setErrors } = useForm({ name: '', deploymentId: deployments[0]?.id ?? '' })
+  const { values, field, send } = useForm({ name: '', deploymentId: deployments[0]?.id ?? '' })
   const save = useAction(
-    (client) =>
-      client.aliases.set({ params: { alias: values.name }, body: { deploymentId: values.deploymentId } }),
+    (client, body: BodyOf<Client['aliases']['set']>) =>
+      client.aliases.set({ params: { alias: values.name }, body }),
     { changes: ['aliases'], done: `${values.name} is set.`, quiet: true, onDone: close },
   )
-  const submit = () => {
-    const name = modelNameSchema.safeParse(values.name)
-    const wrong = {
-      ...errorsOf(aliasSetSchema, { deploymentId: values.deploymentId }),
-      ...(!name.success && { name: 'Must be letters, digits, ".", "_" and "-"; "/" may part it.' }),
-    }
-    setErrors(wrong)
-    if (Object.keys(wrong).length === 0) save.mutate()
-  }
+  const wrongName: FieldErrors = modelNameSchema.safeParse(values.name).success
+    ? {}
+    : { name: 'Must be letters, digits, ".", "_" and "-"; "/" may part it.' }
+  const submit = () => send(aliasSetSchema, { deploymentId: values.deploymentId }, save, wrongName)
   return (
-    <form
-      noValidate
-      className="flex flex-col gap-4"
-      onSubmit={(event) => {
-        event.preventDefault()
-        submit()
-      }}
-    >
-      <Field label="Alias" hint="The model’s name in requests." error={errors.name}>
-        <Input
-          value={values.name}
-          className="w-full font-mono"
-          onChange={(event) => set('name', event.target.value)}
-        />
-      </Field>
-      <Field label="Deployment" error={errors.deploymentId}>
-        <Select
-          options={deployments.map(({ id, name }) => [id, name] as const)}
-          value={values.deploymentId}
-          onValue={(value) => set('deploymentId', value)}
-        />
-      </Field>
-      {save.error !== null && <Problem error={save.error} />}
-      <DialogActions>
-        <Button onClick={close}>Cancel</Button>
-        <Button type="submit" look="primary" busy={save.isPending}>
-          Save
-        </Button>
-      </DialogActions>
-    </form>
+    <DialogForm close={close} verb="Save" sending={save} onSubmit={submit}>
+      <TextField
+        label="Alias"
+        hint="The model’s name in requests."
+        className="w-full font-mono"
+        {...field('name')}
+      />
+      <SelectField
+        label="Deployment"
+        options={deployments.map(({ id, name }) => [id, name] as const)}
+        {...field('deploymentId')}
+      />
+    </DialogForm>
   )
 }

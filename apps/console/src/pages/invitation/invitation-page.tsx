@@ -1,31 +1,25 @@
 import { invitationAcceptSchema } from '@deos/sdk'
-import { useMutation } from '@tanstack/react-query'
-import { useNavigate } from '@tanstack/react-router'
 import { useState } from 'react'
 import { Button } from '../../components/button.tsx'
 import { Entrance } from '../../components/entrance.tsx'
-import { Field, Input } from '../../components/field.tsx'
+import { NewPasswordField, TextField } from '../../components/field.tsx'
+import { Form } from '../../components/form.tsx'
 import { Problem } from '../../components/problem.tsx'
-import { errorsOf, serverErrorsOf, useForm } from '../../data/form.ts'
+import { useForm } from '../../data/form.ts'
 import { tokenOfFragment } from '../../data/fragment.ts'
 import { openClient, useSession } from '../../data/session.tsx'
+import type { BodyOf } from '../../data/types.ts'
+import { useEntry } from '../../data/use-entry.ts'
 
 /** Accepts an invitation, with the account one has or with a new one. */
 export function InvitationPage() {
-  const { session, renew } = useSession()
-  const navigate = useNavigate()
+  const { session } = useSession()
   const [token] = useState(tokenOfFragment)
-  const { values, set, errors, setErrors } = useForm({ name: '', password: '' })
+  const { values, field, send } = useForm({ name: '', password: '' })
   const user = session?.user ?? null
-  const body = { token: token ?? '', account: user === null ? values : null }
-  const accept = useMutation({
-    mutationFn: () => openClient.session.acceptInvitation({ body }),
-    onSuccess: async (accepted) => {
-      await renew(accepted)
-      await navigate({ to: '/', replace: true })
-    },
-    onError: (error) => setErrors(serverErrorsOf(error)),
-  })
+  const accept = useEntry((body: BodyOf<typeof openClient.session.acceptInvitation>) =>
+    openClient.session.acceptInvitation({ body }),
+  )
   if (token === null) {
     return (
       <Entrance
@@ -38,11 +32,7 @@ export function InvitationPage() {
       </Entrance>
     )
   }
-  const submit = () => {
-    const wrong = errorsOf(invitationAcceptSchema, body)
-    setErrors(wrong)
-    if (Object.keys(wrong).length === 0) accept.mutate()
-  }
+  const submit = () => send(invitationAcceptSchema, { token, account: user === null ? values : null }, accept)
   return (
     <Entrance
       title="Join the organisation"
@@ -52,32 +42,11 @@ export function InvitationPage() {
           : `You are signed in as ${user.email}.`
       }
     >
-      <form
-        noValidate
-        className="flex flex-col gap-4"
-        onSubmit={(event) => {
-          event.preventDefault()
-          submit()
-        }}
-      >
+      <Form onSubmit={submit}>
         {user === null && (
           <>
-            <Field label="Your name" error={errors['account.name']}>
-              <Input
-                autoComplete="name"
-                autoFocus
-                value={values.name}
-                onChange={(event) => set('name', event.target.value)}
-              />
-            </Field>
-            <Field label="Password" hint="At least ten characters." error={errors['account.password']}>
-              <Input
-                type="password"
-                autoComplete="new-password"
-                value={values.password}
-                onChange={(event) => set('password', event.target.value)}
-              />
-            </Field>
+            <TextField label="Your name" autoComplete="name" autoFocus {...field('name', 'account.name')} />
+            <NewPasswordField {...field('password', 'account.password')} />
           </>
         )}
         {accept.error !== null && <Problem error={accept.error} />}
@@ -93,7 +62,7 @@ export function InvitationPage() {
             first, then open the link again.
           </p>
         )}
-      </form>
+      </Form>
     </Entrance>
   )
 }

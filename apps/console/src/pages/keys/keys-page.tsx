@@ -20,6 +20,7 @@ import type { ApiKey } from '../../data/types.ts'
 import { formatMoney } from '../../format/money.ts'
 import { formatShort, nothing } from '../../format/numbers.ts'
 import { CreateKey } from './create-key.tsx'
+import { EditKey } from './edit-key.tsx'
 import { Snippets } from './snippets.tsx'
 
 const route = getRouteApi('/app/keys')
@@ -65,7 +66,7 @@ const columnsWith = (names: Names): readonly Column<ApiKey>[] => [
   { name: 'Limits', cell: ({ rateLimit }) => limitText(rateLimit) },
   { name: 'Last used', align: 'right', cell: ({ lastUsedAt }) => <Time at={lastUsedAt} none="never" /> },
   { name: 'Ends', align: 'right', cell: ({ expiresAt }) => <Time at={expiresAt} none="never" /> },
-  { name: 'Actions', actions: true, cell: (key) => <Revoke apiKey={key} /> },
+  { name: 'Actions', actions: true, cell: (key) => <KeyActions apiKey={key} /> },
 ]
 
 export function limitText({ requestsPerMinute, tokensPerMinute }: ApiKey['rateLimit']): string {
@@ -82,7 +83,7 @@ function KeyState({ apiKey: { revokedAt, expiresAt } }: { readonly apiKey: ApiKe
   return expiresAt !== null && Date.parse(expiresAt) < now ? <Badge>expired</Badge> : null
 }
 
-function Revoke({ apiKey }: { readonly apiKey: ApiKey }) {
+function KeyActions({ apiKey }: { readonly apiKey: ApiKey }) {
   const client = useClient()
   const refresh = useRefresh()
   const toast = useToast()
@@ -95,7 +96,8 @@ function Revoke({ apiKey }: { readonly apiKey: ApiKey }) {
     await refresh('keys')
   }
   return (
-    <>
+    <div className="flex justify-end gap-1">
+      <EditKey apiKey={apiKey} />
       <Button size="small" look="quiet" aria-label={`Revoke ${apiKey.name}`} onClick={() => setOpen(true)}>
         Revoke
       </Button>
@@ -109,7 +111,7 @@ function Revoke({ apiKey }: { readonly apiKey: ApiKey }) {
       >
         Programs that use it are refused from now on. This cannot be undone.
       </Confirm>
-    </>
+    </div>
   )
 }
 

@@ -1,13 +1,13 @@
-import { getRouteApi, Link } from '@tanstack/react-router'
-import { ArrowLeft } from 'lucide-react'
+import { getRouteApi } from '@tanstack/react-router'
 import { Badge, StateBadge } from '../../components/badge.tsx'
 import { Card, Facts } from '../../components/card.tsx'
-import { EventList } from '../../components/event-list.tsx'
+import { eventsTab } from '../../components/event-list.tsx'
 import { MachineActions } from '../../components/machine-actions.tsx'
 import { Meter } from '../../components/meter.tsx'
-import { Page } from '../../components/page.tsx'
+import { BackLink, Page } from '../../components/page.tsx'
 import { Problem } from '../../components/problem.tsx'
-import { SeriesCharts, WindowChoice } from '../../components/series.tsx'
+import { ReasonText } from '../../components/reason.tsx'
+import { SeriesOverTime } from '../../components/series.tsx'
 import { SkeletonPage } from '../../components/skeleton.tsx'
 import { Tabs } from '../../components/tabs.tsx'
 import { Time } from '../../components/time.tsx'
@@ -16,7 +16,7 @@ import { useMay } from '../../data/session.tsx'
 import type { Machine } from '../../data/types.ts'
 import { formatMoney } from '../../format/money.ts'
 import { formatPercent, formatSize, nothing } from '../../format/numbers.ts'
-import type { machineTabs } from '../../search.ts'
+import { machineTabs } from '../../search.ts'
 import { EditMachine } from './edit-machine.tsx'
 import { Hardware } from './hardware.tsx'
 import { HeldStages } from './held-stages.tsx'
@@ -53,17 +53,13 @@ export function MachinePage() {
       content: (
         <>
           <Load machine={machine} />
-          <div className="flex justify-end">
-            <WindowChoice
-              value={window}
-              onValue={(next) =>
-                void navigate({ search: (known) => ({ ...known, window: next }), replace: true })
-              }
-            />
-          </div>
-          <SeriesCharts
+          <SeriesOverTime
             query={series}
             empty="The machine tells what it does every second; its charts begin soon."
+            window={window}
+            onWindow={(next) =>
+              void navigate({ search: (known) => ({ ...known, window: next }), replace: true })
+            }
           />
         </>
       ),
@@ -71,38 +67,14 @@ export function MachinePage() {
     { id: 'hardware', label: 'Hardware', content: <Hardware machine={machine} /> },
     { id: 'stages', label: `Stages (${machine.stages.length})`, content: <HeldStages machine={machine} /> },
     { id: 'links', label: 'Links', content: <Links machine={machine} /> },
-    ...(mayReadEvents
-      ? [
-          {
-            id: 'events',
-            label: 'Events',
-            content: (
-              <Card title="Events of this machine" flush>
-                <EventList machine={id} goesOn />
-              </Card>
-            ),
-          },
-        ]
-      : []),
+    ...(mayReadEvents ? [eventsTab({ machine: id })] : []),
   ]
   return (
     <Page
       title={machine.name}
-      back={
-        <Link
-          to="/machines"
-          className="mb-1 inline-flex items-center gap-1 text-xs text-ink-3 hover:text-ink"
-        >
-          <ArrowLeft className="size-3.5" aria-hidden="true" />
-          Machines
-        </Link>
-      }
+      back={<BackLink to="/machines">Machines</BackLink>}
       badge={<StateBadge state={machine.state} />}
-      about={
-        <>
-          {machine.reason.message} {machine.reason.since !== null && <Time at={machine.reason.since} />}
-        </>
-      }
+      about={<ReasonText reason={machine.reason} />}
       actions={
         <>
           <EditMachine machine={machine} />
@@ -117,7 +89,7 @@ export function MachinePage() {
         value={tab}
         onValue={(next) =>
           void navigate({
-            search: (known) => ({ ...known, tab: next as (typeof machineTabs)[number] }),
+            search: (known) => ({ ...known, tab: machineTabs.find((each) => each === next) }),
             replace: true,
           })
         }

@@ -2,11 +2,11 @@ import { joinTokenCreateSchema } from '@deos/sdk'
 import { Button } from '../../components/button.tsx'
 import { CommandLine } from '../../components/code.tsx'
 import { Dialog, DialogActions } from '../../components/dialog.tsx'
-import { Field, Input, Select } from '../../components/field.tsx'
-import { Problem } from '../../components/problem.tsx'
+import { SelectField, TextField } from '../../components/field.tsx'
+import { DialogForm, FieldGrid } from '../../components/form.tsx'
 import { Time } from '../../components/time.tsx'
-import { errorsOf, serverErrorsOf, useForm } from '../../data/form.ts'
-import type { JoinTokenCreated } from '../../data/types.ts'
+import { useForm } from '../../data/form.ts'
+import type { BodyOf, Client, JoinTokenCreated } from '../../data/types.ts'
 import { useAction } from '../../data/use-action.ts'
 
 const initial = { name: 'New machine', region: '', provider: '', maxMachines: '1', validHours: '24' }
@@ -18,7 +18,7 @@ interface AddMachineProps {
 
 /** Creates a join token and shows, once, the line that uses it. */
 export function AddMachine({ open, onOpenChange }: AddMachineProps) {
-  const { values, set, setValues, errors, setErrors } = useForm(initial)
+  const { values, field, send, setValues, setErrors } = useForm(initial)
   const located = values.region !== '' || values.provider !== ''
   const body = {
     name: values.name,
@@ -27,8 +27,8 @@ export function AddMachine({ open, onOpenChange }: AddMachineProps) {
     validHours: Number(values.validHours),
   }
   const create = useAction(
-    (client, _input: undefined, idempotencyKey): Promise<JoinTokenCreated> =>
-      client.joinTokens.create({ body, idempotencyKey }),
+    (client, wish: BodyOf<Client['joinTokens']['create']>, idempotencyKey): Promise<JoinTokenCreated> =>
+      client.joinTokens.create({ body: wish, idempotencyKey }),
     { quiet: true, changes: ['join-tokens'] },
   )
   const change = (next: boolean) => {
@@ -38,12 +38,6 @@ export function AddMachine({ open, onOpenChange }: AddMachineProps) {
       setErrors({})
     }
     onOpenChange(next)
-  }
-  const submit = () => {
-    const wrong = errorsOf(joinTokenCreateSchema, body)
-    setErrors(wrong)
-    if (Object.keys(wrong).length > 0) return
-    create.mutate(undefined, { onError: (error) => setErrors(serverErrorsOf(error)) })
   }
   return (
     <Dialog
@@ -55,56 +49,42 @@ export function AddMachine({ open, onOpenChange }: AddMachineProps) {
       {create.data !== undefined ? (
         <Created created={create.data} close={() => change(false)} />
       ) : (
-        <form
-          noValidate
-          className="flex flex-col gap-4"
-          onSubmit={(event) => {
-            event.preventDefault()
-            submit()
-          }}
+        <DialogForm
+          close={() => change(false)}
+          verb="Create the token"
+          sending={create}
+          onSubmit={() => send(joinTokenCreateSchema, body, create)}
         >
-          <Field label="Name of the token" hint="For you, in the list of tokens." error={errors.name}>
-            <Input value={values.name} onChange={(event) => set('name', event.target.value)} />
-          </Field>
-          <div className="grid gap-4 sm:grid-cols-2">
-            <Field label="Region" hint="Such as eu-north; may stay empty." error={errors['location.region']}>
-              <Input value={values.region} onChange={(event) => set('region', event.target.value)} />
-            </Field>
-            <Field label="Provider" hint="Such as own-rack." error={errors['location.provider']}>
-              <Input value={values.provider} onChange={(event) => set('provider', event.target.value)} />
-            </Field>
-            <Field
+          <TextField label="Name of the token" hint="For you, in the list of tokens." {...field('name')} />
+          <FieldGrid>
+            <TextField
+              label="Region"
+              hint="Such as eu-north; may stay empty."
+              {...field('region', 'location.region')}
+            />
+            <TextField
+              label="Provider"
+              hint="Such as own-rack."
+              {...field('provider', 'location.provider')}
+            />
+            <TextField
               label="Machines"
               hint="How many may join with it; empty is any number."
-              error={errors.maxMachines}
-            >
-              <Input
-                inputMode="numeric"
-                value={values.maxMachines}
-                onChange={(event) => set('maxMachines', event.target.value)}
-              />
-            </Field>
-            <Field label="Valid for" error={errors.validHours}>
-              <Select
-                options={[
-                  ['1', 'one hour'],
-                  ['24', 'a day'],
-                  ['168', 'a week'],
-                  ['720', '30 days'],
-                ]}
-                value={values.validHours}
-                onValue={(value) => set('validHours', value)}
-              />
-            </Field>
-          </div>
-          {create.error !== null && <Problem error={create.error} />}
-          <DialogActions>
-            <Button onClick={() => change(false)}>Cancel</Button>
-            <Button type="submit" look="primary" busy={create.isPending}>
-              Create the token
-            </Button>
-          </DialogActions>
-        </form>
+              inputMode="numeric"
+              {...field('maxMachines')}
+            />
+            <SelectField
+              label="Valid for"
+              options={[
+                ['1', 'one hour'],
+                ['24', 'a day'],
+                ['168', 'a week'],
+                ['720', '30 days'],
+              ]}
+              {...field('validHours')}
+            />
+          </FieldGrid>
+        </DialogForm>
       )}
     </Dialog>
   )

@@ -1,11 +1,11 @@
 import { getRouteApi, Link } from '@tanstack/react-router'
-import { ArrowLeft, Rocket } from 'lucide-react'
+import { Rocket } from 'lucide-react'
 import { StateBadge } from '../../components/badge.tsx'
 import { Card, Facts } from '../../components/card.tsx'
 import { Empty } from '../../components/empty.tsx'
 import { ModelActions } from '../../components/model-actions.tsx'
 import { ModelProgress, sourceText } from '../../components/model-progress.tsx'
-import { Page } from '../../components/page.tsx'
+import { BackLink, Page } from '../../components/page.tsx'
 import { Problem } from '../../components/problem.tsx'
 import { SkeletonPage } from '../../components/skeleton.tsx'
 import { Table } from '../../components/table.tsx'
@@ -31,12 +31,7 @@ export function ModelPage() {
       title={model.name}
       badge={<StateBadge state={model.state} />}
       about={sourceText(model)}
-      back={
-        <Link to="/models" className="mb-1 inline-flex items-center gap-1 text-xs text-ink-3 hover:text-ink">
-          <ArrowLeft className="size-3.5" aria-hidden="true" />
-          Models
-        </Link>
-      }
+      back={<BackLink to="/models">Models</BackLink>}
       actions={<ModelActions model={model} isPage />}
     >
       <div className="grid items-start gap-4 lg:grid-cols-2">

@@ -1,12 +1,11 @@
 import { modelCreateSchema } from '@deos/sdk'
 import { useNavigate } from '@tanstack/react-router'
-import { Button } from '../../components/button.tsx'
-import { Dialog, DialogActions } from '../../components/dialog.tsx'
-import { Field, Input } from '../../components/field.tsx'
-import { Problem } from '../../components/problem.tsx'
+import { Dialog } from '../../components/dialog.tsx'
+import { TextField } from '../../components/field.tsx'
+import { DialogForm, FieldGrid } from '../../components/form.tsx'
 import { Segmented } from '../../components/segmented.tsx'
-import { errorsOf, type FieldErrors, serverErrorsOf, useForm } from '../../data/form.ts'
-import type { Model } from '../../data/types.ts'
+import { useForm } from '../../data/form.ts'
+import type { BodyOf, Client, Model } from '../../data/types.ts'
 import { useAction } from '../../data/use-action.ts'
 
 const initial = {
@@ -44,14 +43,9 @@ export function AddModel({ open, onOpenChange }: AddModelProps) {
 
 function AddForm({ close }: { readonly close: () => void }) {
   const navigate = useNavigate()
-  const { values, set, errors, setErrors } = useForm(initial)
-  const body = {
-    source: sourceOf(values),
-    ...(values.name !== '' && { name: values.name }),
-    digest: values.digest === '' ? null : values.digest,
-  }
+  const { values, set, field, send } = useForm(initial)
   const create = useAction(
-    (client, _input: undefined, idempotencyKey): Promise<Model> =>
+    (client, body: BodyOf<Client['models']['create']>, idempotencyKey): Promise<Model> =>
       client.models.create({ body, idempotencyKey }),
     {
       quiet: true,
@@ -63,20 +57,17 @@ function AddForm({ close }: { readonly close: () => void }) {
       },
     },
   )
-  const submit = () => {
-    const wrong = errorsOf(modelCreateSchema, body)
-    setErrors(wrong)
-    if (Object.keys(wrong).length === 0)
-      create.mutate(undefined, { onError: (error) => setErrors(serverErrorsOf(error)) })
+  const body = {
+    source: sourceOf(values),
+    ...(values.name !== '' && { name: values.name }),
+    digest: values.digest === '' ? null : values.digest,
   }
   return (
-    <form
-      noValidate
-      className="flex flex-col gap-4"
-      onSubmit={(event) => {
-        event.preventDefault()
-        submit()
-      }}
+    <DialogForm
+      close={close}
+      verb="Add model"
+      sending={create}
+      onSubmit={() => send(modelCreateSchema, body, create)}
     >
       <Segmented
         label="Source"
@@ -87,82 +78,45 @@ function AddForm({ close }: { readonly close: () => void }) {
         value={values.kind}
         onValue={(kind) => set('kind', kind)}
       />
-      <SourceFields values={values} set={set} errors={errors} />
-      <Field label="Name" hint="Empty takes the name the model states." error={errors.name}>
-        <Input value={values.name} onChange={(event) => set('name', event.target.value)} />
-      </Field>
-      <Field
+      {values.kind === 'path' ? (
+        <TextField
+          label="Path"
+          hint="Of a file or folder on the control plane’s machine."
+          placeholder="/models/nano-chat.gguf"
+          className="w-full font-mono"
+          {...field('path', 'source.path')}
+        />
+      ) : (
+        <>
+          <TextField
+            label="Repository"
+            placeholder="owner/name"
+            className="w-full font-mono"
+            {...field('repository', 'source.repository')}
+          />
+          <FieldGrid>
+            <TextField
+              label="File"
+              hint="Empty takes the whole repository."
+              placeholder="model-Q8_0.gguf"
+              className="w-full font-mono"
+              {...field('file', 'source.file')}
+            />
+            <TextField
+              label="Branch, tag or commit"
+              className="w-full font-mono"
+              {...field('revision', 'source.revision')}
+            />
+          </FieldGrid>
+        </>
+      )}
+      <TextField label="Name" hint="Empty takes the name the model states." {...field('name')} />
+      <TextField
         label="Checksum"
         hint="sha256:… of the file; other bytes are refused. May stay empty."
-        error={errors.digest}
-      >
-        <Input
-          value={values.digest}
-          className="w-full font-mono"
-          onChange={(event) => set('digest', event.target.value)}
-        />
-      </Field>
-      {create.error !== null && <Problem error={create.error} />}
-      <DialogActions>
-        <Button onClick={close}>Cancel</Button>
-        <Button type="submit" look="primary" busy={create.isPending}>
-          Add model
-        </Button>
-      </DialogActions>
-    </form>
-  )
-}
-
-interface SourceFieldsProps {
-  readonly values: typeof initial
-  readonly set: <K extends keyof typeof initial>(name: K, value: (typeof initial)[K]) => void
-  readonly errors: FieldErrors
-}
-
-function SourceFields({ values, set, errors }: SourceFieldsProps) {
-  if (values.kind === 'path') {
-    return (
-      <Field
-        label="Path"
-        hint="Of a file or folder on the control plane’s machine."
-        error={errors['source.path']}
-      >
-        <Input
-          placeholder="/models/nano-chat.gguf"
-          value={values.path}
-          className="w-full font-mono"
-          onChange={(event) => set('path', event.target.value)}
-        />
-      </Field>
-    )
-  }
-  return (
-    <>
-      <Field label="Repository" error={errors['source.repository']}>
-        <Input
-          placeholder="owner/name"
-          value={values.repository}
-          className="w-full font-mono"
-          onChange={(event) => set('repository', event.target.value)}
-        />
-      </Field>
-      <div className="grid gap-4 sm:grid-cols-2">
-        <Field label="File" hint="Empty takes the whole repository." error={errors['source.file']}>
-          <Input
-            placeholder="model-Q8_0.gguf"
-            value={values.file}
-            className="w-full font-mono"
-            onChange={(event) => set('file', event.target.value)}
-          />
-        </Field>
-        <Field label="Branch, tag or commit" error={errors['source.revision']}>
-          <Input
-            value={values.revision}
-            className="w-full font-mono"
-            onChange={(event) => set('revision', event.target.value)}
-          />
-        </Field>
-      </div>
-    </>
+        className="w-full font-mono"
+        {...field('digest')}
+      />
+    </DialogForm>
   )
 }

@@ -47,6 +47,7 @@ const columns: readonly Column<Model>[] = [
   {
     name: 'Size',
     align: 'right',
+    className: 'whitespace-nowrap',
     cell: ({ sizeBytes }) => (sizeBytes === null ? nothing : formatSize(sizeBytes)),
   },
   { name: 'Deployments', align: 'right', roomy: true, cell: ({ deployments }) => deployments.length },

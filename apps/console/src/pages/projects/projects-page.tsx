@@ -1,24 +1,24 @@
 import { projectCreateSchema, projectUpdateSchema } from '@deos/sdk'
 import { FolderKanban, Plus } from 'lucide-react'
 import { useState } from 'react'
-import { BudgetFields, budgetOf, budgetText } from '../../components/budget-fields.tsx'
+import { BudgetFields, type BudgetText, budgetOf, budgetText } from '../../components/budget-fields.tsx'
 import { Button } from '../../components/button.tsx'
 import { Card } from '../../components/card.tsx'
 import { Confirm } from '../../components/confirm.tsx'
-import { Dialog, DialogActions } from '../../components/dialog.tsx'
+import { DialogButton } from '../../components/dialog-button.tsx'
 import { Empty } from '../../components/empty.tsx'
-import { Field, Input } from '../../components/field.tsx'
+import { TextField } from '../../components/field.tsx'
+import { DialogForm, FieldGrid } from '../../components/form.tsx'
 import { Meter } from '../../components/meter.tsx'
 import { Page } from '../../components/page.tsx'
-import { Problem } from '../../components/problem.tsx'
 import { type Column, ListTable } from '../../components/table.tsx'
 import { Time } from '../../components/time.tsx'
 import { useToast } from '../../components/toast.tsx'
-import { errorsOf, serverErrorsOf, useForm } from '../../data/form.ts'
+import { useForm } from '../../data/form.ts'
 import { useProjects, useSettings } from '../../data/lists.ts'
 import { useRefresh } from '../../data/query.ts'
 import { useClient, useMay } from '../../data/session.tsx'
-import type { Project } from '../../data/types.ts'
+import type { BodyOf, Client, Project } from '../../data/types.ts'
 import { useAction } from '../../data/use-action.ts'
 import { formatMoney, unitsOf } from '../../format/money.ts'
 import { plural } from '../../format/numbers.ts'
@@ -61,12 +61,19 @@ function Spent({ project: { spent, budget } }: { readonly project: Project }) {
 export function ProjectsPage() {
   const projects = useProjects()
   const mayWrite = useMay('projects:write')
-  const [creating, setCreating] = useState(false)
   const button = mayWrite && (
-    <Button look="primary" onClick={() => setCreating(true)}>
-      <Plus aria-hidden="true" />
-      New project
-    </Button>
+    <DialogButton
+      look="primary"
+      title="New project"
+      shows={
+        <>
+          <Plus aria-hidden="true" />
+          New project
+        </>
+      }
+    >
+      {(close) => <NewProject close={close} />}
+    </DialogButton>
   )
   return (
     <Page
@@ -87,9 +94,6 @@ export function ProjectsPage() {
           }
         />
       </Card>
-      <Dialog open={creating} onOpenChange={setCreating} title="New project">
-        <ProjectForm project={null} close={() => setCreating(false)} />
-      </Dialog>
     </Page>
   )
 }
@@ -99,7 +103,7 @@ function ProjectActions({ project }: { readonly project: Project }) {
   const refresh = useRefresh()
   const toast = useToast()
   const mayWrite = useMay('projects:write')
-  const [open, setOpen] = useState<'edit' | 'remove' | null>(null)
+  const [removing, setRemoving] = useState(false)
   if (!mayWrite) return null
   const used = project.deployments + project.keys > 0
   const remove = async () => {
@@ -109,9 +113,15 @@ function ProjectActions({ project }: { readonly project: Project }) {
   }
   return (
     <div className="flex justify-end gap-1">
-      <Button size="small" look="quiet" aria-label={`Edit ${project.title}`} onClick={() => setOpen('edit')}>
-        Edit
-      </Button>
+      <DialogButton
+        size="small"
+        look="quiet"
+        aria-label={`Edit ${project.title}`}
+        title={`Edit ${project.title}`}
+        shows="Edit"
+      >
+        {(close) => <EditProject project={project} close={close} />}
+      </DialogButton>
       <Button
         size="small"
         look="quiet"
@@ -122,20 +132,13 @@ function ProjectActions({ project }: { readonly project: Project }) {
             : undefined
         }
         aria-label={`Remove ${project.title}`}
-        onClick={() => setOpen('remove')}
+        onClick={() => setRemoving(true)}
       >
         Remove
       </Button>
-      <Dialog
-        open={open === 'edit'}
-        onOpenChange={(next) => !next && setOpen(null)}
-        title={`Edit ${project.title}`}
-      >
-        <ProjectForm project={project} close={() => setOpen(null)} />
-      </Dialog>
       <Confirm
-        open={open === 'remove'}
-        onOpenChange={(next) => !next && setOpen(null)}
+        open={removing}
+        onOpenChange={setRemoving}
         title={`Remove ${project.title}`}
         verb="Remove"
         danger
@@ -147,60 +150,56 @@ function ProjectActions({ project }: { readonly project: Project }) {
   )
 }
 
-function ProjectForm({ project, close }: { readonly project: Project | null; readonly close: () => void }) {
-  const currency = useSettings().data?.currency ?? 'USD'
-  const { values, set, merge, errors, setErrors } = useForm({
-    name: project?.name ?? '',
-    title: project?.title ?? '',
-    ...budgetText(project?.budget ?? null, project?.rateLimit ?? null),
-  })
-  const { budget, rateLimit, errors: wrongBudget } = budgetOf(values, currency)
-  const common = { ...(values.title !== '' && { title: values.title }), budget, rateLimit }
-  const save = useAction(
-    (client, _input: undefined, idempotencyKey) =>
-      project === null
-        ? client.projects.create({ body: { name: values.name, ...common }, idempotencyKey })
-        : client.projects.update({ params: { project: project.id }, body: common }),
+interface ClosingProps {
+  readonly close: () => void
+}
+
+function NewProject({ close }: ClosingProps) {
+  const form = useForm({ name: '', title: '', ...budgetText(null, null) })
+  const create = useAction(
+    (client, body: BodyOf<Client['projects']['create']>, idempotencyKey) =>
+      client.projects.create({ body, idempotencyKey }),
     { changes: ['projects'], done: 'Saved.', quiet: true, onDone: close },
   )
-  const submit = () => {
-    const wrong = {
-      ...(project === null
-        ? errorsOf(projectCreateSchema, { name: values.name, ...common })
-        : errorsOf(projectUpdateSchema, common)),
-      ...wrongBudget,
-    }
-    setErrors(wrong)
-    if (Object.keys(wrong).length === 0)
-      save.mutate(undefined, { onError: (error) => setErrors(serverErrorsOf(error)) })
-  }
+  const { body, currency, errors } = useProjectBody(form.values)
+  const submit = () => form.send(projectCreateSchema, { name: form.values.name, ...body }, create, errors)
   return (
-    <form
-      noValidate
-      className="flex flex-col gap-4"
-      onSubmit={(event) => {
-        event.preventDefault()
-        submit()
-      }}
-    >
-      {project === null && (
-        <Field label="Short name" hint="In addresses and commands." error={errors.name}>
-          <Input autoFocus value={values.name} onChange={(event) => set('name', event.target.value)} />
-        </Field>
-      )}
-      <Field label="Title" error={errors.title}>
-        <Input value={values.title} onChange={(event) => set('title', event.target.value)} />
-      </Field>
-      <div className="grid gap-4 sm:grid-cols-2">
-        <BudgetFields values={values} onChange={merge} errors={errors} currency={currency} />
-      </div>
-      {save.error !== null && <Problem error={save.error} />}
-      <DialogActions>
-        <Button onClick={close}>Cancel</Button>
-        <Button type="submit" look="primary" busy={save.isPending}>
-          Save
-        </Button>
-      </DialogActions>
-    </form>
+    <DialogForm close={close} verb="Save" sending={create} onSubmit={submit}>
+      <TextField label="Short name" hint="In addresses and commands." autoFocus {...form.field('name')} />
+      <TextField label="Title" {...form.field('title')} />
+      <FieldGrid>
+        <BudgetFields values={form.values} onChange={form.merge} errors={form.errors} currency={currency} />
+      </FieldGrid>
+    </DialogForm>
   )
+}
+
+function EditProject({ project, close }: ClosingProps & { readonly project: Project }) {
+  const form = useForm({ title: project.title, ...budgetText(project.budget, project.rateLimit) })
+  const save = useAction(
+    (client, body: BodyOf<Client['projects']['update']>) =>
+      client.projects.update({ params: { project: project.id }, body }),
+    { changes: ['projects'], done: 'Saved.', quiet: true, onDone: close },
+  )
+  const { body, currency, errors } = useProjectBody(form.values)
+  return (
+    <DialogForm
+      close={close}
+      verb="Save"
+      sending={save}
+      onSubmit={() => form.send(projectUpdateSchema, body, save, errors)}
+    >
+      <TextField label="Title" {...form.field('title')} />
+      <FieldGrid>
+        <BudgetFields values={form.values} onChange={form.merge} errors={form.errors} currency={currency} />
+      </FieldGrid>
+    </DialogForm>
+  )
+}
+
+/** What new and changed projects have in common, as the API takes it. */
+function useProjectBody({ title, ...budgetFields }: BudgetText & { readonly title: string }) {
+  const currency = useSettings().data?.currency ?? 'USD'
+  const { budget, rateLimit, errors } = budgetOf(budgetFields, currency)
+  return { body: { ...(title !== '' && { title }), budget, rateLimit }, currency, errors }
 }

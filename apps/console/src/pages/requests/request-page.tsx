@@ -1,8 +1,7 @@
 import { getRouteApi, Link } from '@tanstack/react-router'
-import { ArrowLeft } from 'lucide-react'
 import { Badge } from '../../components/badge.tsx'
 import { Card, Facts } from '../../components/card.tsx'
-import { Page } from '../../components/page.tsx'
+import { BackLink, Page } from '../../components/page.tsx'
 import { Problem } from '../../components/problem.tsx'
 import { SkeletonPage } from '../../components/skeleton.tsx'
 import { Time } from '../../components/time.tsx'
@@ -34,15 +33,7 @@ export function RequestPage() {
           {record.model} · <Time at={record.at} />
         </>
       }
-      back={
-        <Link
-          to="/requests"
-          className="mb-1 inline-flex items-center gap-1 text-xs text-ink-3 hover:text-ink"
-        >
-          <ArrowLeft className="size-3.5" aria-hidden="true" />
-          Requests
-        </Link>
-      }
+      back={<BackLink to="/requests">Requests</BackLink>}
     >
       <Card title="Where the time went">
         <Timeline record={record} names={names} />

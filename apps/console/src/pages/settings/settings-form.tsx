@@ -2,12 +2,13 @@ import { settingsUpdateSchema } from '@deos/sdk'
 import { BudgetFields, budgetOf, budgetText } from '../../components/budget-fields.tsx'
 import { Button } from '../../components/button.tsx'
 import { Card } from '../../components/card.tsx'
-import { Check, Field, Input } from '../../components/field.tsx'
+import { Check, TextField } from '../../components/field.tsx'
+import { Form } from '../../components/form.tsx'
 import { Problem } from '../../components/problem.tsx'
 import { Time } from '../../components/time.tsx'
-import { errorsOf, type FieldErrors, serverErrorsOf, useForm } from '../../data/form.ts'
+import { type FieldErrors, useForm } from '../../data/form.ts'
 import { useMay } from '../../data/session.tsx'
-import type { Settings } from '../../data/types.ts'
+import type { BodyOf, Client, Settings } from '../../data/types.ts'
 import { useAction } from '../../data/use-action.ts'
 import { moneyText, parseMoney } from '../../format/money.ts'
 
@@ -31,7 +32,7 @@ const wordsOf = (text: string): string[] | null => {
   return words.length === 0 ? null : words
 }
 
-/** The settings that fields mean, and what is wrong with them. */
+/** The settings that fields mean, and what is wrong with them before the API looks at them. */
 function readTexts(texts: Texts, currency: string) {
   const { budget, errors: wrongBudget } = budgetOf(texts, currency)
   const [prompt, cached, completion] = [texts.prompt, texts.cached, texts.completion].map((text) =>
@@ -50,7 +51,6 @@ function readTexts(texts: Texts, currency: string) {
     eventDays: Number(texts.eventDays),
   }
   const errors: FieldErrors = {
-    ...errorsOf(settingsUpdateSchema, body),
     ...wrongBudget,
     ...(!texts.free && !priced && { tokenPrices: 'Each must be an amount such as 0.20.' }),
   }
@@ -63,25 +63,17 @@ const errorBelow = (errors: FieldErrors, prefix: string): string | undefined =>
 export function SettingsForm({ settings }: { readonly settings: Settings }) {
   const mayWrite = useMay('settings:write')
   const { currency } = settings
-  const { values, set, merge, errors, setErrors } = useForm(textsOf(settings))
+  const { values, set, field, merge, send, errors } = useForm(textsOf(settings))
   const save = useAction(
-    (client, body: ReturnType<typeof readTexts>['body']) => client.settings.update({ body }),
+    (client, body: BodyOf<Client['settings']['update']>) => client.settings.update({ body }),
     { changes: ['settings'], done: 'The settings are saved.', quiet: true },
   )
   const submit = () => {
     const { body, errors: wrong } = readTexts(values, currency)
-    setErrors(wrong)
-    if (Object.keys(wrong).length === 0)
-      save.mutate(body, { onError: (error) => setErrors(serverErrorsOf(error)) })
+    send(settingsUpdateSchema, body, save, wrong)
   }
   return (
-    <form
-      noValidate
-      onSubmit={(event) => {
-        event.preventDefault()
-        submit()
-      }}
-    >
+    <Form onSubmit={submit}>
       <fieldset disabled={!mayWrite} className="flex min-w-0 flex-col gap-5">
         <legend className="sr-only">Settings of the organisation</legend>
         <Card title="Prices" about="What requests pay for a million tokens.">
@@ -100,13 +92,12 @@ export function SettingsForm({ settings }: { readonly settings: Settings }) {
                     ['completion', 'Tokens out'],
                   ] as const
                 ).map(([name, label]) => (
-                  <Field key={name} label={`${label}, ${currency}`} error={errors.tokenPrices}>
-                    <Input
-                      inputMode="decimal"
-                      value={values[name]}
-                      onChange={(event) => set(name, event.target.value)}
-                    />
-                  </Field>
+                  <TextField
+                    key={name}
+                    label={`${label}, ${currency}`}
+                    inputMode="decimal"
+                    {...field(name, 'tokenPrices')}
+                  />
                 ))}
               </div>
             )}
@@ -125,46 +116,31 @@ export function SettingsForm({ settings }: { readonly settings: Settings }) {
         </Card>
         <Card title="Placement" about="For deployments that state no policy of their own. Empty allows all.">
           <div className="grid gap-4 sm:grid-cols-2">
-            <Field
+            <TextField
               label="Regions"
               hint="Separated by commas."
+              {...field('regions')}
               error={errorBelow(errors, 'placementPolicy.regions')}
-            >
-              <Input value={values.regions} onChange={(event) => set('regions', event.target.value)} />
-            </Field>
-            <Field
+            />
+            <TextField
               label="Providers"
               hint="Separated by commas."
+              {...field('providers')}
               error={errorBelow(errors, 'placementPolicy.providers')}
-            >
-              <Input value={values.providers} onChange={(event) => set('providers', event.target.value)} />
-            </Field>
+            />
           </div>
         </Card>
         <Card title="Models and records">
           <div className="grid gap-4 sm:grid-cols-3">
-            <Field label="Hub of models" hint="Empty is the public one." error={errors.hubUrl}>
-              <Input
-                type="url"
-                placeholder="https://huggingface.co"
-                value={values.hubUrl}
-                onChange={(event) => set('hubUrl', event.target.value)}
-              />
-            </Field>
-            <Field label="Keep requests, in days" error={errors.requestLogDays}>
-              <Input
-                inputMode="numeric"
-                value={values.requestLogDays}
-                onChange={(event) => set('requestLogDays', event.target.value)}
-              />
-            </Field>
-            <Field label="Keep events, in days" error={errors.eventDays}>
-              <Input
-                inputMode="numeric"
-                value={values.eventDays}
-                onChange={(event) => set('eventDays', event.target.value)}
-              />
-            </Field>
+            <TextField
+              label="Hub of models"
+              hint="Empty is the public one."
+              type="url"
+              placeholder="https://huggingface.co"
+              {...field('hubUrl')}
+            />
+            <TextField label="Keep requests, in days" inputMode="numeric" {...field('requestLogDays')} />
+            <TextField label="Keep events, in days" inputMode="numeric" {...field('eventDays')} />
           </div>
         </Card>
         {save.error !== null && <Problem error={save.error} />}
@@ -181,6 +157,6 @@ export function SettingsForm({ settings }: { readonly settings: Settings }) {
           <p className="text-sm text-ink-3">Owners and admins change settings.</p>
         )}
       </fieldset>
-    </form>
+    </Form>
   )
 }

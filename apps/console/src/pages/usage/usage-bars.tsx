@@ -1,3 +1,4 @@
+import { classNames } from '../../components/class-names.ts'
 import type { UsageRow } from '../../data/types.ts'
 import { formatMoney, unitsOf } from '../../format/money.ts'
 import { formatShort } from '../../format/numbers.ts'
@@ -13,7 +14,10 @@ export function UsageBars({ rows, nameOf }: UsageBarsProps) {
     1,
     ...rows.map(({ promptTokens, completionTokens }) => promptTokens + completionTokens),
   )
-  const labelled = Math.ceil(rows.length / 8)
+  // As many names as stand side by side without touching: half of them on a phone.
+  const mostNamed = 8
+  const labelled = Math.ceil(rows.length / mostNamed)
+  const crowded = rows.length > mostNamed
   return (
     <figure className="p-4">
       <figcaption className="mb-3 flex flex-wrap gap-x-4 text-xs text-ink-3">
@@ -52,7 +56,15 @@ export function UsageBars({ rows, nameOf }: UsageBarsProps) {
             className="max-w-16 min-w-0 flex-1 overflow-visible text-center whitespace-nowrap"
           >
             {index % labelled === 0 ? (
-              <span className="inline-block max-w-full truncate align-top sm:max-w-none">{nameOf(row)}</span>
+              <span
+                className={
+                  crowded
+                    ? classNames('inline-block', index % (2 * labelled) !== 0 && 'max-sm:invisible')
+                    : 'inline-block max-w-full truncate align-top sm:max-w-none'
+                }
+              >
+                {nameOf(row)}
+              </span>
             ) : (
               ''
             )}

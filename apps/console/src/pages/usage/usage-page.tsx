@@ -111,7 +111,7 @@ export function UsagePage() {
             }
           >
             {data.rows.length === 0 ? (
-              <Empty icon={ChartColumn} title="Nothing was used" command="deos key create">
+              <Empty icon={ChartColumn} title="Nothing was used" command="deos key create my-program">
                 Create a key and send a request; or talk to a model in the playground.
               </Empty>
             ) : (

@@ -38,7 +38,11 @@ export class Housekeeping {
       )
       const { at, bytes } = rows[0]!
       if (Number(bytes) < dueBytes) return
-      await this.#pool.query('vacuum (analyze)')
+      const tables = await this.#pool.query<{ name: string }>(
+        "select format('%I.%I', schemaname, tablename) as name from pg_tables where schemaname = current_schema() order by 1",
+      )
+      // One after another: nothing else is answered while one is cleared.
+      for (const { name } of tables.rows) await this.#pool.query(`vacuum (analyze) ${name}`)
       await this.#pool.query('checkpoint')
       this.#doneAt = at
     } catch (error) {

@@ -9,6 +9,7 @@ export const leases = pgTable('leases', {
   incarnation: integer('incarnation').notNull(),
   sequence: bigint('sequence', { mode: 'number' }).notNull(),
   renewedAt: moment('renewed_at').notNull(),
+  durationMs: integer('duration_ms').notNull(),
   /** The control plane that heard of the machine; it need not read its own rows. */
   heardBy: text('heard_by').notNull(),
 })

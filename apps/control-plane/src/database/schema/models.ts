@@ -1,6 +1,6 @@
 import type { ModelFile, ModelSource } from '@deos/api'
 import { sql } from 'drizzle-orm'
-import { bigint, index, integer, jsonb, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
+import { bigint, integer, jsonb, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core'
 import { moment } from './columns.ts'
 
 /** Removed ones stay while blobs are shared and for the log. */
@@ -46,14 +46,3 @@ export const blobs = pgTable('blobs', {
   /** Where control planes read it: a file of their machine, or of a folder they share. */
   path: text('path').notNull(),
 })
-
-/** Which machine holds which pieces complete, for others to fetch from. */
-export const blobHolders = pgTable(
-  'blob_holders',
-  {
-    digest: text('digest').notNull(),
-    machineId: text('machine_id').notNull(),
-    stageId: text('stage_id').notNull(),
-  },
-  (table) => [index('blob_holders_digest').on(table.digest)],
-)

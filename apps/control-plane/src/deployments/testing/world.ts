@@ -116,6 +116,7 @@ export class TestMachine {
       loadedFraction: 0,
       linkAddress: this.behindNat ? null : `10.0.0.1:${this.#port}`,
       nextRoundTripMs: null,
+      nextPath: null,
       problem: null,
       activeSessions: 0,
       kvUsedTokens: tokens(0),

@@ -25,7 +25,7 @@ test('a key is made once, for its owner only, and signs what its public half ver
   expect(readdirSync(folder)).toEqual(['key.pem'])
   expect(modeOf(join(folder, 'key.pem'))).toBe(0o600)
   expect(identity.publicKey).toMatch(/^[A-Za-z0-9_-]{43}$/)
-  const signature = identity.sign('challenge ü')
+  const signature = identity.signText('challenge ü')
   expect(signature).toMatch(/^[A-Za-z0-9_-]{86}$/)
   const key = createPublicKey({
     key: { kty: 'OKP', crv: 'Ed25519', x: identity.publicKey },

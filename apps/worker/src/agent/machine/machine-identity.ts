@@ -2,6 +2,7 @@ import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes, sig
 import { chmod, link, mkdir, open, readFile, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { DomainError } from '@deos/domain'
+import type { MachineKey } from '@deos/transport'
 
 export class MachineKeyError extends DomainError {
   readonly code = 'MACHINE_KEY'
@@ -17,11 +18,9 @@ export class MachineKeyError extends DomainError {
 }
 
 /** What a machine is: whoever holds its key. */
-export interface MachineIdentity {
-  /** Ed25519, 32 bytes in base64url. */
-  readonly publicKey: string
+export interface MachineIdentity extends MachineKey {
   /** Of the text's UTF-8 bytes: 64 bytes in base64url. */
-  sign(text: string): string
+  signText(text: string): string
 }
 
 /**
@@ -38,7 +37,8 @@ export async function openIdentity(folder: string): Promise<MachineIdentity> {
   const { x } = key.export({ format: 'jwk' })
   return {
     publicKey: x!,
-    sign: (text) => sign(null, Buffer.from(text, 'utf8'), key).toString('base64url'),
+    sign: (bytes) => sign(null, bytes, key),
+    signText: (text) => sign(null, Buffer.from(text, 'utf8'), key).toString('base64url'),
   }
 }
 

@@ -14,7 +14,7 @@ export interface Membership {
   readonly peerSecret: Uint8Array
   readonly heartbeatMs: number
   readonly missingReport: MissingReport | null
-  /** Where other machines reach it; null behind a NAT. */
+  /** Where other machines reach it; null behind a NAT without a relay. */
   readonly linkAddress: string | null
   /** Speaks as this machine. */
   readonly client: ApiClient
@@ -30,7 +30,8 @@ export interface JoinerParts {
   readonly identity: MachineIdentity
   /** @param credential - null for who has none yet */
   readonly connect: (credential: string | null) => ApiClient
-  readonly linkAddress: () => Promise<string | null>
+  /** @param relay - that the control plane offers; null if it has none */
+  readonly linkAddress: (relay: string | null) => Promise<string | null>
 }
 
 const CALL_MS = 15_000
@@ -61,19 +62,23 @@ export class Joiner {
     const client = connect(null)
     const limited = () => AbortSignal.any([signal, AbortSignal.timeout(CALL_MS)])
     const { publicKey } = identity
-    const { challenge, incarnation: after } = await client.worker.challenge({
+    const {
+      challenge,
+      incarnation: after,
+      relay,
+    } = await client.worker.challenge({
       body: { publicKey },
       signal: limited(),
     })
     this.#assertNewest(after)
-    const linkAddress = await this.parts.linkAddress()
+    const linkAddress = await this.parts.linkAddress(relay)
     this.#highest = Math.max(this.#highest, after + 1)
     const joined = await client.worker.join({
       body: {
         ...this.options,
         publicKey,
         challenge,
-        signature: identity.sign(challenge),
+        signature: identity.signText(challenge),
         after,
         linkAddress,
       },

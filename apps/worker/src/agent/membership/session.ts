@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { describeError, type Random } from '@deos/domain'
 import type { ApiClient } from '@deos/sdk'
 import type { Logger } from '@deos/service'
+import type { HttpProxy } from '@deos/transport'
 import { judge, type Verdict } from '../agent-error.ts'
 import type { AgentEvent } from '../agent-event.ts'
 import type { Hardware } from '../hardware/hardware.ts'
@@ -45,6 +46,8 @@ export interface SessionParts {
   readonly random: Random
   readonly timing: SessionTiming
   readonly tell: (event: AgentEvent) => void
+  /** Through which other machines are dialled. */
+  readonly proxy: HttpProxy | null
 }
 
 /** How it ended; null if it was aborted. */
@@ -117,7 +120,8 @@ export class Session {
   }
 
   async #beat(): Promise<void> {
-    const { heartbeatMs, client } = this.membership
+    const { client } = this.membership
+    let { heartbeatMs } = this.membership
     const backoff = new Backoff(heartbeatMs, this.parts.timing.longestBackoffMs, this.parts.random)
     while (!this.#signal.aborted) {
       try {
@@ -127,6 +131,7 @@ export class Session {
         )
         backoff.succeeded()
         this.#heard(answer)
+        heartbeatMs = answer.lease.heartbeatMs
         await this.#alarm.wait(heartbeatMs, this.#signal)
       } catch (error) {
         if (this.#signal.aborted) return
@@ -208,6 +213,8 @@ export class Session {
         this.#judge(error)
         logger.debug({ reason: describeError(error) }, 'The stream of assignments broke off.')
       }
+      // A broken stream looks like a lost machine.
+      this.#alarm.ring()
       await pause(backoff.failed(), signal)
     }
   }
@@ -286,11 +293,12 @@ export class Session {
 
   async #reportLinks(): Promise<void> {
     const { client, incarnation } = this.membership
+    const { proxy } = this.parts
     const { peers } = await this.#call(REPORT_MS, (signal) => client.worker.peers({ signal }))
     const links: MeasuredLinks[number][] = []
     for (const { machineId, linkAddress: address, ticket, ticketKey } of peers) {
       try {
-        const link = await measureLink({ address, ticket, ticketKey }, this.#signal)
+        const link = await measureLink({ address, ticket, ticketKey, proxy }, this.#signal)
         links.push({ to: machineId, ...link })
       } catch (error) {
         if (this.#signal.aborted) return

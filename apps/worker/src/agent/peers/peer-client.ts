@@ -1,5 +1,6 @@
+import type { Duplex } from 'node:stream'
 import { connect, type TLSSocket } from 'node:tls'
-import { parseTcpAddress, pskTls } from '@deos/transport'
+import { askCircuit, dialBy, type HttpProxy, LinkError, parsePeerAddress, pskTls } from '@deos/transport'
 import { FrameChannel, PeerChannelError } from './frame-channel.ts'
 import { type PeerRequest, peerAnswerSchema } from './peer-messages.ts'
 
@@ -9,6 +10,8 @@ export interface PeerAccess {
   readonly ticket: string
   /** 32 bytes in hexadecimal digits. */
   readonly ticketKey: string
+  /** Through which it is dialled; `null` and absent dial directly. */
+  readonly proxy?: HttpProxy | null
 }
 
 const CONNECT_MS = 5_000
@@ -23,12 +26,34 @@ export class PeerClient {
   }
 
   /** @throws PeerChannelError if it cannot be reached or refuses the ticket; the signal's reason */
-  static open({ address, ticket, ticketKey }: PeerAccess, signal: AbortSignal): Promise<PeerClient> {
+  static async open(access: PeerAccess, signal: AbortSignal): Promise<PeerClient> {
     signal.throwIfAborted()
+    const { address, proxy = null } = access
+    const { at, circuit } = parsePeerAddress(address)
+    const dial = dialBy(proxy)
+    try {
+      const limits = { timeoutMs: CONNECT_MS, signal }
+      const stream =
+        circuit === null
+          ? await dial(at, limits)
+          : (await askCircuit(dial, at, circuit, CONNECT_MS, signal)).stream
+      return await PeerClient.#secure(access, stream, signal)
+    } catch (cause) {
+      signal.throwIfAborted()
+      if (!(cause instanceof LinkError)) throw cause
+      throw new PeerChannelError(`at ${address} failed: ${cause.message}`, { cause })
+    }
+  }
+
+  static #secure(
+    { address, ticket, ticketKey }: PeerAccess,
+    stream: Duplex,
+    signal: AbortSignal,
+  ): Promise<PeerClient> {
     return new Promise((resolve, reject) => {
       const psk = Buffer.from(ticketKey, 'hex')
       const socket = connect({
-        ...parseTcpAddress(address),
+        socket: stream,
         ...pskTls,
         // The key proves who is there; there is no certificate.
         checkServerIdentity: () => undefined,

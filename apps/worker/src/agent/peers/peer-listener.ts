@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
 import { DomainError, describeError } from '@deos/domain'
 import { formatTcpAddress, pskTls } from '@deos/transport'
@@ -40,7 +41,7 @@ const LONGEST_READ = 64 * 2 ** 20
 /** Where other machines measure the link to this one and fetch pieces from it, each with a ticket of the control plane. */
 export class PeerListener {
   readonly #server: Server
-  readonly #sockets = new Set<Socket>()
+  readonly #sockets = new Set<Duplex>()
 
   constructor(
     private readonly options: PeerListenerOptions,
@@ -52,7 +53,7 @@ export class PeerListener {
       pskCallback: (socket, ticket) => this.#keyFor(socket, ticket),
     })
     this.#server.maxConnections = MOST_CONNECTIONS
-    this.#server.on('connection', (socket: Socket) => {
+    this.#server.on('connection', (socket: Duplex) => {
       this.#sockets.add(socket)
       socket.on('error', () => undefined)
       socket.once('close', () => this.#sockets.delete(socket))
@@ -82,6 +83,11 @@ export class PeerListener {
         resolve(formatTcpAddress({ host, port: typeof bound === 'object' && bound ? bound.port : port }))
       })
     })
+  }
+
+  /** A stream that came over a relay instead. */
+  accept(stream: Duplex): void {
+    this.#server.emit('connection', stream)
   }
 
   stop(): Promise<void> {

@@ -37,7 +37,14 @@ function world(
         logFile: '/l',
         limits: { restarts: 1, windowMs: 1e3, firstDelayMs: 1, longestDelayMs: 1 },
       },
-      settings: { listenHost: '0.0.0.0', threads: 1, speed: 1, cacheDir: '/c' },
+      settings: {
+        listenHost: '0.0.0.0',
+        threads: 1,
+        speed: 1,
+        cacheDir: '/c',
+        machineKey: '/key.pem',
+        relay: null,
+      },
     },
     {
       models: { fetch: (_, onProgress, signal) => fetch(++attempts, onProgress, signal) },

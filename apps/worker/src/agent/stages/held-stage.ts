@@ -84,13 +84,13 @@ export class HeldStage {
 
   report(): StageReport {
     const { stageId, generation } = this.#assignment
-    const { activeSessions, kvUsedTokens, busyFraction, generatedTokens, nextRoundTripMs } =
+    const { activeSessions, kvUsedTokens, busyFraction, generatedTokens, nextRoundTripMs, nextPath } =
       this.#process?.load ?? nothing
     return {
       ...{ stageId, generation, state: this.#state, loadedFraction: this.#fraction },
       linkAddress: this.#address === null ? null : this.parts.advertised(this.#address),
       problem: this.#problem,
-      ...{ activeSessions, kvUsedTokens, busyFraction, generatedTokens, nextRoundTripMs },
+      ...{ activeSessions, kvUsedTokens, busyFraction, generatedTokens, nextRoundTripMs, nextPath },
     }
   }
 
@@ -226,6 +226,7 @@ const nothing = {
   busyFraction: 0,
   generatedTokens: 0,
   nextRoundTripMs: null,
+  nextPath: null,
 }
 
 /** Without what the API does not take. */

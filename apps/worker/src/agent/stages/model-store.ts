@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { type BlobSource, fetchModel, type PieceStore } from '@deos/blobs'
 import { openModel, readHeaders, stageRanges } from '@deos/engine/weights'
 import type { ApiClient } from '@deos/sdk'
+import type { HttpProxy } from '@deos/transport'
 import { PeerBlobs } from '../peers/peer-blobs.ts'
 import type { StageAssignment } from './stage-assignment.ts'
 
@@ -10,6 +11,8 @@ export interface ModelStoreOptions {
   /** Of this machine alone: one folder for each model. */
   readonly folder: string
   readonly cacheLimitBytes: number
+  /** Through which other machines are dialled. */
+  readonly proxy: HttpProxy | null
 }
 
 /** The bytes of models that stages of this machine need, fetched from other machines or the control plane. */
@@ -37,7 +40,9 @@ export class ModelStore {
   ): Promise<string> {
     const { model, layers, position, stages, sources } = assignment
     const { fingerprint } = model
-    const peers = sources.map(({ machineId, ...access }) => new PeerBlobs(machineId, access))
+    const peers = sources.map(
+      ({ machineId, ...access }) => new PeerBlobs(machineId, { ...access, proxy: this.options.proxy }),
+    )
     const controlPlane: BlobSource = {
       name: 'the control plane',
       read: (digest, range, signal) => this.client().worker.blob({ params: { digest }, range, signal }),

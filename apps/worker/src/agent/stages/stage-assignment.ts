@@ -11,6 +11,10 @@ export interface StageSettings {
   readonly speed: number
   /** Converted weights are kept there. */
   readonly cacheDir: string
+  /** File of the machine's key. */
+  readonly machineKey: string
+  /** Where the stage waits for others, a place for this stage alone; null where others can dial. */
+  readonly relay: string | null
 }
 
 /** Tokens of one step. */
@@ -23,7 +27,7 @@ const MAX_QUEUED = 256
 export const workerAssignment = (
   assignment: StageAssignment,
   modelPath: string,
-  { threads, speed, cacheDir }: StageSettings,
+  { threads, speed, cacheDir, machineKey, relay }: StageSettings,
 ): Omit<Assignment, 'listen' | 'weightType'> & { readonly weightType: string } => ({
   worker: assignment.stageId,
   ring: assignment.ring,
@@ -39,6 +43,8 @@ export const workerAssignment = (
   threads,
   device: assignment.device,
   cacheDir,
+  machineKey,
+  relay,
   adapters: [],
   speed,
   microbatches: assignment.stages,

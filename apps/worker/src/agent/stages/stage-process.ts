@@ -1,5 +1,6 @@
 import { type Clock, describeError } from '@deos/domain'
 import { type Child, RestartBudget, type RestartLimits, type StartChild } from '@deos/service'
+import { parsePeerAddress } from '@deos/transport'
 import { parseWorkerEvent, type StageLoad, type WorkerEvent } from '../../worker-event.ts'
 
 export type StagePhase =
@@ -50,6 +51,7 @@ const idle: StageLoad = {
   busyFraction: 0,
   generatedTokens: 0,
   nextRoundTripMs: null,
+  nextPath: null,
 }
 
 /**
@@ -107,7 +109,7 @@ export class StageProcess {
 
   #spawn(): void {
     const { script, assignment, ringSecret, listenHost, logFile } = this.options
-    const listen = this.#address ?? `${listenHost}:0`
+    const listen = this.#address === null ? `${listenHost}:0` : parsePeerAddress(this.#address).at
     this.#listening = false
     this.#told = null
     this.observer.onPhase({ phase: 'starting' })

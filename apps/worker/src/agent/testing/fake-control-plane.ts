@@ -162,7 +162,7 @@ export class FakeControlPlane {
     const challenge = randomBytes(24).toString('base64url')
     const known = this.members.get(publicKey)
     this.#challenges.set(publicKey, challenge)
-    return { challenge, expiresAt: soon(), incarnation: known?.incarnation ?? 0 }
+    return { challenge, expiresAt: soon(), incarnation: known?.incarnation ?? 0, relay: null }
   }
 
   readonly #challenges = new Map<string, string>()

@@ -147,7 +147,7 @@ export class TestFleet {
   lose(id: MachineId): Machine {
     this.nowMs += 1_000
     const { incarnation } = this.machine(id)
-    const reason = 'No heartbeat for 20 s; a lease lasts 15 s'
+    const reason = 'No heartbeat for 20 s; its lease lasted 15 s'
     const atMs = ms(this.nowMs)
     this.append([{ type: 'machineWentOffline', atMs, machine: id, incarnation, cause: 'lease', reason }])
     return this.machine(id)

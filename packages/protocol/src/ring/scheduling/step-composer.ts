@@ -7,7 +7,7 @@ import type { Residents } from './residents.ts'
 import { PROMPT_TOKEN_SERVICE } from './tenant-shares.ts'
 
 export interface StepComposerOptions {
-  /** Steps in flight at once. */
+  /** Steps in flight at once, at first. */
   readonly microbatches: number
   readonly maxBatchTokens: number
   /** Most prompt tokens in a step; `auto` measures what decoding sessions hardly notice. */
@@ -48,6 +48,8 @@ const PROMPT_RESERVE = 8
  * returns when its token is known. Steps that pool alternate with steps that generate.
  */
 export class StepComposer {
+  /** Steps in flight at once. */
+  microbatches: number
   readonly #line = new PromptLine()
   readonly #budget = new PrefillBudget()
   #ready: Stay[] = []
@@ -68,6 +70,7 @@ export class StepComposer {
     private readonly options: StepComposerOptions,
     private readonly residents: Residents,
   ) {
+    this.microbatches = options.microbatches
     residents.observe({
       closed: (stay) => this.#closed(stay),
       preempted: (session) => this.add(session),
@@ -188,7 +191,7 @@ export class StepComposer {
 
   /** Decoding sessions in one step, with every other step given to pooling if any is asked for. */
   get #share(): number {
-    const { microbatches } = this.options
+    const { microbatches } = this
     const steps = this.#line.topPriority(true) === null ? microbatches : Math.ceil(microbatches / 2)
     return Math.ceil(this.#decoding / steps)
   }
@@ -220,7 +223,7 @@ export class StepComposer {
   #behind(pooling: boolean): number {
     const { maxSessions } = this.residents
     const waiting = Math.min(this.#line.count(pooling), maxSessions - this.#decoding)
-    return Math.max(0, Math.floor((waiting - 1) / this.options.microbatches))
+    return Math.max(0, Math.floor((waiting - 1) / this.microbatches))
   }
 
   /** Gives the budget to prompts and writes their chunks. */

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { emptySpec, specOf } from './spec-form.ts'
+import { changesOf, emptySpec, fieldsOf, specOf } from './spec-form.ts'
 
 const fields = { ...emptySpec, modelId: 'model-1' }
 
@@ -41,4 +41,30 @@ test.each([
   const { spec, errors } = specOf({ ...fields, ...changes }, 'USD')
   expect(spec).toBeNull()
   expect(Object.keys(errors)).toContain(field)
+})
+
+const full = {
+  ...fields,
+  contextTokens: '8192',
+  minReplicas: '2',
+  maxReplicas: '5',
+  regions: ['eu-north'],
+  ttftMs: '250',
+  pricePerMillionTokens: '0.20',
+}
+
+test('a spec that fields show means the same again', () => {
+  expect(fieldsOf(specOf(full, 'EUR').spec!)).toEqual(full)
+  expect(fieldsOf(specOf(fields, 'EUR').spec!)).toEqual(fields)
+})
+
+test('a revision states what is another, and nothing else', () => {
+  const before = specOf(full, 'EUR').spec!
+  expect(changesOf(before, specOf(full, 'EUR').spec!)).toEqual({})
+  const after = specOf({ ...full, ttftMs: '', regions: [], sessions: '8' }, 'EUR').spec!
+  expect(changesOf(before, after)).toEqual({
+    sessions: 8,
+    target: { pricePerMillionTokens: { currency: 'EUR', microUnits: '200000' } },
+    policy: { regions: null, providers: null },
+  })
 })

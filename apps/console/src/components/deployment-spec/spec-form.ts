@@ -1,6 +1,9 @@
 import { type DeploymentSpec, deploymentSpecSchema } from '@deos/sdk'
-import { errorsOf, type FieldErrors } from '../../data/form.ts'
-import { parseMoney } from '../../format/money.ts'
+import { errorsOf, type FieldErrors, useForm } from '../../data/form.ts'
+import type { Deployment } from '../../data/types.ts'
+import { moneyText, parseMoney } from '../../format/money.ts'
+
+type Spec = Deployment['spec']
 
 /** A spec as fields hold it: text, where empty says nothing. */
 export interface SpecFields {
@@ -32,6 +35,31 @@ export const emptySpec: SpecFields = {
   tokensPerSecond: '',
   pricePerMillionTokens: '',
 }
+
+/** The other way: a spec as fields hold it. */
+export const fieldsOf = ({
+  modelId,
+  contextTokens,
+  sessions,
+  precision,
+  replicas,
+  policy,
+  target,
+}: Spec): SpecFields => ({
+  modelId,
+  contextTokens: String(contextTokens ?? ''),
+  sessions: String(sessions),
+  precision,
+  minReplicas: String(replicas.min),
+  maxReplicas: String(replicas.max),
+  regions: policy.regions ?? [],
+  providers: policy.providers ?? [],
+  ttftMs: String(target.ttftMs ?? ''),
+  tpotMs: String(target.tpotMs ?? ''),
+  tokensPerSecond: String(target.tokensPerSecond ?? ''),
+  pricePerMillionTokens:
+    target.pricePerMillionTokens === undefined ? '' : moneyText(target.pricePerMillionTokens),
+})
 
 const optional = <K extends string>(name: K, text: string): Partial<Record<K, number>> =>
   text.trim() === '' ? {} : ({ [name]: Number(text) } as Record<K, number>)
@@ -70,3 +98,36 @@ export function specOf(
   const parsed = deploymentSpecSchema.safeParse(given)
   return { spec: parsed.success && Object.keys(errors).length === 0 ? parsed.data : null, errors }
 }
+
+/** What of a spec is another than before, as a revision states it; key order is that of the schema in both. */
+export function changesOf(before: Spec, after: Spec): Partial<Spec> {
+  const known = new Map(Object.entries(before).map(([name, value]) => [name, JSON.stringify(value)]))
+  return Object.fromEntries(
+    Object.entries(after).filter(([name, value]) => known.get(name) !== JSON.stringify(value)),
+  )
+}
+
+/** The fields of a spec while a person fills them in; each says at once what is wrong with it. */
+export function useSpecForm(initial: SpecFields, currency: string) {
+  const { values, set, field, errors: refused, setErrors } = useForm(initial)
+  const { spec, errors } = specOf(values, currency)
+  return {
+    fields: values,
+    spec,
+    set,
+    /** `problem` is the field's name in the API. */
+    field: <K extends keyof SpecFields>(name: K, problem: string = name) => ({
+      ...field(name, problem),
+      error: errors[problem] ?? refused[problem],
+    }),
+    /** Takes what the server said of a body in which the spec is named `prefix`. */
+    refuse: (problems: FieldErrors, prefix: string) =>
+      setErrors(
+        Object.fromEntries(
+          Object.entries(problems).map(([name, message]) => [name.replace(`${prefix}.`, ''), message]),
+        ),
+      ),
+  }
+}
+
+export type SpecForm = ReturnType<typeof useSpecForm>

@@ -1,0 +1,40 @@
+import { homedir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { countFlag, runBench } from './run-bench.ts'
+import { measureEmulator } from './wan/measure-emulator.ts'
+import { measureWanRing } from './wan/measure-wan-ring.ts'
+
+const dist = join(dirname(fileURLToPath(import.meta.url)), '..')
+
+await runBench({
+  name: 'wan',
+  options: {
+    model: { type: 'string' },
+    sessions: { type: 'string' },
+    microbatches: { type: 'string' },
+    'cache-dir': { type: 'string' },
+  },
+  usage: `Whether the emulated network is what its profile says; and a ring of four workers in four regions: one session
+beside compute and delays added up, many sessions beside the same ring without delays.
+
+  --model PATH     model of the ring (default: the embedded deos-7m)
+  --sessions N     sessions at saturation (default 512)
+  --microbatches N steps in flight at once (default 4, the number of stages)
+  --cache-dir DIR  where weights are kept for the next run (default ~/.deos/cache/bench)`,
+  run: async ({ quick, values, progress }) => {
+    const wanEntry = join(dist, 'wan.mjs')
+    const emulator = await measureEmulator(wanEntry, quick, progress)
+    const ring = await measureWanRing({
+      ...{ quick, progress, wanEntry, workerEntry: join(dist, 'worker.mjs') },
+      sessions: countFlag(values, 'sessions', 512),
+      microbatches: countFlag(values, 'microbatches', 4),
+      model: typeof values.model === 'string' ? values.model : join(dist, '..', 'models', 'deos-7m'),
+      cacheDir: String(values['cache-dir'] ?? join(homedir(), '.deos', 'cache', 'bench')),
+    })
+    return {
+      figures: [...emulator.figures, ...ring.figures],
+      raw: { emulator: emulator.raw, ring: ring.raw },
+    }
+  },
+})
