@@ -32,11 +32,6 @@ describe('in the cost model of DT-FM', () => {
     },
   )
 
-  test('in four regions the best known is found in a second', () => {
-    const search = { steps: 20_000, restarts: 2, random: seededRandom(1) }
-    expect(searchDtFm(gpt3XlTask(published[3][1]), search).cost.totalS).toBeLessThan(34.802 * 1.01)
-  })
-
   test('the pipelines of a plan cost what the plan says', () => {
     const task = gpt3XlTask(published[3][1])
     const { cost, pipelines } = searchDtFm(task, { steps: 500, restarts: 2, random: seededRandom(3) })
