@@ -1,3 +1,4 @@
+import type { KvSlice } from '@deos/domain'
 import { Backend, Stage } from '@deos/engine'
 import { loadTokenizer } from '@deos/engine/tokenizer'
 import { openModel, resolveStageWeights } from '@deos/engine/weights'
@@ -64,10 +65,13 @@ export class CacheLab {
     const { kv } = this.stage
     kv.pages.open(0, this.pages)
     await this.stage.forward({ entries: [{ sequence: 0, count: tokens.length, outputs: 'last' }], tokens })
-    const cache = Array.from({ length: this.layers }, (_, layer) => {
-      const { k, v } = kv.export(0, layer, 0, tokens.length)
-      return { k: new Uint16Array(k.buffer), v: new Uint16Array(v.buffer) }
-    })
+    const halves = (layer: number, part: KvSlice['part']) => {
+      const bytes = this.stage.readKv(this.slice(layer, part, tokens.length))
+      return new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2)
+    }
+    const cache = Array.from({ length: this.layers }, (_, layer) => ({
+      ...{ k: halves(layer, 'key'), v: halves(layer, 'value') },
+    }))
     kv.pages.release(0)
     return cache
   }
@@ -75,8 +79,12 @@ export class CacheLab {
   /** Logits `[tokens, vocabSize]` of tokens that follow a context given by its cache. */
   async score(cache: ContextCache, tokens: Int32Array): Promise<Float32Array> {
     const { kv } = this.stage
-    kv.pages.open(0, this.pages, cache[0]!.k.length / this.channels)
-    for (const [layer, { k, v }] of cache.entries()) kv.import(0, layer, 0, { k: bytesOf(k), v: bytesOf(v) })
+    const context = cache[0]!.k.length / this.channels
+    for (const [layer, { k, v }] of cache.entries()) {
+      this.stage.writeKv({ ...this.slice(layer, 'key', context), data: bytesOf(k) })
+      this.stage.writeKv({ ...this.slice(layer, 'value', context), data: bytesOf(v) })
+    }
+    kv.pages.open(0, this.pages, context)
     const entries = [{ sequence: 0, count: tokens.length, outputs: 'all' as const }]
     const { logits } = await this.stage.forward({ entries, tokens })
     kv.pages.release(0)
@@ -86,5 +94,9 @@ export class CacheLab {
   close(): void {
     this.stage.close()
     this.backend.close()
+  }
+
+  private slice(layer: number, part: KvSlice['part'], tokens: number): KvSlice {
+    return { layer, part, pages: this.pages, positions: { first: 0, end: tokens }, encoding: 'f16' }
   }
 }
