@@ -16,14 +16,17 @@ import {
   type KvBlockContent,
   type Level,
   readBasis,
-  rotaryFrequencies,
   toHalf,
   widenHalves,
 } from './index.ts'
 import { RansDecoder, RansEncoder } from './rans.ts'
 
 const CHANNELS = 16
-const rotary = { headDim: 8, layout: 'halves' as const, frequencies: rotaryFrequencies(8, 10_000) }
+const turning = (layer: number) => ({
+  ...{ headDim: 8, first: 2, pairs: 'halves' as const, magnitude: 1.25 },
+  frequencies: layer === 5 ? [1, 0.1, 0.01] : [1],
+})
+const still = () => null
 
 /** Numbers that look random and are the same in each run. */
 function noise(seed: number): () => number {
@@ -88,7 +91,7 @@ function contentOf(tokens: number, seed: number): KvBlockContent {
 }
 
 const { basis, bytes: basisBytes } = fitted()
-const tools = { rotary: null, basis }
+const tools = { rotary: still, basis }
 const levels: readonly Level[] = [
   { name: 'lossless' },
   { name: 'int8' },
@@ -134,7 +137,7 @@ describe('every level', () => {
   })
 
   test('keys that turn are turned back and forth', () => {
-    const turned = { ...tools, rotary }
+    const turned = { ...tools, rotary: turning }
     const far = { ...content, firstPosition: 5000 }
     const level: Level = { name: 'basis', step: 1e-3, exact: { first: 0, last: 0 } }
     const halves = decodeKvBlock(encodeKvBlock(far, level, turned), far, turned)
@@ -216,7 +219,7 @@ describe('bytes from elsewhere', () => {
 
   test('another basis, another place and another shape are refused', () => {
     const bytes = encodeKvBlock(content, levels[3]!, tools)
-    expect(() => decodeKvBlock(bytes, content, { rotary: null, basis: fitted(9).basis })).toThrow(
+    expect(() => decodeKvBlock(bytes, content, { rotary: still, basis: fitted(9).basis })).toThrow(
       BasisMismatchError,
     )
     expect(() => decodeKvBlock(bytes, { ...content, firstPosition: 1 }, tools)).toThrow(/from 1/)
@@ -228,7 +231,7 @@ test('what does not fit is refused before anything is written', () => {
   const content = contentOf(4, 5)
   const level = levels[3]!
   expect(() => encodeKvBlock({ ...content, tokens: 5 }, level, tools)).toThrow(CodecInputError)
-  expect(() => encodeKvBlock(content, level, { rotary: null })).toThrow(/needs a basis/)
+  expect(() => encodeKvBlock(content, level, { rotary: still })).toThrow(/needs a basis/)
   expect(() => encodeKvBlock({ ...content, parts: content.parts.slice(1) }, level, tools)).toThrow(/parts/)
   const ruined = contentOf(4, 5)
   ruined.parts[0]!.values[3 * CHANNELS - 1] = 0x7c00

@@ -124,7 +124,9 @@ const matrixOf = (
 
 function losslessContext(part: KvPart, firstPosition: number, tools: KvTools): LosslessContext | null {
   const model = tools.channelModel?.(part) ?? null
-  return model === null ? null : { model, rotary: part.part === 'k' ? tools.rotary : null, firstPosition }
+  return model === null
+    ? null
+    : { model, rotary: part.part === 'k' ? tools.rotary(part.layer) : null, firstPosition }
 }
 
 function encodeEach(
@@ -214,12 +216,13 @@ function decodeWithBasis(
 
 function turn(
   values: Float32Array,
-  { part, channels }: KvPart,
+  { layer, part, channels }: KvPart,
   firstPosition: number,
-  { rotary }: KvTools,
+  tools: KvTools,
   direction: 'unrotate' | 'rotate',
 ): void {
-  if (part !== 'k' || rotary === null || values.length === 0) return
+  const rotary = part === 'k' ? tools.rotary(layer) : null
+  if (rotary === null || values.length === 0) return
   const positions = Float64Array.from({ length: values.length / channels }, (_, row) => firstPosition + row)
   rotateKeys(values, positions, rotary, direction)
 }
