@@ -15,6 +15,7 @@ import {
   inspectKvBlock,
   type KvBlockContent,
   type Level,
+  multiplyTransposed,
   readBasis,
   toHalf,
   widenHalves,
@@ -225,6 +226,63 @@ describe('bytes from elsewhere', () => {
     expect(() => decodeKvBlock(bytes, { ...content, firstPosition: 1 }, tools)).toThrow(/from 1/)
     expect(() => decodeKvBlock(bytes, { ...content, tokens: 13 }, tools)).toThrow(CorruptBlockError)
   })
+})
+
+describe('tools that are not what their id says', () => {
+  const content = contentOf(12, 3)
+  const level = levels[3]!
+  const bytes = encodeKvBlock(content, level, tools)
+
+  test('a basis with any one bit changed in memory is refused', () => {
+    const fields = ['vectors', 'mean', 'deviations'] as const
+    fc.assert(
+      fc.property(fc.constantFrom(...fields), fc.nat(), fc.nat(31), (field, place, bit) => {
+        const values = basis[field].slice()
+        const bits = new Uint32Array(values.buffer)
+        bits[place % bits.length]! ^= 1 << bit
+        const stale = { rotary: still, basis: { ...basis, [field]: values } }
+        expect(() => decodeKvBlock(bytes, content, stale)).toThrow(BasisMismatchError)
+      }),
+      { numRuns: 300 },
+    )
+    expect(() => decodeKvBlock(bytes, content, { rotary: turning, basis })).toThrow(BasisMismatchError)
+    expect(() => decodeKvBlock(bytes, content, tools)).not.toThrow()
+  })
+
+  test('so are changed tables, and other channel models than those of a lossless block', () => {
+    const classes = basis.classes.map((own, index) => (index === 7 ? { ...own, one: 1.5 * own.one } : own))
+    const stale = { rotary: still, basis: { ...basis, classes } }
+    expect(() => decodeKvBlock(bytes, content, stale)).toThrow(BasisMismatchError)
+    const model = (factor: number) => ({
+      ...{ channels: CHANNELS, span: 1 },
+      mean: new Float32Array(CHANNELS),
+      lower: new Float32Array(CHANNELS).fill(factor),
+    })
+    const modelled = (factor: number) => ({
+      ...{ rotary: still, channelModelsId: '0123456789abcdef' },
+      channelModel: () => model(factor),
+    })
+    const exact = encodeKvBlock(content, { name: 'lossless' }, modelled(0))
+    expect(decodeKvBlock(exact, content, modelled(0))[0]).toEqual(content.parts[0]!.values)
+    expect(() => decodeKvBlock(exact, content, modelled(1))).toThrow(BasisMismatchError)
+  })
+})
+
+test('products of any extents are what one by one gives', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 9 }), fc.nat(9), fc.nat(9), (inner, rows, columns) => {
+      const left = Float32Array.from({ length: rows * inner }, (_, index) => Math.sin(index + 1))
+      const right = Float32Array.from({ length: columns * inner }, (_, index) => Math.cos(3 * index))
+      const result = multiplyTransposed(left, right, inner)
+      expect(result.length).toBe(rows * columns)
+      for (const [place, value] of result.entries()) {
+        let sum = 0
+        for (let k = 0; k < inner; k += 1)
+          sum += left[Math.floor(place / columns) * inner + k]! * right[(place % columns) * inner + k]!
+        expect(value).toBeCloseTo(sum, 5)
+      }
+    }),
+  )
 })
 
 test('what does not fit is refused before anything is written', () => {
