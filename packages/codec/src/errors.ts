@@ -18,7 +18,7 @@ export class CorruptBlockError extends DomainError {
   }
 }
 
-/** The block was written with another basis than the one at hand. */
+/** The block was written with another basis than the one at hand, or with one of its name but other contents. */
 export class BasisMismatchError extends DomainError {
   readonly code = 'CODEC_BASIS'
   readonly retriable = true

@@ -61,6 +61,7 @@ export class Expectation {
   private rotation: Float64Array = new Float64Array(0)
   private readonly turning: number
   private readonly headDim: number
+  private readonly stretch: number
   private first = 0
   private second = 0
 
@@ -71,6 +72,7 @@ export class Expectation {
     this.innovations = new Float64Array(model.channels)
     this.headDim = rotary?.headDim ?? 1
     this.turning = rotary === null ? 0 : 2 * rotary.frequencies.length
+    this.stretch = rotary?.magnitude ?? 1
   }
 
   startToken(position: number): void {
@@ -93,8 +95,8 @@ export class Expectation {
     const pair = at % this.headDim
     const cosine = this.rotation[pair]!
     const sine = this.rotation[pair + 1]!
-    into[0] = this.first * cosine - this.second * sine
-    into[1] = this.first * sine + this.second * cosine
+    into[0] = this.stretch * (this.first * cosine - this.second * sine)
+    into[1] = this.stretch * (this.first * sine + this.second * cosine)
   }
 
   /** What the group just expected turned out to be. */
@@ -107,10 +109,10 @@ export class Expectation {
     const pair = at % this.headDim
     const cosine = this.rotation[pair]!
     const sine = this.rotation[pair + 1]!
-    innovations[at] = tame(first * cosine + second * sine - this.first)
+    innovations[at] = tame((first * cosine + second * sine) / this.stretch - this.first)
     const { lower, span } = this.model
     const mate = lower[(at + 1) * span + (at % span)]! * innovations[at]!
-    innovations[at + 1] = tame(second * cosine - first * sine - this.second - mate)
+    innovations[at + 1] = tame((second * cosine - first * sine) / this.stretch - this.second - mate)
   }
 
   private linear(at: number, end: number): number {

@@ -15,15 +15,19 @@ import {
   inspectKvBlock,
   type KvBlockContent,
   type Level,
+  multiplyTransposed,
   readBasis,
-  rotaryFrequencies,
   toHalf,
   widenHalves,
 } from './index.ts'
 import { RansDecoder, RansEncoder } from './rans.ts'
 
 const CHANNELS = 16
-const rotary = { headDim: 8, layout: 'halves' as const, frequencies: rotaryFrequencies(8, 10_000) }
+const turning = (layer: number) => ({
+  ...{ headDim: 8, first: 2, pairs: 'halves' as const, magnitude: 1.25 },
+  frequencies: layer === 5 ? [1, 0.1, 0.01] : [1],
+})
+const still = () => null
 
 /** Numbers that look random and are the same in each run. */
 function noise(seed: number): () => number {
@@ -88,7 +92,7 @@ function contentOf(tokens: number, seed: number): KvBlockContent {
 }
 
 const { basis, bytes: basisBytes } = fitted()
-const tools = { rotary: null, basis }
+const tools = { rotary: still, basis }
 const levels: readonly Level[] = [
   { name: 'lossless' },
   { name: 'int8' },
@@ -134,7 +138,7 @@ describe('every level', () => {
   })
 
   test('keys that turn are turned back and forth', () => {
-    const turned = { ...tools, rotary }
+    const turned = { ...tools, rotary: turning }
     const far = { ...content, firstPosition: 5000 }
     const level: Level = { name: 'basis', step: 1e-3, exact: { first: 0, last: 0 } }
     const halves = decodeKvBlock(encodeKvBlock(far, level, turned), far, turned)
@@ -216,7 +220,7 @@ describe('bytes from elsewhere', () => {
 
   test('another basis, another place and another shape are refused', () => {
     const bytes = encodeKvBlock(content, levels[3]!, tools)
-    expect(() => decodeKvBlock(bytes, content, { rotary: null, basis: fitted(9).basis })).toThrow(
+    expect(() => decodeKvBlock(bytes, content, { rotary: still, basis: fitted(9).basis })).toThrow(
       BasisMismatchError,
     )
     expect(() => decodeKvBlock(bytes, { ...content, firstPosition: 1 }, tools)).toThrow(/from 1/)
@@ -224,11 +228,68 @@ describe('bytes from elsewhere', () => {
   })
 })
 
+describe('tools that are not what their id says', () => {
+  const content = contentOf(12, 3)
+  const level = levels[3]!
+  const bytes = encodeKvBlock(content, level, tools)
+
+  test('a basis with any one bit changed in memory is refused', () => {
+    const fields = ['vectors', 'mean', 'deviations'] as const
+    fc.assert(
+      fc.property(fc.constantFrom(...fields), fc.nat(), fc.nat(31), (field, place, bit) => {
+        const values = basis[field].slice()
+        const bits = new Uint32Array(values.buffer)
+        bits[place % bits.length]! ^= 1 << bit
+        const stale = { rotary: still, basis: { ...basis, [field]: values } }
+        expect(() => decodeKvBlock(bytes, content, stale)).toThrow(BasisMismatchError)
+      }),
+      { numRuns: 300 },
+    )
+    expect(() => decodeKvBlock(bytes, content, { rotary: turning, basis })).toThrow(BasisMismatchError)
+    expect(() => decodeKvBlock(bytes, content, tools)).not.toThrow()
+  })
+
+  test('so are changed tables, and other channel models than those of a lossless block', () => {
+    const classes = basis.classes.map((own, index) => (index === 7 ? { ...own, one: 1.5 * own.one } : own))
+    const stale = { rotary: still, basis: { ...basis, classes } }
+    expect(() => decodeKvBlock(bytes, content, stale)).toThrow(BasisMismatchError)
+    const model = (factor: number) => ({
+      ...{ channels: CHANNELS, span: 1 },
+      mean: new Float32Array(CHANNELS),
+      lower: new Float32Array(CHANNELS).fill(factor),
+    })
+    const modelled = (factor: number) => ({
+      ...{ rotary: still, channelModelsId: '0123456789abcdef' },
+      channelModel: () => model(factor),
+    })
+    const exact = encodeKvBlock(content, { name: 'lossless' }, modelled(0))
+    expect(decodeKvBlock(exact, content, modelled(0))[0]).toEqual(content.parts[0]!.values)
+    expect(() => decodeKvBlock(exact, content, modelled(1))).toThrow(BasisMismatchError)
+  })
+})
+
+test('products of any extents are what one by one gives', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 9 }), fc.nat(9), fc.nat(9), (inner, rows, columns) => {
+      const left = Float32Array.from({ length: rows * inner }, (_, index) => Math.sin(index + 1))
+      const right = Float32Array.from({ length: columns * inner }, (_, index) => Math.cos(3 * index))
+      const result = multiplyTransposed(left, right, inner)
+      expect(result.length).toBe(rows * columns)
+      for (const [place, value] of result.entries()) {
+        let sum = 0
+        for (let k = 0; k < inner; k += 1)
+          sum += left[Math.floor(place / columns) * inner + k]! * right[(place % columns) * inner + k]!
+        expect(value).toBeCloseTo(sum, 5)
+      }
+    }),
+  )
+})
+
 test('what does not fit is refused before anything is written', () => {
   const content = contentOf(4, 5)
   const level = levels[3]!
   expect(() => encodeKvBlock({ ...content, tokens: 5 }, level, tools)).toThrow(CodecInputError)
-  expect(() => encodeKvBlock(content, level, { rotary: null })).toThrow(/needs a basis/)
+  expect(() => encodeKvBlock(content, level, { rotary: still })).toThrow(/needs a basis/)
   expect(() => encodeKvBlock({ ...content, parts: content.parts.slice(1) }, level, tools)).toThrow(/parts/)
   const ruined = contentOf(4, 5)
   ruined.parts[0]!.values[3 * CHANNELS - 1] = 0x7c00

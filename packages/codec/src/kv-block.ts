@@ -7,6 +7,7 @@ import { checkMatrix, checkShape, type KvMatrix } from './kv-matrix.ts'
 import type { ExactTokens, KvTools, Level } from './level.ts'
 import { decodeLossless, encodeLossless, type LosslessContext } from './lossless.ts'
 import { rotateKeys } from './rotary.ts'
+import { toolsFingerprint } from './tools-fingerprint.ts'
 import { checkStep, decodeTransform, encodeTransform } from './transform.ts'
 
 /** K and V of consecutive tokens in one or more layers, keys turned by their positions as a cache holds them. */
@@ -40,8 +41,11 @@ export function encodeKvBlock(
   const parts = content.parts.map(({ layer, part, channels }) => ({ layer, part, channels }))
   const exact = 'exact' in level ? level.exact : { first: 0, last: 0 }
   const step = 'step' in level ? Math.fround(level.step) : 0
-  const toolsId = toolsIdOf(level.name, tools)
-  const header: BlockHeader = { level: level.name, parts, tokens, firstPosition, toolsId, step, exact }
+  const header: BlockHeader = {
+    ...{ level: level.name, parts, tokens, firstPosition, step, exact },
+    toolsId: toolsIdOf(level.name, tools),
+    toolsFingerprint: toolsFingerprint(level.name, parts, tools),
+  }
   checkHeader(header, tools)
   return writeFrame(
     header,
@@ -67,6 +71,7 @@ export function decodeKvBlock(
   const present = toolsIdOf(header.level, tools)
   if (present !== header.toolsId) throw new BasisMismatchError(header.toolsId ?? 'none', present ?? 'none')
   checkHeader(header, tools)
+  checkFingerprint(header, tools)
   return header.step > 0 ? decodeWithBasis(payload, header, tools) : decodeEach(payload, header, tools)
 }
 
@@ -78,6 +83,17 @@ export function inspectKvBlock(bytes: Uint8Array): BlockHeader {
 function toolsIdOf(level: Level['name'], { basis, channelModelsId }: KvTools): string | null {
   if (level === 'lossless') return channelModelsId ?? null
   return level === 'basis' || level === 'sharedBasis' ? (basis?.id ?? null) : null
+}
+
+function checkFingerprint(header: BlockHeader, tools: KvTools): void {
+  const wanted = header.toolsFingerprint
+  const present = toolsFingerprint(header.level, header.parts, tools)
+  if (wanted === present) return
+  const id = header.toolsId ?? 'none'
+  throw new BasisMismatchError(
+    `${id} (contents ${wanted ?? 'none'})`,
+    `${id} (contents ${present ?? 'none'})`,
+  )
 }
 
 function checkPosition(position: number): void {
@@ -124,7 +140,9 @@ const matrixOf = (
 
 function losslessContext(part: KvPart, firstPosition: number, tools: KvTools): LosslessContext | null {
   const model = tools.channelModel?.(part) ?? null
-  return model === null ? null : { model, rotary: part.part === 'k' ? tools.rotary : null, firstPosition }
+  return model === null
+    ? null
+    : { model, rotary: part.part === 'k' ? tools.rotary(part.layer) : null, firstPosition }
 }
 
 function encodeEach(
@@ -214,12 +232,13 @@ function decodeWithBasis(
 
 function turn(
   values: Float32Array,
-  { part, channels }: KvPart,
+  { layer, part, channels }: KvPart,
   firstPosition: number,
-  { rotary }: KvTools,
+  tools: KvTools,
   direction: 'unrotate' | 'rotate',
 ): void {
-  if (part !== 'k' || rotary === null || values.length === 0) return
+  const rotary = part === 'k' ? tools.rotary(layer) : null
+  if (rotary === null || values.length === 0) return
   const positions = Float64Array.from({ length: values.length / channels }, (_, row) => firstPosition + row)
   rotateKeys(values, positions, rotary, direction)
 }

@@ -1,7 +1,7 @@
 import type { Basis, KvPart } from './basis.ts'
 import type { ChannelModel } from './innovation.ts'
 import type { MultiplyTransposed } from './projection.ts'
-import type { RotaryGeometry } from './rotary.ts'
+import type { RotaryOf } from './rotary.ts'
 
 /** Levels a block may be written at, as its header says them. Sending tokens instead of a block is the router's choice. */
 export const levelNumbers = { lossless: 0, int8: 1, hadamard4: 2, basis: 3, sharedBasis: 4 } as const
@@ -21,8 +21,7 @@ export type Level =
 
 /** What both sides have of a model before blocks travel. */
 export interface KvTools {
-  /** How keys turn; null if they do not. */
-  readonly rotary: RotaryGeometry | null
+  readonly rotary: RotaryOf
   /** For the levels with a basis. */
   readonly basis?: Basis
   /** Makes lossless parts smaller; one for a part or none, the same on both sides. */

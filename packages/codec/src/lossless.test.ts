@@ -3,7 +3,6 @@ import { describe, expect, test } from 'vitest'
 import { toHalf } from './half.ts'
 import { fitChannelModel } from './innovation.ts'
 import { decodeLossless, encodeLossless, type LosslessContext } from './lossless.ts'
-import { rotaryFrequencies } from './rotary.ts'
 
 const anyMatrix = fc
   .tuple(
@@ -26,7 +25,7 @@ function contextOf(channels: number, rotated: boolean): LosslessContext {
       covariance[row * channels + column] = 0.9 ** Math.abs(row - column)
   const order = Uint32Array.from({ length: channels }, (_, channel) => channel)
   const rotary = rotated
-    ? { headDim: 8, layout: 'interleaved' as const, frequencies: rotaryFrequencies(6, 10_000) }
+    ? { headDim: 8, first: 0, pairs: 'interleaved' as const, frequencies: [1, 0.05, 0.003], magnitude: 1.1 }
     : null
   return {
     model: fitChannelModel(new Float64Array(channels), covariance, 8, order),

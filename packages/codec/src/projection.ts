@@ -6,30 +6,83 @@ import type { Basis } from './basis.ts'
  */
 export type MultiplyTransposed = (left: Float32Array, right: Float32Array, inner: number) => Float32Array
 
+/** Rows and columns of a tile, whose sums stay in registers. */
+const TILE = 4
+
 export const multiplyTransposed: MultiplyTransposed = (left, right, inner) => {
   const rows = left.length / inner
   const columns = right.length / inner
   const result = new Float32Array(rows * columns)
-  for (let column = 0; column < columns; column += 1) {
-    const start = column * inner
-    for (let row = 0; row < rows; row += 1) {
-      const from = row * inner
-      let a = 0
-      let b = 0
-      let c = 0
-      let d = 0
-      let k = 0
-      for (; k + 3 < inner; k += 4) {
-        a += left[from + k]! * right[start + k]!
-        b += left[from + k + 1]! * right[start + k + 1]!
-        c += left[from + k + 2]! * right[start + k + 2]!
-        d += left[from + k + 3]! * right[start + k + 3]!
-      }
-      for (; k < inner; k += 1) a += left[from + k]! * right[start + k]!
-      result[row * columns + column] = a + b + (c + d)
-    }
-  }
+  const wholeRows = rows - (rows % TILE)
+  const wholeColumns = columns - (columns % TILE)
+  for (let column = 0; column < wholeColumns; column += TILE)
+    for (let row = 0; row < wholeRows; row += TILE) multiplyTile(left, right, result, inner, row, column)
+  for (let row = 0; row < rows; row += 1)
+    for (let column = row < wholeRows ? wholeColumns : 0; column < columns; column += 1)
+      result[row * columns + column] = product(left, row * inner, right, column * inner, inner)
   return result
+}
+
+function product(left: Float32Array, from: number, right: Float32Array, start: number, inner: number) {
+  let sum = 0
+  for (let k = 0; k < inner; k += 1) sum += left[from + k]! * right[start + k]!
+  return sum
+}
+
+/** Sixteen products at once: each number read serves four of them. Written out, for engines keep no arrays in registers. */
+function multiplyTile(
+  left: Float32Array,
+  right: Float32Array,
+  result: Float32Array,
+  inner: number,
+  row: number,
+  column: number,
+): void {
+  const [l0, r0] = [row * inner, column * inner]
+  const [l1, l2, l3] = [l0 + inner, l0 + 2 * inner, l0 + 3 * inner]
+  const [r1, r2, r3] = [r0 + inner, r0 + 2 * inner, r0 + 3 * inner]
+  let [s00, s01, s02, s03] = [0, 0, 0, 0]
+  let [s10, s11, s12, s13] = [0, 0, 0, 0]
+  let [s20, s21, s22, s23] = [0, 0, 0, 0]
+  let [s30, s31, s32, s33] = [0, 0, 0, 0]
+  for (let k = 0; k < inner; k += 1) {
+    const w = right[r0 + k]!
+    const x = right[r1 + k]!
+    const y = right[r2 + k]!
+    const z = right[r3 + k]!
+    const p0 = left[l0 + k]!
+    s00 += p0 * w
+    s01 += p0 * x
+    s02 += p0 * y
+    s03 += p0 * z
+    const p1 = left[l1 + k]!
+    s10 += p1 * w
+    s11 += p1 * x
+    s12 += p1 * y
+    s13 += p1 * z
+    const p2 = left[l2 + k]!
+    s20 += p2 * w
+    s21 += p2 * x
+    s22 += p2 * y
+    s23 += p2 * z
+    const p3 = left[l3 + k]!
+    s30 += p3 * w
+    s31 += p3 * x
+    s32 += p3 * y
+    s33 += p3 * z
+  }
+  const columns = right.length / inner
+  store(result, (row + 0) * columns + column, s00, s01, s02, s03)
+  store(result, (row + 1) * columns + column, s10, s11, s12, s13)
+  store(result, (row + 2) * columns + column, s20, s21, s22, s23)
+  store(result, (row + 3) * columns + column, s30, s31, s32, s33)
+}
+
+function store(result: Float32Array, at: number, a: number, b: number, c: number, d: number): void {
+  result[at] = a
+  result[at + 1] = b
+  result[at + 2] = c
+  result[at + 3] = d
 }
 
 /** Factor of each channel: its part's weight. */

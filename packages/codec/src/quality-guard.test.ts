@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { CodecInputError } from './errors.ts'
-import { decideAfterProbe, judgeProbe, takeProbe } from './quality-guard.ts'
+import { cachePasses, decideAfterProbe, judgeProbe, takeProbe } from './quality-guard.ts'
 
 const logits = fc
   .array(fc.double({ min: -8, max: 8, noNaN: true }), { minLength: 100, maxLength: 100 })
@@ -39,8 +39,11 @@ test('another likeliest token is forgiven only within the margin', () => {
     topAgrees: true,
     passes: true,
   })
-  const far = takeProbe(Float32Array.from([2, 1.8, 0]))
-  expect(judgeProbe(far, Float32Array.from([1.9, 1.91, 0])).passes).toBe(false)
+  const far = takeProbe(Float32Array.from([2, 1.4, 0]))
+  expect(judgeProbe(far, Float32Array.from([1.7, 1.71, 0]))).toMatchObject({
+    topAgrees: false,
+    passes: false,
+  })
 })
 
 test('a ruined cache does not pass', () => {
@@ -49,6 +52,15 @@ test('a ruined cache does not pass', () => {
   expect(() => judgeProbe({ ...probe, tokens: Int32Array.from([7, 1, 0]) }, new Float32Array(3))).toThrow(
     CodecInputError,
   )
+})
+
+test('single probes may diverge more than all of them together', () => {
+  const probe = (kl: number) => ({ kl, topAgrees: true, passes: kl <= 0.1 })
+  expect(cachePasses([probe(0.03), probe(0), probe(0), probe(0)])).toBe(true)
+  expect(cachePasses([probe(0.05), probe(0), probe(0), probe(0)])).toBe(false)
+  expect(cachePasses([probe(0.11), ...Array.from({ length: 40 }, () => probe(0))])).toBe(false)
+  expect(cachePasses([probe(Number.NaN)])).toBe(false)
+  expect(() => cachePasses([])).toThrow(CodecInputError)
 })
 
 test('the worst blocks are asked for again, then everything without loss', () => {

@@ -1,30 +1,46 @@
+import type { KeyRotation, KvLayerLayout } from '@deos/domain'
 import { CodecInputError } from './errors.ts'
 
-/** How a model turns its keys by position. */
-export interface RotaryGeometry {
+/** How the keys of a layer turn by position, and the width of the heads they lie in. */
+export interface RotaryGeometry extends KeyRotation {
   readonly headDim: number
-  /** `interleaved`: channels 2i and 2i+1 of a head turn together; `halves`: i and i + rotated/2. */
-  readonly layout: 'interleaved' | 'halves'
-  /** Radians per position of each pair; heads may have more channels than twice as many, which stay. */
-  readonly frequencies: Float64Array
 }
 
-/** θ^(−2i/d) for each of `dims / 2` pairs, with a linear stretch of positions by `1 / scale`. */
-export function rotaryFrequencies(dims: number, theta: number, scale = 1): Float64Array {
-  return Float64Array.from({ length: dims / 2 }, (_, pair) => scale * theta ** ((-2 * pair) / dims))
+/** Of a layer; null where keys know nothing of positions. */
+export type RotaryOf = (layer: number) => RotaryGeometry | null
+
+/** Looks layers up in their layouts, which hold the first layer first. */
+export function rotaryOfLayouts(layouts: readonly KvLayerLayout[]): RotaryOf {
+  const geometries = layouts.map(({ key, rotation }) =>
+    rotation === null ? null : { headDim: key.dim, ...rotation },
+  )
+  return (layer) => {
+    const geometry = geometries[layer]
+    if (geometry === undefined)
+      throw new CodecInputError(`Layer ${layer} is not among the ${geometries.length} layouts at hand.`)
+    return geometry
+  }
 }
 
 /** Channels that turn together in a head, first and second of each pair. */
 export function rotaryPairs({
   headDim,
-  layout,
+  first,
+  pairs,
   frequencies,
+  magnitude,
 }: RotaryGeometry): readonly (readonly [number, number])[] {
   const count = frequencies.length
-  if (2 * count > headDim)
-    throw new CodecInputError(`${count} pairs do not fit into heads of ${headDim} channels.`)
+  if (!Number.isInteger(first) || first < 0 || first + 2 * count > headDim)
+    throw new CodecInputError(
+      `${count} pairs from dimension ${first} do not fit into heads of ${headDim} channels.`,
+    )
+  if (!(magnitude > 0 && magnitude < Number.POSITIVE_INFINITY))
+    throw new CodecInputError(`Keys cannot be stretched by ${magnitude}.`)
   return Array.from({ length: count }, (_, pair) =>
-    layout === 'interleaved' ? ([2 * pair, 2 * pair + 1] as const) : ([pair, pair + count] as const),
+    pairs === 'interleaved'
+      ? ([first + 2 * pair, first + 2 * pair + 1] as const)
+      : ([first + pair, first + pair + count] as const),
   )
 }
 
@@ -56,12 +72,15 @@ export function exactRotation(angle: number, into: Float64Array): void {
   into[1] = sine
 }
 
+/** Frequencies come out of powers, which machines may round differently in the last bit: on this grid they agree. */
+const onGrid = (frequency: number): number => Math.round(frequency * 2 ** 44) / 2 ** 44
+
 /** Cosines and sines of a token's pairs. */
 export function tokenRotation(geometry: RotaryGeometry, position: number): Float64Array {
   const both = new Float64Array(2)
   const rotation = new Float64Array(2 * geometry.frequencies.length)
   for (let pair = 0; pair < geometry.frequencies.length; pair += 1) {
-    exactRotation(position * geometry.frequencies[pair]!, both)
+    exactRotation(position * onGrid(geometry.frequencies[pair]!), both)
     rotation[2 * pair] = both[0]!
     rotation[2 * pair + 1] = both[1]!
   }
@@ -87,14 +106,15 @@ export function rotateKeys(
     )
   const pairs = rotaryPairs(geometry)
   const sign = direction === 'rotate' ? 1 : -1
+  const stretch = direction === 'rotate' ? geometry.magnitude : 1 / geometry.magnitude
   for (let row = 0; row < positions.length; row += 1) {
     const rotation = tokenRotation(geometry, positions[row]!)
     for (let head = row * channels; head < (row + 1) * channels; head += headDim) {
       for (let pair = 0; pair < pairs.length; pair += 1) {
         const first = head + pairs[pair]![0]
         const second = head + pairs[pair]![1]
-        const cosine = rotation[2 * pair]!
-        const sine = sign * rotation[2 * pair + 1]!
+        const cosine = stretch * rotation[2 * pair]!
+        const sine = sign * stretch * rotation[2 * pair + 1]!
         const x = keys[first]!
         const y = keys[second]!
         keys[first] = x * cosine - y * sine

@@ -2,7 +2,7 @@ import {
   halfValues,
   type KvPart,
   narrowToHalves,
-  type RotaryGeometry,
+  type RotaryOf,
   rotateKeys,
   symmetricEigen,
   toHalf,
@@ -84,11 +84,12 @@ function roundBetween(
 
 /** The best two factors of one rank for this chunk alone, both sent in halves; keys before their positions. */
 const ownSvd =
-  (rank: number, rotary: RotaryGeometry): MatrixCoder =>
-  (values, { part, channels }) => {
+  (rank: number, rotary: RotaryOf): MatrixCoder =>
+  (values, { layer, part, channels }) => {
     const tokens = values.length / channels
+    const turning = part === 'k' ? rotary(layer) : null
     const positions = Float64Array.from({ length: tokens }, (_, position) => position)
-    if (part === 'k') rotateKeys(values, positions, rotary, 'unrotate')
+    if (turning) rotateKeys(values, positions, turning, 'unrotate')
     const gram = new Float64Array(channels * channels)
     for (let row = 0; row < values.length; row += channels)
       for (let i = 0; i < channels; i += 1)
@@ -107,14 +108,14 @@ const ownSvd =
         for (let c = 0; c < channels; c += 1) values[row + c]! += left * right[component * channels + c]!
       }
     }
-    if (part === 'k') rotateKeys(values, positions, rotary, 'rotate')
+    if (turning) rotateKeys(values, positions, turning, 'rotate')
     return rank * (tokens + channels) * HALF_BITS
   }
 
 /** Every method the codec is compared with, on the same caches. Their headers are not counted, which favours them. */
 export function alternatives(
   lab: CacheLab,
-  rotary: RotaryGeometry,
+  rotary: RotaryOf,
   calibration: readonly ContextCache[],
 ): readonly Method[] {
   const named: readonly (readonly [string, MatrixCoder])[] = [

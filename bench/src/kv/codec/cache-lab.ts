@@ -1,4 +1,5 @@
-import type { KvSlice } from '@deos/domain'
+import { bytesFromHalves, halvesFromBytes, type RotaryOf, rotaryOfLayouts } from '@deos/codec'
+import { type KvSlice, kvColumns, type ModelConfig } from '@deos/domain'
 import { Backend, Stage } from '@deos/engine'
 import { loadTokenizer } from '@deos/engine/tokenizer'
 import { openModel, resolveStageWeights } from '@deos/engine/weights'
@@ -15,22 +16,30 @@ export interface LabOptions {
 
 const PAGE_TOKENS = 16
 
-const bytesOf = (halves: Uint16Array): Uint8Array =>
-  new Uint8Array(halves.buffer, halves.byteOffset, halves.byteLength)
-
 /** A whole model with its cache in halves, whose contexts can be taken out, changed and put back. */
 export class CacheLab {
+  /** How the keys of each layer turn. */
+  readonly rotary: RotaryOf
+  /** Of keys, and of values, in each layer. */
+  readonly channels: number
+
   private constructor(
     private readonly backend: Backend,
     private readonly stage: Stage,
+    private readonly config: ModelConfig,
     private readonly pages: readonly number[],
-    readonly layers: number,
-    readonly channels: number,
-    readonly headDim: number,
-    readonly ropeTheta: number,
-    readonly vocabSize: number,
     readonly encode: (text: string) => Int32Array,
-  ) {}
+  ) {
+    const layouts = Array.from({ length: config.layers }, (_, layer) => stage.kvLayout(layer))
+    this.rotary = rotaryOfLayouts(layouts)
+    this.channels = kvColumns(layouts[0]!, 'key')
+    for (const [layer, layout] of layouts.entries())
+      for (const part of ['key', 'value'] as const)
+        if (kvColumns(layout, part) !== this.channels)
+          throw new RangeError(
+            `Layer ${layer} has ${kvColumns(layout, part)} channels of ${part}s; the bench needs ${this.channels} everywhere.`,
+          )
+  }
 
   static async open({ modelPath, threads, cacheDir, maxTokens }: LabOptions): Promise<CacheLab> {
     const source = await openModel(modelPath)
@@ -43,51 +52,42 @@ export class CacheLab {
     const kv = { type: 'F16' as const, pageCount, pageTokens: PAGE_TOKENS }
     const stage = await Stage.load(backend, { config, ...place, weights, kv, maxBatchTokens: maxTokens })
     const pages = Array.from({ length: pageCount }, (_, page) => page)
-    const channels = stage.kv.cellBytes.k / 2
-    const headDim = config.ropeDim
-    return new CacheLab(
-      ...([
-        backend,
-        stage,
-        pages,
-        config.layers,
-        channels,
-        headDim,
-        config.ropeTheta,
-        config.vocabSize,
-      ] as const),
-      (text) => tokenizer.encode(text),
-    )
+    return new CacheLab(backend, stage, config, pages, (text) => tokenizer.encode(text))
+  }
+
+  get layers(): number {
+    return this.config.layers
+  }
+
+  get vocabSize(): number {
+    return this.config.vocabSize
   }
 
   /** Computes a context and takes its cache out. */
   async prefill(tokens: Int32Array): Promise<ContextCache> {
-    const { kv } = this.stage
-    kv.pages.open(0, this.pages)
-    await this.stage.forward({ entries: [{ sequence: 0, count: tokens.length, outputs: 'last' }], tokens })
-    const halves = (layer: number, part: KvSlice['part']) => {
-      const bytes = this.stage.readKv(this.slice(layer, part, tokens.length))
-      return new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2)
-    }
+    const { stage } = this
+    stage.kv.pages.open(0, this.pages)
+    await stage.forward({ entries: [{ sequence: 0, count: tokens.length, outputs: 'last' }], tokens })
     const cache = Array.from({ length: this.layers }, (_, layer) => ({
-      ...{ k: halves(layer, 'key'), v: halves(layer, 'value') },
+      k: halvesFromBytes(stage.readKv(this.slice(layer, 'key', tokens.length))),
+      v: halvesFromBytes(stage.readKv(this.slice(layer, 'value', tokens.length))),
     }))
-    kv.pages.release(0)
+    stage.kv.pages.release(0)
     return cache
   }
 
   /** Logits `[tokens, vocabSize]` of tokens that follow a context given by its cache. */
   async score(cache: ContextCache, tokens: Int32Array): Promise<Float32Array> {
-    const { kv } = this.stage
+    const { stage } = this
     const context = cache[0]!.k.length / this.channels
     for (const [layer, { k, v }] of cache.entries()) {
-      this.stage.writeKv({ ...this.slice(layer, 'key', context), data: bytesOf(k) })
-      this.stage.writeKv({ ...this.slice(layer, 'value', context), data: bytesOf(v) })
+      stage.writeKv({ ...this.slice(layer, 'key', context), data: bytesFromHalves(k) })
+      stage.writeKv({ ...this.slice(layer, 'value', context), data: bytesFromHalves(v) })
     }
-    kv.pages.open(0, this.pages, context)
+    stage.kv.pages.open(0, this.pages, context)
     const entries = [{ sequence: 0, count: tokens.length, outputs: 'all' as const }]
-    const { logits } = await this.stage.forward({ entries, tokens })
-    kv.pages.release(0)
+    const { logits } = await stage.forward({ entries, tokens })
+    stage.kv.pages.release(0)
     return logits.slice(0, tokens.length * this.vocabSize)
   }
 

@@ -8,9 +8,8 @@ import {
   GramAccumulator,
   type KvPart,
   narrowToHalves,
-  type RotaryGeometry,
+  type RotaryOf,
   readChannelModels,
-  rotaryFrequencies,
   rotateKeys,
   type WeightedPart,
   widenHalves,
@@ -22,23 +21,18 @@ import { measureQuality, type Trial } from './quality.ts'
 /** The first tokens of a context are sent exactly and look like no others: no basis is fitted to them. */
 export const SINK_TOKENS = 4
 
-export const rotaryOf = (lab: CacheLab): RotaryGeometry => ({
-  headDim: lab.headDim,
-  layout: 'interleaved',
-  frequencies: rotaryFrequencies(lab.headDim, lab.ropeTheta),
-})
-
 /** Keys as they were before their positions and values, as numbers. */
 export function plainPart(
   cache: ContextCache,
   { layer, part }: KvPart,
-  rotary: RotaryGeometry,
+  rotary: RotaryOf,
   channels: number,
 ): Float32Array {
   const values = widenHalves(cache[layer]![part])
-  if (part === 'v') return values
+  const turning = part === 'k' ? rotary(layer) : null
+  if (turning === null) return values
   const positions = Float64Array.from({ length: values.length / channels }, (_, position) => position)
-  rotateKeys(values, positions, rotary, 'unrotate')
+  rotateKeys(values, positions, turning, 'unrotate')
   return values
 }
 
@@ -92,7 +86,7 @@ export function weightsOf(sensitivity: ReadonlyMap<string, number>): ReadonlyMap
 }
 
 /** Layer 0's keys and values of each token and of the one before: both follow from the tokens alone. */
-export function tokenReference(cache: ContextCache, rotary: RotaryGeometry, channels: number): Float32Array {
+export function tokenReference(cache: ContextCache, rotary: RotaryOf, channels: number): Float32Array {
   const k = plainPart(cache, { layer: 0, part: 'k', channels }, rotary, channels)
   const v = plainPart(cache, { layer: 0, part: 'v', channels }, rotary, channels)
   const tokens = k.length / channels
@@ -127,8 +121,7 @@ export function fitGroups(
   withReference: boolean,
   smallestStep: number,
 ): readonly FittedBasis[] {
-  const rotary = rotaryOf(lab)
-  const { channels } = lab
+  const { channels, rotary } = lab
   return groups.map((layers) => {
     const parts: WeightedPart[] = layers.flatMap((layer) =>
       (['k', 'v'] as const).map((part) => ({
@@ -193,8 +186,7 @@ function joined(arrays: readonly Float32Array[]): Float32Array {
 
 /** What each channel is expected to be given those before it, for the lossless level. */
 export function fitChannelModels(lab: CacheLab, caches: readonly ContextCache[]): ChannelModelSet {
-  const rotary = rotaryOf(lab)
-  const { channels } = lab
+  const { channels, rotary } = lab
   const models: { part: KvPart; model: ChannelModel }[] = []
   for (let layer = 0; layer < lab.layers; layer += 1) {
     for (const name of ['k', 'v'] as const) {
@@ -203,7 +195,7 @@ export function fitChannelModels(lab: CacheLab, caches: readonly ContextCache[])
       for (const cache of caches)
         gram.add(plainPart(cache, part, rotary, channels).subarray(SINK_TOKENS * channels))
       const { mean, covariance } = gram.moments()
-      const order = channelOrder(channels, name === 'k' ? rotary : null)
+      const order = channelOrder(channels, name === 'k' ? rotary(layer) : null)
       models.push({ part, model: fitChannelModel(mean, covariance, channels, order) })
     }
   }

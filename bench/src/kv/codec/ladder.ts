@@ -33,7 +33,7 @@ export function perGroup(
   return {
     name,
     send: (cache) => {
-      const reference = withTokens ? tokenReference(cache, tools.rotary!, lab.channels) : new Float32Array(0)
+      const reference = withTokens ? tokenReference(cache, tools.rotary, lab.channels) : new Float32Array(0)
       const arrived: { k: Uint16Array; v: Uint16Array }[] = [...cache]
       const blocks = bases.map(({ basis }) => {
         const layers = [...new Set(basis.parts.map(({ layer }) => layer))]

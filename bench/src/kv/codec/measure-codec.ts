@@ -2,14 +2,7 @@ import { readFileSync } from 'node:fs'
 import { type Figure, measuredFigure, skippedFigure } from '../../contract.ts'
 import { alternatives } from './alternatives.ts'
 import { CacheLab, type ContextCache } from './cache-lab.ts'
-import {
-  fitChannelModels,
-  fitGroups,
-  measureSensitivity,
-  rotaryOf,
-  SINK_TOKENS,
-  weightsOf,
-} from './calibrate.ts'
+import { fitChannelModels, fitGroups, measureSensitivity, SINK_TOKENS, weightsOf } from './calibrate.ts'
 import { advantage, bestWithin, type CurvePoint } from './curves.ts'
 import { type GuardResult, tryGuard } from './guard-trials.ts'
 import { type Method, perGroup, perLayer } from './ladder.ts'
@@ -49,7 +42,7 @@ export async function measureCodec(options: CodecBenchOptions) {
       calibration.filter(({ copied }) => !copied),
     )
     const ladder = buildLadder(lab, caches, weightsOf(sensitivity), quick, progress)
-    const rotary = rotaryOf(lab)
+    const { rotary } = lab
     const measureAll = async (methods: readonly Method[], ours: boolean): Promise<readonly CurvePoint[]> => {
       const points: CurvePoint[] = []
       for (const method of methods) {
@@ -105,7 +98,7 @@ function buildLadder(
   quick: boolean,
   progress: (line: string) => void,
 ) {
-  const rotary = rotaryOf(lab)
+  const { rotary } = lab
   const tools = { rotary }
   const models = { rotary, ...fitChannelModels(lab, caches) }
   const steps = quick ? STEPS.filter((_, index) => index % 2 === 0) : STEPS
