@@ -291,7 +291,7 @@ describe('what people do', () => {
         budget: { limit: { currency: 'USD', microUnits: '250000000' }, period: 'month' },
         rateLimit: { requestsPerMinute: 300, tokensPerMinute: null },
       })
-      await page.getByText('is changed.').waitFor()
+      await page.getByText('is changed.').first().waitFor()
       expect(watched.takeProblems()).toEqual([])
     })
   })
@@ -312,7 +312,7 @@ describe('what people do', () => {
       expect((await sent).postDataJSON()).toEqual({
         changes: { target: { ttftMs: 250, tpotMs: 45 }, policy: { regions: ['eu-north'], providers: null } },
       })
-      await page.getByText('is rolled out.').waitFor()
+      await page.getByText('is rolled out.').first().waitFor()
       expect(watched.takeProblems()).toEqual([])
     })
   })

@@ -12,6 +12,7 @@ const valid = {
   },
   ...{ maxBatchTokens: 128, threads: 1, device: null, cacheDir: '/c', adapters: [], speed: 1 },
   ...{ microbatches: 2, maxSessions: 8, maxQueued: 8, prefixCache: true, prefillChunkTokens: 'auto' },
+  ...{ machineKey: null, relay: null },
 }
 
 test('a complete assignment is taken as it is', () => {
