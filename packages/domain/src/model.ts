@@ -147,13 +147,16 @@ export const windowEverywhere = (size: number, layers: number): SlidingWindow =>
   ropeTheta: null,
 })
 
-export const isExpertLayer = ({ experts }: ModelConfig, layer: number): boolean =>
+export const isExpertLayer = ({ experts }: Pick<ModelConfig, 'experts'>, layer: number): boolean =>
   experts !== null &&
   layer >= experts.layers.first &&
   (layer - experts.layers.first) % experts.layers.every === 0
 
 /** Elements of K and of V that one token adds to one layer; latent attention reads V out of what is cached as K. */
-export function kvWidths(config: ModelConfig): { readonly k: number; readonly v: number } {
+export function kvWidths(config: Pick<ModelConfig, 'kvHeads' | 'headDim' | 'ropeDim' | 'latentAttention'>): {
+  readonly k: number
+  readonly v: number
+} {
   const { kvHeads, headDim, ropeDim, latentAttention } = config
   if (latentAttention !== null) return { k: latentAttention.kvRank + ropeDim, v: 0 }
   return { k: kvHeads * headDim, v: kvHeads * headDim }

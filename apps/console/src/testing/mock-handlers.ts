@@ -126,6 +126,7 @@ export function mockHandlers(world: MockWorld): MockHandlers<Routes> {
           id: `stage-chat-1-${position}`,
           busyFraction: Math.min(1, wave(step + position * 3, 0.5, 0.2)),
           linkRoundTripMs,
+          linkPath: (['direct', 'direct', 'punched', 'relayed'] as const)[position]!,
         })),
       },
       {

@@ -31,6 +31,7 @@ export function liveAnswer(
         id,
         busyFraction: activity.reportOf(replica, position)?.busyFraction ?? 0,
         linkRoundTripMs: roundTrip(replica, position, activity, fleet),
+        linkPath: activity.reportOf(replica, position)?.nextPath ?? null,
       })),
     })),
   }

@@ -48,7 +48,7 @@ export const agentOptions = {
     flag: 'advertise',
     env: 'DEOS_ADVERTISE',
     prose:
-      'Host name or address under which other machines reach this one; by default found out, or none behind a NAT.',
+      'Host name or address under which other machines reach this one; by default found out, or none behind a NAT. "none" lets nobody dial it: it is reached over the relay.',
   }),
   threads: option.integer({
     flag: 'threads',

@@ -23,6 +23,9 @@ import { locationWordSchema, modelNameSchema, sentence, slugSchema } from './tex
 import { timestampSchema } from './time.ts'
 
 /** Consecutive layers, half-open. */
+/** Between two machines: dialled, over a relay, or found between two NATs. */
+export const linkPathSchema = z.enum(['direct', 'relayed', 'punched'])
+
 export const layerRangeSchema = component(
   'LayerRange',
   z.object({ first: count(), end: z.int().min(1) }),
@@ -260,6 +263,8 @@ export const deploymentLiveSchema = component(
             busyFraction: fraction(),
             /** To the next stage of the ring; null in a ring of one. */
             linkRoundTripMs: millisecondsSchema().nullable(),
+            /** How that link goes; null while it is not known. */
+            linkPath: linkPathSchema.nullable(),
           }),
         ),
       }),

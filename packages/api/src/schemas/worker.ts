@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { component, exemplified } from '../contract/registry.ts'
 import type { DeepReadonly } from '../contract/route-types.ts'
-import { layerRangeSchema, precisionSchema } from './deployment.ts'
+import { layerRangeSchema, linkPathSchema, precisionSchema } from './deployment.ts'
 import { deploymentIdSchema, machineIdSchema, modelIdSchema, replicaIdSchema, stageIdSchema } from './id.ts'
 import {
   benchmarkSchema,
@@ -209,7 +209,7 @@ const stageReportSchema = z.strictObject({
   /** To the next stage of the ring and back; null while it is not known. */
   nextRoundTripMs: millisecondsSchema().nullable(),
   /** How the link to the next stage goes; null while there is none, and on links that do not say. */
-  nextPath: z.enum(['direct', 'relayed', 'punched']).nullable().default(null),
+  nextPath: linkPathSchema.nullable().default(null),
   /** What went wrong, if it did. */
   problem: paragraph(2000).nullable(),
   activeSessions: count(),

@@ -11,6 +11,8 @@ import type { DeploymentDetail, DeploymentLive, LiveReplica, Replica, Stage } fr
 import { formatMoney } from '../../format/money.ts'
 import { formatCount, formatDuration, formatPercent, formatSize, nothing } from '../../format/numbers.ts'
 
+const pathNames = { relayed: 'over the relay', punched: 'between two NATs' }
+
 interface ReplicasProps {
   readonly detail: DeploymentDetail
   readonly live: DeploymentLive | null
@@ -184,8 +186,16 @@ function Stages({
           name: 'To the next',
           align: 'right',
           cell: ({ id }) => {
-            const trip = now.get(id)?.linkRoundTripMs ?? null
-            return trip === null ? nothing : formatDuration(trip)
+            const { linkRoundTripMs: trip = null, linkPath = null } = now.get(id) ?? {}
+            if (trip === null) return nothing
+            return (
+              <span>
+                {formatDuration(trip)}
+                {linkPath !== null && linkPath !== 'direct' && (
+                  <span className="block text-xs text-ink-3">{pathNames[linkPath]}</span>
+                )}
+              </span>
+            )
           },
         },
       ]}

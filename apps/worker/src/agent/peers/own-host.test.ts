@@ -10,6 +10,11 @@ test('what is said, and what is listened on, counts as it is', async () => {
   expect(await findOwnHost({ ...anywhere, listenHost: '127.0.0.1' }, never)).toBe('127.0.0.1')
 })
 
+test('a machine that is not to be dialled has none, wherever it listens', async () => {
+  const never = () => Promise.reject(new Error('nobody asks'))
+  expect(await findOwnHost({ ...anywhere, listenHost: '127.0.0.1', advertise: 'none' }, never)).toBeNull()
+})
+
 test.each([
   ['192.168.1.5', '192.168.1.2', '192.168.1.5'],
   ['::ffff:10.0.0.5', '::ffff:10.1.0.2', '10.0.0.5'],

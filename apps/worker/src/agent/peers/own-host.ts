@@ -21,6 +21,9 @@ const plain = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/i,
 export const isPrivateAddress = (address: string): boolean =>
   privateAddresses.check(plain(address), isIPv6(plain(address)) ? 'ipv6' : 'ipv4')
 
+/** Said of a machine that nobody is to dial, whatever its addresses look like. */
+export const notAdvertised = 'none'
+
 const wildcards = new Set(['0.0.0.0', '::'])
 
 export interface OwnHostOptions {
@@ -41,6 +44,7 @@ export async function findOwnHost(
   findRoute: FindRoute = route,
 ): Promise<string | null> {
   const { url, listenHost, advertise } = options
+  if (advertise === notAdvertised) return null
   if (advertise !== null) return advertise
   if (!wildcards.has(listenHost)) return listenHost
   const found = await findRoute(url)

@@ -1,0 +1,16 @@
+/** Model descriptions as per-layer operators with FLOPs, bytes and arithmetic intensity. */
+export { ModelDescriptionError } from './errors.ts'
+export { shapeFromGguf } from './gguf-shape.ts'
+export { shapeFromHuggingFace } from './huggingface-shape.ts'
+export { type ModelShape, shapeOfConfig } from './model-shape.ts'
+export {
+  halfPrecision,
+  type LayerGraph,
+  type Operator,
+  type OperatorKind,
+  operatorGraph,
+  type Phase,
+  type Precision,
+} from './operators.ts'
+export { type ParameterCounts, parameterCounts } from './parameters.ts'
+export { type Rematerialisation, storedElementsPerToken } from './stored-activations.ts'

@@ -1,0 +1,20 @@
+/**
+ * Placement of a model over unequal devices for serving: how many tokens/s a placement carries, the best placement
+ * found and a proven ceiling, and the placements of published systems. Start at {@link searchPlacement}.
+ */
+export { equalSplit } from './baselines/equal-split.ts'
+export { petalsPlacement } from './baselines/petals.ts'
+export { separatePipelines } from './baselines/separate-pipelines.ts'
+export { swarmPlacement, swarmStages } from './baselines/swarm.ts'
+export { ServingInstanceError } from './errors.ts'
+export { type FlowBounds, flowBounds } from './flow/flow-bounds.ts'
+export {
+  checkFlowInstance,
+  checkFlowPlacement,
+  type FlowDevice,
+  type FlowInstance,
+  type FlowLink,
+  type FlowPlacement,
+} from './flow/flow-instance.ts'
+export { flowOfPlacement, type PlacementFlow } from './flow/placement-flow.ts'
+export { type FoundPlacement, type SearchOptions, searchPlacement } from './search/search-placement.ts'
