@@ -1,5 +1,5 @@
 import type { Random } from '@deos/domain'
-import { FrameDecoder, helloWireLimits, type Message, WireError, type PeerRole } from '@deos/protocol'
+import { FrameDecoder, helloWireLimits, type Message, type PeerRole, WireError } from '@deos/protocol'
 import type { Link, LinkHandlers, Transport } from './link.ts'
 import { LinkError } from './link-error.ts'
 import { unknownEstimates } from './link-estimates.ts'

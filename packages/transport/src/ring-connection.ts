@@ -138,9 +138,7 @@ export class RingConnection {
   /** @param position - how far the pages are filled: later sessions begin there; `null` gives the import up */
   endImport(id: string, position: number | null): void {
     if (!this.#imports.delete(id)) return
-    this.#feed(
-      position === null ? { type: 'import-cancel', id } : { type: 'import-commit', id, position },
-    )
+    this.#feed(position === null ? { type: 'import-cancel', id } : { type: 'import-commit', id, position })
   }
 
   /** Fails what is open and ends the links; the transport stays the caller's. */

@@ -1,5 +1,12 @@
 import type { Socket } from 'node:net'
-import { FrameDecoder, type Hello, helloWireLimits, type Message, type PeerRole, WireError } from '@deos/protocol'
+import {
+  FrameDecoder,
+  type Hello,
+  helloWireLimits,
+  type Message,
+  type PeerRole,
+  WireError,
+} from '@deos/protocol'
 import type { Link, LinkHandlers } from './link.ts'
 import { LinkError } from './link-error.ts'
 import { unknownEstimates } from './link-estimates.ts'

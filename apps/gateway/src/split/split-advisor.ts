@@ -74,7 +74,7 @@ export class SplitAdvisor {
       hereMsPerToken: this.#here.rate,
       thereMsPerToken: msPerToken,
       thereStartMs: startMs,
-      takeOverMs: this.#takeOver.fit.startMs,
+      takeOverMs: this.#takeOver.rate,
       // Hand-overs are measured as a whole, so that their way is in the rates above.
       ...{ bytesPerToken: 0, bytesPerSecond: 1, rttMs: 0, lastPieceBytes: 0 },
     })
@@ -88,6 +88,6 @@ export class SplitAdvisor {
   /** A prompt was handed over, and the decode ring then took `takeOverMs` to its first token. */
   handedOver(tokens: number, durationMs: number, takeOverMs: number): void {
     this.#there.add(tokens, durationMs)
-    this.#takeOver.add(0, takeOverMs)
+    this.#takeOver.add(1, takeOverMs)
   }
 }

@@ -1,4 +1,10 @@
-import type { Backend, BackendStatus, EmbedRequest, GenerateEvent, GenerateRequest } from '../inference/backend.ts'
+import type {
+  Backend,
+  BackendStatus,
+  EmbedRequest,
+  GenerateEvent,
+  GenerateRequest,
+} from '../inference/backend.ts'
 import { InterruptedError, NotReadyError } from '../inference/errors.ts'
 import { Handover, type HandoverSettings, type SplitRing } from './handover.ts'
 import type { SplitAdvisor } from './split-advisor.ts'

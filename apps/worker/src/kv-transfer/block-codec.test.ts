@@ -28,7 +28,9 @@ test('every bit comes back, of halves and of any other type', () => {
 
 test('what a cache holds becomes smaller', () => {
   // Halves between 1 and 2: equal exponents.
-  const rows = Uint8Array.from({ length: 16 * 8 * 40 * 2 }, (_, at) => (at % 2 === 1 ? 0x3c : (at * 37) & 0xff))
+  const rows = Uint8Array.from({ length: 16 * 8 * 40 * 2 }, (_, at) =>
+    at % 2 === 1 ? 0x3c : (at * 37) & 0xff,
+  )
   const own = { ...facts, tokens: 16 * 40 }
   expect(encodeBlock(rows, own).length).toBeLessThan(rows.length / 1.25)
 })

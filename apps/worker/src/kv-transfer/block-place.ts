@@ -4,7 +4,10 @@ import type { KvAddress, KvShape } from '@deos/protocol'
 export const parts = ['key', 'value'] as const
 
 /** Positions of a block in its session. */
-export function blockPositions({ length, blockTokens }: KvShape, { block }: Pick<KvAddress, 'block'>): PositionRange {
+export function blockPositions(
+  { length, blockTokens }: KvShape,
+  { block }: Pick<KvAddress, 'block'>,
+): PositionRange {
   return { first: block * blockTokens, end: Math.min(length, (block + 1) * blockTokens) }
 }
 
@@ -13,7 +16,12 @@ export function blockPositions({ length, blockTokens }: KvShape, { block }: Pick
  *
  * @param pages - of the sequence from position `origin` on, a multiple of the page size
  */
-export function placeOf({ first, end }: PositionRange, origin: number, pages: readonly number[], pageTokens: number) {
+export function placeOf(
+  { first, end }: PositionRange,
+  origin: number,
+  pages: readonly number[],
+  pageTokens: number,
+) {
   const from = Math.floor((first - origin) / pageTokens)
   const start = origin + from * pageTokens
   return {

@@ -56,7 +56,10 @@ export class BlockCodec {
       if (this.#thread === thread) this.#thread = null
       const lost = [...this.#waiters.values()]
       this.#waiters.clear()
-      const error = new BlockCodecError(`The thread that codes blocks ended: ${reason}.`, 'It is started again.')
+      const error = new BlockCodecError(
+        `The thread that codes blocks ended: ${reason}.`,
+        'It is started again.',
+      )
       for (const waiter of lost) waiter.reject(error)
     }
     thread.on('error', (error) => lose(error.message))
@@ -65,5 +68,4 @@ export class BlockCodec {
   }
 }
 
-const attempt = (action: () => Uint8Array): Promise<Uint8Array> =>
-  new Promise((resolve) => resolve(action()))
+const attempt = (action: () => Uint8Array): Promise<Uint8Array> => new Promise((resolve) => resolve(action()))

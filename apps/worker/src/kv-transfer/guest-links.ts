@@ -1,7 +1,14 @@
 import { describeError, type Random } from '@deos/domain'
 import type { KvIntroduce, KvMessage } from '@deos/protocol'
 import { isKvMessage } from '@deos/protocol'
-import { type Link, linkIdentity, namesMachine, SupervisedLink, TcpTransport, type Timers } from '@deos/transport'
+import {
+  type Link,
+  linkIdentity,
+  namesMachine,
+  SupervisedLink,
+  TcpTransport,
+  type Timers,
+} from '@deos/transport'
 
 export interface GuestLinksOptions {
   /** As whom this worker calls on others. */

@@ -6,10 +6,10 @@ import {
   KV_ID_BYTES,
   type KvAddress,
   type KvBlock,
-  KvReceiver,
-  KvSender,
   type KvMessage,
   type KvPlan,
+  KvReceiver,
+  KvSender,
   kvBlockKey,
   type ReceiverEffect,
   type ReceiverEvent,
@@ -354,7 +354,12 @@ export class KvExchange implements HandoverEdge {
     if (this.#imports.get(session) !== imported) throw new Error('its pages are gone')
     const first = Math.max(positions.first, imported.first)
     const skipped = ((first - positions.first) * rows.length) / facts.tokens
-    const place = placeOf({ first, end: positions.end }, imported.first, imported.pages, engine.capacity.pageTokens)
+    const place = placeOf(
+      { first, end: positions.end },
+      imported.first,
+      imported.pages,
+      engine.capacity.pageTokens,
+    )
     const { layer, part } = facts
     await engine.writeKv({ layer, part, ...place, encoding: 'stored', data: rows.subarray(skipped) })
   }

@@ -1,3 +1,5 @@
+import { bytesFromHalves, halvesFromBytes } from '@deos/codec'
+import type { KvPart, KvSlice } from '@deos/domain'
 import { Backend, Stage } from '@deos/engine'
 import { loadTokenizer } from '@deos/engine/tokenizer'
 import { openModel, resolveStageWeights } from '@deos/engine/weights'
@@ -13,9 +15,6 @@ export interface LabOptions {
 }
 
 const PAGE_TOKENS = 16
-
-const bytesOf = (halves: Uint16Array): Uint8Array =>
-  new Uint8Array(halves.buffer, halves.byteOffset, halves.byteLength)
 
 /** A whole model with its cache in halves, whose contexts can be taken out, changed and put back. */
 export class CacheLab {
@@ -61,26 +60,36 @@ export class CacheLab {
 
   /** Computes a context and takes its cache out. */
   async prefill(tokens: Int32Array): Promise<ContextCache> {
-    const { kv } = this.stage
-    kv.pages.open(0, this.pages)
+    const { pages } = this.stage.kv
+    pages.open(0, this.pages)
     await this.stage.forward({ entries: [{ sequence: 0, count: tokens.length, outputs: 'last' }], tokens })
-    const cache = Array.from({ length: this.layers }, (_, layer) => {
-      const { k, v } = kv.export(0, layer, 0, tokens.length)
-      return { k: new Uint16Array(k.buffer), v: new Uint16Array(v.buffer) }
-    })
-    kv.pages.release(0)
+    const read = (layer: number, part: KvPart): Uint16Array =>
+      halvesFromBytes(this.stage.readKv(this.slice(layer, part, tokens.length)))
+    const cache = Array.from({ length: this.layers }, (_, layer) => ({
+      k: read(layer, 'key'),
+      v: read(layer, 'value'),
+    }))
+    pages.release(0)
     return cache
   }
 
   /** Logits `[tokens, vocabSize]` of tokens that follow a context given by its cache. */
   async score(cache: ContextCache, tokens: Int32Array): Promise<Float32Array> {
-    const { kv } = this.stage
-    kv.pages.open(0, this.pages, cache[0]!.k.length / this.channels)
-    for (const [layer, { k, v }] of cache.entries()) kv.import(0, layer, 0, { k: bytesOf(k), v: bytesOf(v) })
+    const { pages } = this.stage.kv
+    const length = cache[0]!.k.length / this.channels
+    for (const [layer, { k, v }] of cache.entries()) {
+      this.stage.writeKv({ ...this.slice(layer, 'key', length), data: bytesFromHalves(k) })
+      this.stage.writeKv({ ...this.slice(layer, 'value', length), data: bytesFromHalves(v) })
+    }
+    pages.open(0, this.pages, length)
     const entries = [{ sequence: 0, count: tokens.length, outputs: 'all' as const }]
     const { logits } = await this.stage.forward({ entries, tokens })
-    kv.pages.release(0)
+    pages.release(0)
     return logits.slice(0, tokens.length * this.vocabSize)
+  }
+
+  private slice(layer: number, part: KvPart, length: number): KvSlice {
+    return { layer, part, pages: this.pages, positions: { first: 0, end: length }, encoding: 'stored' }
   }
 
   close(): void {
