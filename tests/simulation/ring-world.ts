@@ -14,6 +14,7 @@ import {
   defaultWireLimits,
   type EngineStep,
   type FinishReason,
+  mostStepsInFlight,
   plainNeeds,
   type RingLeaderOptions,
   type RingSnapshot,
@@ -430,7 +431,7 @@ export class RingWorld {
     const { kvPages } = this.#capacity
     const { maxQueued, maxSessions } = this.#leader
     // A ring of one stage runs one step ahead.
-    const steps = this.#leader.microbatches + (this.#stages === 1 ? 1 : 0)
+    const steps = mostStepsInFlight(this.#stages, this.#leader.microbatches) + (this.#stages === 1 ? 1 : 0)
     const bounds: [string, number, number][] = []
     for (const [stage, { pagesHeld, pendingSteps, leader }] of this.#snapshots().entries()) {
       bounds.push([`pages at stage ${stage}`, pagesHeld, kvPages])

@@ -38,3 +38,17 @@ test('a matrix known by hand', () => {
   for (const [index, value] of [2 + Math.SQRT2, 2, 2 - Math.SQRT2].entries())
     expect(values[index]).toBeCloseTo(value, 12)
 })
+
+test.each([1e-162, 1e-300, 5e-324, 1e200])(
+  'numbers of the size of %s keep their vectors orthonormal',
+  (size) => {
+    for (const rest of [0, 1]) {
+      const matrix = Float64Array.from([rest, size, 0, size, 0, size, 0, size, rest])
+      const { vectors } = symmetricEigen(matrix, 3)
+      for (let i = 0; i < 3; i += 1) {
+        const dot = [0, 1, 2].reduce((sum, k) => sum + vectors[i * 3 + k]! ** 2, 0)
+        expect(dot).toBeCloseTo(1, 12)
+      }
+    }
+  },
+)

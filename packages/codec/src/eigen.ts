@@ -4,6 +4,9 @@ export interface Eigen {
   readonly vectors: Float64Array
 }
 
+/** Squares of numbers that are nothing beside 1, and would soon have no digits left. */
+const negligible = 1e-200
+
 /**
  * All eigenvalues and vectors of a symmetric matrix `[size, size]`: Householder reduction to three diagonals, then QL
  * steps with implicit shifts. About 4·size³ products: a second for 512 rows, ten for 1,024.
@@ -11,7 +14,8 @@ export interface Eigen {
  * @see Golub and Van Loan, Matrix Computations, chapter 8
  */
 export function symmetricEigen(matrix: Float64Array, size: number): Eigen {
-  const rows = Float64Array.from(matrix)
+  const scale = matrix.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0) || 1
+  const rows = Float64Array.from(matrix, (value) => value / scale)
   const diagonal = new Float64Array(size)
   const beside = new Float64Array(size)
   const vectors = tridiagonalise(rows, size, diagonal, beside)
@@ -20,7 +24,7 @@ export function symmetricEigen(matrix: Float64Array, size: number): Eigen {
   const sorted = new Float64Array(size * size)
   for (const [to, from] of order.entries())
     sorted.set(vectors.subarray(from * size, (from + 1) * size), to * size)
-  return { values: Float64Array.from(order, (from) => diagonal[from]!), vectors: sorted }
+  return { values: Float64Array.from(order, (from) => diagonal[from]! * scale), vectors: sorted }
 }
 
 /**
@@ -50,11 +54,11 @@ function tridiagonalise(
     axis[k + 1] = axis[k + 1]! - sign * norm
     let length = 0
     for (let i = k + 1; i < size; i += 1) length += axis[i]! ** 2
-    if (length > 0) {
+    if (length > negligible) {
       const scale = 1 / Math.sqrt(length)
       for (let i = k + 1; i < size; i += 1) axis[i] = axis[i]! * scale
       reflectBothSides(a, size, k + 1, axis, image)
-    }
+    } else axis.fill(0)
     reflectors.push(axis)
   }
   diagonal[size - 1] = a[size * size - 1]!

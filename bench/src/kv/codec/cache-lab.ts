@@ -1,5 +1,4 @@
-import { bytesFromHalves, halvesFromBytes } from '@deos/codec'
-import type { KvPart, KvSlice } from '@deos/domain'
+import type { KvSlice } from '@deos/domain'
 import { Backend, Stage } from '@deos/engine'
 import { loadTokenizer } from '@deos/engine/tokenizer'
 import { openModel, resolveStageWeights } from '@deos/engine/weights'
@@ -15,6 +14,9 @@ export interface LabOptions {
 }
 
 const PAGE_TOKENS = 16
+
+const bytesOf = (halves: Uint16Array): Uint8Array =>
+  new Uint8Array(halves.buffer, halves.byteOffset, halves.byteLength)
 
 /** A whole model with its cache in halves, whose contexts can be taken out, changed and put back. */
 export class CacheLab {
@@ -60,40 +62,41 @@ export class CacheLab {
 
   /** Computes a context and takes its cache out. */
   async prefill(tokens: Int32Array): Promise<ContextCache> {
-    const { pages } = this.stage.kv
-    pages.open(0, this.pages)
+    const { kv } = this.stage
+    kv.pages.open(0, this.pages)
     await this.stage.forward({ entries: [{ sequence: 0, count: tokens.length, outputs: 'last' }], tokens })
-    const read = (layer: number, part: KvPart): Uint16Array =>
-      halvesFromBytes(this.stage.readKv(this.slice(layer, part, tokens.length)))
+    const halves = (layer: number, part: KvSlice['part']) => {
+      const bytes = this.stage.readKv(this.slice(layer, part, tokens.length))
+      return new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2)
+    }
     const cache = Array.from({ length: this.layers }, (_, layer) => ({
-      k: read(layer, 'key'),
-      v: read(layer, 'value'),
+      ...{ k: halves(layer, 'key'), v: halves(layer, 'value') },
     }))
-    pages.release(0)
+    kv.pages.release(0)
     return cache
   }
 
   /** Logits `[tokens, vocabSize]` of tokens that follow a context given by its cache. */
   async score(cache: ContextCache, tokens: Int32Array): Promise<Float32Array> {
-    const { pages } = this.stage.kv
-    const length = cache[0]!.k.length / this.channels
+    const { kv } = this.stage
+    const context = cache[0]!.k.length / this.channels
     for (const [layer, { k, v }] of cache.entries()) {
-      this.stage.writeKv({ ...this.slice(layer, 'key', length), data: bytesFromHalves(k) })
-      this.stage.writeKv({ ...this.slice(layer, 'value', length), data: bytesFromHalves(v) })
+      this.stage.writeKv({ ...this.slice(layer, 'key', context), data: bytesOf(k) })
+      this.stage.writeKv({ ...this.slice(layer, 'value', context), data: bytesOf(v) })
     }
-    pages.open(0, this.pages, length)
+    kv.pages.open(0, this.pages, context)
     const entries = [{ sequence: 0, count: tokens.length, outputs: 'all' as const }]
     const { logits } = await this.stage.forward({ entries, tokens })
-    pages.release(0)
+    kv.pages.release(0)
     return logits.slice(0, tokens.length * this.vocabSize)
-  }
-
-  private slice(layer: number, part: KvPart, length: number): KvSlice {
-    return { layer, part, pages: this.pages, positions: { first: 0, end: length }, encoding: 'stored' }
   }
 
   close(): void {
     this.stage.close()
     this.backend.close()
+  }
+
+  private slice(layer: number, part: KvSlice['part'], tokens: number): KvSlice {
+    return { layer, part, pages: this.pages, positions: { first: 0, end: tokens }, encoding: 'f16' }
   }
 }

@@ -4,6 +4,10 @@ import { roundBudget } from './prefill-budget.ts'
 const STAGE_OVERHEAD_US = 300
 /** Small steps cost as much to send as large ones; more of them than this for each stage gain next to nothing. */
 const MOST_PER_STAGE = 16
+/** Never more are in flight, whatever is measured. @param least - of steps in flight, as configured */
+export const mostStepsInFlight = (stages: number, least: number): number =>
+  stages === 1 ? least : Math.max(least, MOST_PER_STAGE * stages)
+
 /** Probes of which the quickest, and steps of which the middle one, counts. */
 const WINDOW = 9
 
