@@ -12,6 +12,7 @@ const processes = {
   'agent-hardware': 'apps/worker/src/agent/hardware/hardware-process.ts',
   'worker-engine': 'apps/worker/src/engine-process/main.ts',
   'worker-grammar': 'apps/worker/src/grammar-thread.ts',
+  'worker-codec': 'apps/worker/src/codec-thread.ts',
   'worker-vocabulary': 'apps/worker/src/vocabulary-thread.ts',
   wan: 'apps/cli/src/wan/main.ts',
   gateway: 'apps/gateway/src/main.ts',

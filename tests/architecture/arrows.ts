@@ -30,7 +30,7 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
     'engine',
     'service',
   ],
-  gateway: ['protocol', 'transport', 'api', 'sdk', 'blobs', 'service', 'engine'],
+  gateway: ['planner', 'protocol', 'transport', 'api', 'sdk', 'blobs', 'service', 'engine'],
   worker: ['protocol', 'transport', 'codec', 'engine', 'api', 'sdk', 'blobs', 'service'],
   cli: ['planner', 'simulator', 'engine', 'api', 'sdk', 'service', 'wan'],
   console: ['api', 'sdk'],

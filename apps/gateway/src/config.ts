@@ -1,7 +1,9 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { KV_BLOCK_TOKENS } from '@deos/protocol'
 import { type Config, logFormats, logLevels, option, readConfig } from '@deos/service'
 import { formatNames } from './inference/formats/chat-format.ts'
+import { splitModes } from './split/split-modes.ts'
 
 /** Options of every gateway. */
 const commonOptions = {
@@ -131,6 +133,50 @@ export const fixedOptions = {
     flag: 'tail',
     env: 'DEOS_TAIL',
     prose: 'host:port of the ring’s last stage; the same as the leader’s in a ring of one.',
+  }),
+  stages: option.list({
+    flag: 'stages',
+    env: 'DEOS_STAGES',
+    default: [],
+    prose: 'host:port of all of the ring’s stages in order; needed only beside a prefill ring.',
+  }),
+  prefillRing: option.optionalText({
+    flag: 'prefill-ring',
+    env: 'DEOS_PREFILL_RING',
+    prose: 'Id of a second ring with the same model, which computes long prompts for the first.',
+  }),
+  prefillStages: option.list({
+    flag: 'prefill-stages',
+    env: 'DEOS_PREFILL_STAGES',
+    default: [],
+    prose: 'host:port of all stages of the prefill ring in order.',
+  }),
+  prefillSecret: option.optionalText({
+    flag: null,
+    env: 'DEOS_PREFILL_SECRET',
+    secret: true,
+    prose: 'The secret of the prefill ring: 32 bytes as 64 hexadecimal digits.',
+  }),
+  split: option.choice({
+    flag: 'split',
+    env: 'DEOS_SPLIT',
+    default: 'auto',
+    choices: splitModes,
+    prose: 'Which prompts the prefill ring computes; auto measures what is faster.',
+  }),
+  splitBlockTokens: option.integer({
+    flag: 'split-block-tokens',
+    env: 'DEOS_SPLIT_BLOCK_TOKENS',
+    default: KV_BLOCK_TOKENS,
+    min: 16,
+    max: 4096,
+    prose: 'Positions of a block that travels between the rings; shorter prompts are not split.',
+  }),
+  splitDeadlineMs: option.duration({
+    flag: 'split-deadline',
+    env: 'DEOS_SPLIT_DEADLINE',
+    default: 60_000,
+    prose: 'How long a hand-over may take; what has not come by then is computed again.',
   }),
   ringSecret: option.key({
     flag: null,

@@ -2,15 +2,17 @@ import { type Logger, type Service, systemClock, systemIds } from '@deos/service
 import { proxyOption, ringNetwork } from '@deos/transport'
 import type { FixedConfig } from './config.ts'
 import { fixedServing, Gateway } from './gateway.ts'
-import { RingBackend } from './inference/ring-backend.ts'
+import { RingBackend, type RingBackendOptions } from './inference/ring-backend.ts'
 import { openServedModel, type ServedModel } from './inference/served-model.ts'
 import { RingNotes } from './routing/ring-notes.ts'
 import { connectRing } from './routing/ring-session.ts'
+import { type FixedSplit, openFixedSplit } from './split/fixed-split.ts'
 import { findTokenizerThread } from './tokenizer-thread-entry.ts'
 
 interface Parts {
   readonly model: ServedModel
   readonly ring: ReturnType<typeof connectRing>
+  readonly split: FixedSplit | null
   readonly gateway: Gateway
 }
 
@@ -36,30 +38,42 @@ export class FixedGateway implements Service {
       tokenizerThread: findTokenizerThread(),
     })
     const notes = new RingNotes(this.#logger)
+    const network = ringNetwork(proxyOption(config.proxy))
     const ring = connectRing(
-      { ...config, secret: config.ringSecret, network: ringNetwork(proxyOption(config.proxy)) },
+      { ...config, secret: config.ringSecret, network },
       {
         onNote: (level, text) => notes.note(level, text),
         onStatus: (ready, status) => notes.status(ready, status?.epoch ?? null),
       },
     )
-    const backend = new RingBackend(ring.connection, {
+    const backendOptions: RingBackendOptions = {
       model: model.fingerprint,
       maxInterruptions: config.maxInterruptions,
       onInterrupted: (requestId, reason) => {
         gateway.metrics.interruptions.inc()
         this.#logger.warn({ answer: requestId }, `An answer pauses: ${reason}`)
       },
-    })
+    }
+    const alone = new RingBackend(ring.connection, backendOptions)
+    const split =
+      config.prefillRing === null
+        ? null
+        : openFixedSplit(
+            config,
+            { connection: ring.connection, backend: alone },
+            { network, backendOptions, logger: this.#logger },
+          )
+    const backend = split?.backend ?? alone
     const serving = fixedServing(model.withBackend(backend), config.adapters, config.apiKey)
     const gateway = new Gateway(config, serving, {
       logger: this.#logger,
       ids: systemIds,
       clock: systemClock,
     })
-    this.#parts = { model, ring, gateway }
+    this.#parts = { model, ring, split, gateway }
     await gateway.start()
     ring.connection.start()
+    split?.start()
     this.#onListening(gateway.url)
   }
 
@@ -69,8 +83,9 @@ export class FixedGateway implements Service {
 
   async stop(): Promise<void> {
     if (!this.#parts) return
-    const { gateway, ring, model } = this.#parts
+    const { gateway, ring, split, model } = this.#parts
     await gateway.stop()
+    await split?.stop()
     await ring.stop()
     await model.stop()
   }

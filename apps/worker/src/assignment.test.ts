@@ -8,6 +8,7 @@ const valid = {
     weightType: 'native',
     kvType: 'auto',
     kvBytes: 1e6,
+    kvStoreBytes: 1e6,
     contextLength: 512,
   },
   ...{ maxBatchTokens: 128, threads: 1, device: null, cacheDir: '/c', adapters: [], speed: 1 },

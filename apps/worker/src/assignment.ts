@@ -28,6 +28,12 @@ const schema = z
     weightType: z.enum(['native', ...typeNames]),
     kvType: z.enum(['auto', ...kvTypes]),
     kvBytes: count,
+    /** Memory for blocks of K and V that came from other rings, kept for later prompts; 0 keeps none. */
+    kvStoreBytes: z
+      .number()
+      .int()
+      .min(0)
+      .default(64 * 1024 * 1024),
     contextLength: count,
     maxBatchTokens: count,
     threads: count.max(512),

@@ -24,6 +24,8 @@ import type { Assignment } from './assignment.ts'
 import { ConstrainedEngine } from './constrained-engine.ts'
 import type { EngineClient } from './engine-client.ts'
 import { EngineSupervisor } from './engine-supervisor.ts'
+import { KvBlockStore } from './kv-store/index.ts'
+import { BlockCodec, KvExchange } from './kv-transfer/index.ts'
 import { ModelGrammars } from './model-grammars.ts'
 import { ParentChannel } from './parent-channel.ts'
 import { StageLoadMeter } from './stage-load.ts'
@@ -39,6 +41,7 @@ export class Worker implements Service {
   private readonly parent: ParentChannel
   private readonly grammars: ModelGrammars
   private host: RingHost | null = null
+  private exchange: KvExchange | null = null
   private node: PeerNode | null = null
   private constrained: ConstrainedEngine | null = null
   private loaded: EngineClient | null = null
@@ -82,6 +85,7 @@ export class Worker implements Service {
       hiddenSize: config.hiddenSize,
     }
     const ring = ringId(assignment.ring)
+    this.exchange = await this.openExchange()
     this.host = new RingHost(
       {
         identity,
@@ -95,6 +99,7 @@ export class Worker implements Service {
         timers: systemTimers,
         random: systemRandom,
         onNote: (level, text) => this.logger[level](text),
+        handover: this.exchange,
       },
     )
     this.parent.send({ event: 'listening', address: await this.host.start() })
@@ -110,6 +115,7 @@ export class Worker implements Service {
 
   async stop(): Promise<void> {
     this.stopReporting()
+    await this.exchange?.stop()
     await this.host?.stop()
     await this.engine.stop()
     await this.grammars.stop()
@@ -163,6 +169,19 @@ export class Worker implements Service {
     return this.constrained
   }
 
+  private async openExchange(): Promise<KvExchange> {
+    const { worker, kvStoreBytes } = this.assignment
+    return new KvExchange({
+      worker,
+      timers: systemTimers,
+      random: systemRandom,
+      onNote: (level, text) => this.logger[level](text),
+      codec: new BlockCodec(entryFile('worker-codec.mjs')),
+      store: kvStoreBytes === 0 ? null : await KvBlockStore.open({ memoryBytes: kvStoreBytes, disk: null }),
+      computeUs: () => this.loaded?.computeUs ?? 0,
+    })
+  }
+
   private superviseEngine(): EngineSupervisor {
     const { model, listen: _, ...assignment } = this.assignment
     return new EngineSupervisor({
@@ -174,12 +193,14 @@ export class Worker implements Service {
         const { kv, ...report } = engine.report
         this.logger.info({ ...report, kvType: kv.type, enginePid: engine.pid }, 'The engine is loaded.')
         this.loaded = engine
+        this.exchange?.attach(engine)
         this.host?.attachEngine(this.constrain(engine))
         this.parent.send({ event: 'ready', device: engine.report.device, enginePid: engine.pid })
       },
       onLost: (reason) => {
         this.logger.error({ reason }, 'The engine is lost; it is started again.')
         this.loaded = null
+        this.exchange?.attach(null)
         this.host?.detachEngine(reason)
         this.constrained?.forget()
         this.parent.send({ event: 'engine-lost', reason })

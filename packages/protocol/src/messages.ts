@@ -28,11 +28,14 @@ export interface SessionNeeds {
 
 export const plainNeeds: SessionNeeds = { adapter: null, grammar: null }
 
+/** A `guest` is a worker of another ring, which hands sessions over to this one and has no other business here. */
+export type PeerRole = 'gateway' | 'worker' | 'guest'
+
 /** First message in both directions of every link. */
 export interface Hello {
   readonly type: 'hello'
   readonly version: number
-  readonly role: 'gateway' | 'worker'
+  readonly role: PeerRole
   /** Worker id, or the gateway's id, under which tokens are addressed to it. */
   readonly peer: string
   readonly ring: RingId
@@ -51,6 +54,7 @@ export interface OpenRequest {
   readonly tokens: Int32Array
   /** How many of `tokens` were generated before a resume; they count for penalties and limits. */
   readonly resumed: number
+  /** 0 computes the prompt, samples nothing, and keeps its KV in the ring until the request is cancelled. */
   readonly maxTokens: number
   /** Tokens that end the generation. */
   readonly stopTokens: readonly number[]

@@ -27,17 +27,20 @@ export { defaultRelayLimits, Relay, type RelayLimits, type RelayOptions } from '
 export { askCircuit, type Circuit, RelaySeat, type RelaySeatOptions } from './relay/relay-client.ts'
 export {
   type GenerationHandlers,
+  type ImportHandlers,
   RingConnection,
   type RingConnectionCollaborators,
   type RingConnectionOptions,
 } from './ring-connection.ts'
 export {
   defaultHostTiming,
+  type HandoverEdge,
+  type HandoverLink,
   RingHost,
   type RingHostCollaborators,
   type RingHostOptions,
 } from './ring-host.ts'
-export { pskTls } from './ring-secret.ts'
+export { guestKey, pskTls } from './ring-secret.ts'
 export { type RingNetwork, ringNetwork, ringTransport } from './ring-transport.ts'
 export {
   SupervisedLink,

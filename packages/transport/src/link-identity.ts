@@ -1,10 +1,11 @@
 import type { RingId } from '@deos/domain'
-import { type Hello, PROTOCOL_VERSION } from '@deos/protocol'
+import { type Hello, type PeerRole, PROTOCOL_VERSION } from '@deos/protocol'
 import { LinkError } from './link-error.ts'
+import { GUEST_PREFIX } from './ring-secret.ts'
 
 /** Who this side is, told to every peer in the first message. */
 export interface LinkIdentity {
-  readonly role: 'gateway' | 'worker'
+  readonly role: PeerRole
   /** Printable ASCII without blanks, at most 128 characters. */
   readonly peer: string
   readonly ring: RingId
@@ -12,8 +13,8 @@ export interface LinkIdentity {
 }
 
 /** @throws RangeError if the peer id cannot travel in a TLS handshake */
-export function linkIdentity(role: 'gateway' | 'worker', peer: string, ring: RingId): LinkIdentity {
-  if (!/^[\x21-\x7e]{1,128}$/.test(peer)) {
+export function linkIdentity(role: PeerRole, peer: string, ring: RingId): LinkIdentity {
+  if (!/^[\x21-\x7e]{1,128}$/.test(peer) || peer.startsWith(GUEST_PREFIX)) {
     throw new RangeError(
       `Peer id ${JSON.stringify(peer)} must be 1 to 128 printable ASCII characters without blanks.`,
     )

@@ -1,4 +1,4 @@
-import type { Message } from '@deos/protocol'
+import type { Message, PeerRole } from '@deos/protocol'
 import type { LinkEstimates, LinkPath } from './link-estimates.ts'
 import type { Priority } from './peer/chunk.ts'
 
@@ -10,7 +10,7 @@ import type { Priority } from './peer/chunk.ts'
 export interface Link {
   /** Id the peer proved or declared in its hello. */
   readonly peer: string
-  readonly role: 'gateway' | 'worker'
+  readonly role: PeerRole
   /** What is known of the way to the peer; all `null` on links that do not measure. */
   readonly estimates: LinkEstimates
   readonly path: LinkPath

@@ -1,5 +1,5 @@
 import type { Random } from '@deos/domain'
-import { FrameDecoder, helloWireLimits, type Message, WireError } from '@deos/protocol'
+import { FrameDecoder, helloWireLimits, type Message, type PeerRole, WireError } from '@deos/protocol'
 import type { Link, LinkHandlers, Transport } from './link.ts'
 import { LinkError } from './link-error.ts'
 import { unknownEstimates } from './link-estimates.ts'
@@ -136,11 +136,11 @@ class MemoryLink implements Link {
   readonly estimates = unknownEstimates
   readonly path = 'direct'
   readonly peer: string
-  readonly role: 'gateway' | 'worker'
+  readonly role: PeerRole
   onSent: () => void = () => {}
 
   constructor(
-    identity: { readonly peer: string; readonly role: 'gateway' | 'worker' },
+    identity: { readonly peer: string; readonly role: PeerRole },
     private readonly connection: Connection,
     private readonly side: 'initiator' | 'acceptor',
     private readonly limits: LinkLimits,

@@ -10,7 +10,8 @@ export interface OutgoingFrame {
 export function outgoingFrame(message: Message, limits: WireLimits): OutgoingFrame {
   const parts = encode(message)
   const meta = parts[0]!.length - HEADER_BYTES
-  const payload = parts[1]?.length ?? 0
+  // Padding comes apart, so that what it follows need not be copied.
+  const payload = parts.slice(1).reduce((sum, part) => sum + part.length, 0)
   if (meta > limits.maxMetaBytes || payload > limits.maxPayloadBytes) {
     throw new LinkError(
       'LINK_TOO_LARGE',

@@ -2,6 +2,7 @@ import { DomainError, describeError, type Random, type SampledToken } from '@deo
 import {
   assertDecodable,
   type ClientFailCode,
+  type ClientImport,
   type ClientRequest,
   type FinishReason,
   type GatewayToLeader,
@@ -63,10 +64,19 @@ export interface GenerationHandlers {
   onInterrupted?(message: string): void
 }
 
+/** Answers to an import: pages, and then perhaps their loss; or that there are none. */
+export interface ImportHandlers {
+  /** Every stage has pages for positions `[cachedTokens, end)`; those before are there already. */
+  onReady(cachedTokens: number, end: number): void
+  /** Nothing is imported, or nothing any more. */
+  onFailed(message: string): void
+}
+
 /** A gateway's connection to one ring: drives a {@link RingClient} over links to its first and its last stage. */
 export class RingConnection {
   readonly #client: RingClient
   readonly #requests = new Map<string, GenerationHandlers>()
+  readonly #imports = new Map<string, ImportHandlers>()
   readonly #events = new SerialEvents<RingClientEvent>((event) => {
     for (const effect of this.#client.onEvent(event, this.edge.timers.now())) this.#perform(effect)
   })
@@ -117,6 +127,18 @@ export class RingConnection {
   /** Answered by `onFailed('cancelled')`, unless the request is already answered. */
   cancel(id: string): void {
     this.#feed({ type: 'cancel', id })
+  }
+
+  /** Has the ring keep pages for a prompt whose KV comes from elsewhere. */
+  import(request: ClientImport, handlers: ImportHandlers): void {
+    this.#imports.set(request.id, handlers)
+    this.#feed({ type: 'import', request })
+  }
+
+  /** @param position - how far the pages are filled: later sessions begin there; `null` gives the import up */
+  endImport(id: string, position: number | null): void {
+    if (!this.#imports.delete(id)) return
+    this.#feed(position === null ? { type: 'import-cancel', id } : { type: 'import-commit', id, position })
   }
 
   /** Fails what is open and ends the links; the transport stays the caller's. */
@@ -174,6 +196,15 @@ export class RingConnection {
         break
       case 'failed':
         this.#handlers(effect.id, true)?.onFailed(effect.code, effect.message)
+        break
+      case 'import-ready':
+        this.#imports.get(effect.id)?.onReady(effect.cachedTokens, effect.end)
+        break
+      case 'import-failed': {
+        const handlers = this.#imports.get(effect.id)
+        this.#imports.delete(effect.id)
+        handlers?.onFailed(effect.message)
+      }
     }
   }
 

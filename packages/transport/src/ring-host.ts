@@ -1,14 +1,19 @@
-import { describeError as describe, type Random } from '@deos/domain'
+import { describeError as describe, type Random, type SessionId } from '@deos/domain'
 import {
   type EngineEffect,
+  type EngineSession,
   type ImportEffect,
+  isKvMessage,
+  type KvMessage,
   type RingEffect,
   type RingEvent,
   type RingLeaderOptions,
   RingNode,
   type RingSnapshot,
+  type SessionKey,
   type StageEngine,
   type StageIdentity,
+  type StepEntry,
 } from '@deos/protocol'
 import type { Link, LinkHandlers, Transport } from './link.ts'
 import { LinkError } from './link-error.ts'
@@ -28,6 +33,26 @@ export interface RingHostOptions {
   readonly reconnect: { readonly firstDelayMs: number; readonly maxDelayMs: number }
 }
 
+/** For whoever hands sessions over: what becomes of them here, and who speaks of it. */
+export interface HandoverEdge {
+  /** A session begins, with `cachedTokens` of its positions computed. */
+  opened(id: SessionId, session: EngineSession): void
+  /** The KV of these entries is there, behind all calls on the engine so far. */
+  computed(entries: readonly StepEntry[]): void
+  closed(key: SessionKey): void
+  /** Of no session anything is left. */
+  forgotten(): void
+  /** Where KV from other rings may be written, and until when. */
+  imports(effect: ImportEffect): void
+  /** A gateway's link, which carries other messages too, or a guest's. */
+  accept(link: Link): HandoverLink
+}
+
+export interface HandoverLink {
+  message(message: KvMessage): void
+  closed(reason: string): void
+}
+
 export const defaultHostTiming = { tickMs: 25, reconnect: { firstDelayMs: 50, maxDelayMs: 2_000 } } as const
 
 export interface RingHostCollaborators {
@@ -36,8 +61,8 @@ export interface RingHostCollaborators {
   readonly random: Random
   /** What an operator should know. */
   readonly onNote: (level: 'info' | 'warn', text: string) => void
-  /** Where KV from other rings may be written, and until when. */
-  readonly onImport?: (effect: ImportEffect) => void
+  /** Without it guests are turned away. */
+  readonly handover?: HandoverEdge
 }
 
 /**
@@ -99,6 +124,7 @@ export class RingHost {
   detachEngine(reason: string): void {
     if (this.#engine === null) return
     this.#engine = null
+    this.edge.handover?.forgotten()
     this.#feed({ type: 'engine-lost', reason })
   }
 
@@ -128,7 +154,23 @@ export class RingHost {
   }
 
   #accept(link: Link): LinkHandlers {
+    if (link.role === 'guest') return this.#acceptGuest(link)
     return link.role === 'gateway' ? this.#acceptGateway(link) : this.#acceptUpstream(link)
+  }
+
+  #acceptGuest(link: Link): LinkHandlers {
+    const guest = this.edge.handover?.accept(link)
+    if (guest === undefined) {
+      link.close('this worker takes nothing over')
+      return { onMessage: () => {}, onClose: () => {} }
+    }
+    return {
+      onMessage: (message) => {
+        if (isKvMessage(message)) guest.message(message)
+        else link.close(`a guest sends no ${message.type}`)
+      },
+      onClose: (reason) => guest.closed(reason),
+    }
   }
 
   #acceptGateway(link: Link): LinkHandlers {
@@ -141,11 +183,15 @@ export class RingHost {
     }
     this.#gateways.set(gateway, link)
     this.#feed({ type: 'gateway-connected', gateway })
+    const handover = this.edge.handover?.accept(link)
     return {
       onMessage: (message) => {
-        if (this.#gateways.get(gateway) === link) this.#feed({ type: 'gateway-message', gateway, message })
+        if (this.#gateways.get(gateway) !== link) return
+        if (handover !== undefined && isKvMessage(message)) handover.message(message)
+        else this.#feed({ type: 'gateway-message', gateway, message })
       },
-      onClose: () => {
+      onClose: (reason) => {
+        handover?.closed(reason)
         if (this.#gateways.get(gateway) !== link) return
         this.#gateways.delete(gateway)
         this.#feed({ type: 'gateway-lost', gateway })
@@ -207,7 +253,7 @@ export class RingHost {
         break
       case 'import-opened':
       case 'import-closed':
-        this.edge.onImport?.(effect)
+        this.edge.handover?.imports(effect)
         break
       default:
         this.#performEngine(effect)
@@ -235,14 +281,19 @@ export class RingHost {
     switch (effect.type) {
       case 'engine-open':
         engine.open(effect.session)
+        this.edge.handover?.opened(effect.id, effect.session)
         break
       case 'engine-close':
+        this.edge.handover?.closed(effect.key)
         engine.close(effect.key)
         break
       case 'engine-step': {
         const { epoch, step } = effect
         engine.step(effect.work).then(
-          (result) => ifCurrent({ type: 'engine-stepped', epoch, step, result }),
+          (result) => {
+            if (this.#engine === engine) this.edge.handover?.computed(effect.work.entries)
+            ifCurrent({ type: 'engine-stepped', epoch, step, result })
+          },
           (error: unknown) => ifCurrent({ type: 'engine-failed', epoch, step, reason: describe(error) }),
         )
         break
@@ -257,6 +308,7 @@ export class RingHost {
         break
       }
       case 'engine-reset':
+        this.edge.handover?.forgotten()
         engine.reset().then(
           () => ifCurrent({ type: 'engine-reset-done' }),
           (error: unknown) => {

@@ -3,6 +3,9 @@ import type { RingId } from '@deos/domain'
 
 const MIN_SECRET_BYTES = 16
 
+/** How TLS tells a guest from a member: no peer's id begins like this. */
+export const GUEST_PREFIX = 'guest:'
+
 /**
  * The only suite with forward secrecy, authenticated encryption and a pre-shared key alone that TLS 1.2 in Node
  * offers. TLS 1.3 would let a server answer with a certificate instead of the key, so both ends stay at 1.2.
@@ -19,10 +22,24 @@ export const pskTls = {
  * @throws RangeError if the secret is too short to be one
  */
 export function ringKey(secret: Uint8Array, ring: RingId): Buffer {
-  if (secret.byteLength < MIN_SECRET_BYTES) {
-    throw new RangeError(
-      `The ring secret has ${secret.byteLength} bytes; use at least ${MIN_SECRET_BYTES} random ones.`,
-    )
-  }
+  checkSecret(secret)
   return Buffer.from(hkdfSync('sha256', secret, 'deos link', ring, 32))
+}
+
+/**
+ * What a worker of another ring proves at this ring's doors to be let in as a guest under that name. Whoever knows the
+ * ring's secret can make it; from it nothing else follows, neither the secret nor another guest's key.
+ *
+ * @throws RangeError if the secret is too short to be one
+ */
+export function guestKey(secret: Uint8Array, ring: RingId, guest: string): Uint8Array {
+  checkSecret(secret)
+  return new Uint8Array(hkdfSync('sha256', secret, 'deos guest', JSON.stringify([ring, guest]), 32))
+}
+
+function checkSecret(secret: Uint8Array): void {
+  if (secret.byteLength >= MIN_SECRET_BYTES) return
+  throw new RangeError(
+    `The ring secret has ${secret.byteLength} bytes; use at least ${MIN_SECRET_BYTES} random ones.`,
+  )
 }

@@ -1,5 +1,12 @@
 import type { Socket } from 'node:net'
-import { FrameDecoder, type Hello, helloWireLimits, type Message, WireError } from '@deos/protocol'
+import {
+  FrameDecoder,
+  type Hello,
+  helloWireLimits,
+  type Message,
+  type PeerRole,
+  WireError,
+} from '@deos/protocol'
 import type { Link, LinkHandlers } from './link.ts'
 import { LinkError } from './link-error.ts'
 import { unknownEstimates } from './link-estimates.ts'
@@ -66,7 +73,7 @@ export class TcpLink implements Link {
     return this.#hello?.peer ?? ''
   }
 
-  get role(): 'gateway' | 'worker' {
+  get role(): PeerRole {
     return this.#hello?.role ?? 'worker'
   }
 

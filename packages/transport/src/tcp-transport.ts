@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls'
 import type { Hello } from '@deos/protocol'
@@ -6,14 +7,14 @@ import type { Link, LinkHandlers, Transport } from './link.ts'
 import { LinkError, type LinkErrorCode } from './link-error.ts'
 import { findHelloProblem, type LinkIdentity } from './link-identity.ts'
 import { checkLinkLimits, defaultLinkLimits, type LinkLimits } from './link-limits.ts'
-import { pskTls, ringKey } from './ring-secret.ts'
+import { GUEST_PREFIX, guestKey, pskTls, ringKey } from './ring-secret.ts'
 import { formatTcpAddress, isLoopback, parseTcpAddress, type TcpAddress } from './tcp-address.ts'
 import { TcpLink } from './tcp-link.ts'
 
 export interface TcpTransportOptions {
   readonly identity: LinkIdentity
   /**
-   * Shared by everybody in the ring; both ends prove it in the TLS handshake. `null` sends everything in the clear
+   * Shared by everybody in the ring, or a guest's own key; both ends prove it in the TLS handshake. `null` sends everything in the clear
    * and unproven, and works on loopback addresses only: for measuring what TLS costs.
    */
   readonly secret: Uint8Array | null
@@ -29,6 +30,7 @@ export class TcpTransport implements Transport {
   readonly #identity: LinkIdentity
   readonly #limits: LinkLimits
   readonly #key: Buffer | null
+  readonly #secret: Uint8Array | null
   readonly #proxy: HttpProxy | null
   readonly #onRefused: (from: string, error: LinkError) => void
   readonly #servers = new Set<Server>()
@@ -42,7 +44,11 @@ export class TcpTransport implements Transport {
     this.#identity = options.identity
     this.#limits = options.limits ?? defaultLinkLimits
     checkLinkLimits(this.#limits)
-    this.#key = options.secret === null ? null : ringKey(options.secret, options.identity.ring)
+    const { secret, identity } = options
+    // A guest was given a key made for it; members derive theirs.
+    if (secret === null) this.#key = null
+    else this.#key = identity.role === 'guest' ? Buffer.from(secret) : ringKey(secret, identity.ring)
+    this.#secret = secret
     this.#proxy = options.proxy ?? null
     this.#onRefused = options.onRefused ?? (() => {})
   }
@@ -89,6 +95,13 @@ export class TcpTransport implements Transport {
     await Promise.all(closed)
   }
 
+  /** Guests have no guests: only members know the secret. */
+  #guestKey(guest: string): Uint8Array {
+    const { role, ring } = this.#identity
+    if (role === 'guest' || this.#secret === null) return randomBytes(32)
+    return guestKey(this.#secret, ring, guest)
+  }
+
   #parse(address: string): TcpAddress {
     const parsed = parseTcpAddress(address)
     if (this.#key === null && !isLoopback(parsed.host)) {
@@ -109,7 +122,8 @@ export class TcpTransport implements Transport {
       handshakeTimeout: this.#limits.handshakeTimeoutMs,
       pskCallback: (socket, identity) => {
         identities.set(socket, identity)
-        return key
+        if (!identity.startsWith(GUEST_PREFIX)) return key
+        return Buffer.from(this.#guestKey(identity.slice(GUEST_PREFIX.length)))
       },
     })
     server.on('connection', (socket: Socket) => this.#track(socket))
@@ -152,7 +166,7 @@ export class TcpTransport implements Transport {
   #checkHello(hello: Hello, proven: string | null): void {
     const problem = findHelloProblem(this.#identity, hello)
     if (problem !== null) throw problem
-    if (proven !== null && proven !== hello.peer) {
+    if (proven !== null && proven !== provenName(hello.role, hello.peer)) {
       throw new LinkError(
         'LINK_UNAUTHENTICATED',
         `A peer authenticated as ${proven} calls itself ${hello.peer}.`,
@@ -241,7 +255,7 @@ export class TcpTransport implements Transport {
       ...pskTls,
       // The pre-shared key authenticates the server; it shows no certificate to check.
       checkServerIdentity: () => undefined,
-      pskCallback: () => ({ psk: key, identity: this.#identity.peer }),
+      pskCallback: () => ({ psk: key, identity: provenName(this.#identity.role, this.#identity.peer) }),
     })
     return { socket, securedBy: 'secureConnect' }
   }
@@ -265,6 +279,10 @@ export class TcpTransport implements Transport {
     }
   }
 }
+
+/** What a peer calls itself in the TLS handshake; a guest's key opens doors under no other name. */
+const provenName = (role: LinkIdentity['role'], peer: string): string =>
+  role === 'guest' ? `${GUEST_PREFIX}${peer}` : peer
 
 const abandoned = (address: string): LinkError =>
   new LinkError('LINK_ABORTED', `Connecting to ${address} was given up.`)

@@ -28,7 +28,7 @@ describe('judgeRequest()', () => {
     ['a token outside the vocabulary', request(1, { tokens: Int32Array.of(50) }), 'invalid'],
     ['a negative token', request(1, { tokens: Int32Array.of(-1) }), 'invalid'],
     ['nothing left to generate', request(12, { resumed: 10 }), 'invalid'],
-    ['no tokens asked for', request(4, { maxTokens: 0 }), 'invalid'],
+    ['no tokens asked for after some', request(4, { resumed: 2, maxTokens: 0 }), 'invalid'],
     ['an endless name of a tenant', request(4, { tenant: 't'.repeat(257) }), 'invalid'],
     ['a priority beyond all others', request(4, { priority: 101 }), 'invalid'],
     ['half a priority', request(4, { priority: 0.5 }), 'invalid'],

@@ -89,7 +89,8 @@ function findTenantProblem(tenant: string): string | null {
 }
 
 function findOutputProblem({ maxTokens, resumed }: OpenRequest): string | null {
-  if (maxTokens > resumed) return null
+  // A prompt alone: it is computed and kept.
+  if (maxTokens > resumed || (maxTokens === 0 && resumed === 0)) return null
   return `maxTokens is ${maxTokens}, but ${resumed} tokens were already generated.`
 }
 

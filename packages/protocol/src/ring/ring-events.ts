@@ -48,7 +48,7 @@ export type RingEvent =
 
 /** Calls on the stage's engine, to be made at once and in order. */
 export type EngineEffect =
-  | { readonly type: 'engine-open'; readonly session: EngineSession }
+  | { readonly type: 'engine-open'; readonly session: EngineSession; readonly id: SessionId }
   | { readonly type: 'engine-close'; readonly key: SessionKey }
   /** Answer with `engine-stepped` or `engine-failed`, carrying the same epoch and step. */
   | { readonly type: 'engine-step'; readonly epoch: number; readonly step: number; readonly work: EngineStep }

@@ -170,6 +170,43 @@ async function transfer(from: Ring, to: Ring, first: number, end: number, id = '
   }
 }
 
+describe('a prompt alone', () => {
+  test.each([[[1]], [[1, 2]]])(
+    'is computed and kept until it is cancelled (layers cut by %j)',
+    async (cut) => {
+      const ring = new Ring(cut)
+      ring.ask(open('p', prompt, 0))
+      await ring.settle()
+      expect(ring.tokens).toEqual([])
+      expect(ring.failures()).toEqual([])
+      const held = () => ring.machines.map(({ node }) => node.snapshot().pagesHeld)
+      expect(held()).toEqual(cut.map(() => 8))
+      // Others go on beside it, and find its pages.
+      ring.ask(open('q', prompt))
+      await ring.settle()
+      expect(ring.tokens).toEqual(fakeGeneration(model, prompt, sampling, 8, []))
+      ring.ask({ type: 'cancel-request', session: sessionId('p') })
+      await ring.settle()
+      expect(held()).toEqual(cut.map(() => 0))
+      expect(ring.failures()).toEqual(['p cancelled'])
+    },
+  )
+
+  test('fills an import of a ring that is cut elsewhere', async () => {
+    const [prefill, decode] = [new Ring([2, 1]), new Ring([1, 2])]
+    prefill.ask(open('p', prompt.slice(0, 28), 0))
+    decode.ask(importOf('i', prompt))
+    await prefill.settle()
+    await decode.settle()
+    await transfer(prefill, decode, 0, 28)
+    decode.ask(commit('i', 28))
+    decode.ask(open('d', prompt))
+    await decode.settle()
+    expect(decode.tokens).toEqual(fakeGeneration(model, prompt, sampling, 8, []))
+    expect(decode.cachedTokens).toBe(28)
+  })
+})
+
 describe('a session that begins with imported pages', () => {
   test.each([
     [[1, 1, 1], [1]],

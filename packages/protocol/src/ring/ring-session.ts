@@ -67,6 +67,11 @@ export class RingSession {
     return this.request.pooling !== null
   }
 
+  /** Its prompt is computed and kept, and nothing is sampled. */
+  get promptOnly(): boolean {
+    return this.request.maxTokens === 0 && !this.pooling
+  }
+
   /** Generated tokens, those before a resume included. */
   get generated(): number {
     return this.request.resumed + this.tokens.length - this.request.tokens.length

@@ -319,6 +319,7 @@ export class RingStage {
     out.push({
       type: 'engine-open',
       session: { key, tokens, resumed, maxTokens, sampling, needs, pooling, cachedTokens, pages },
+      id: message.session,
     })
     this.#passOn(message, out)
     return null

@@ -261,6 +261,12 @@ export const messageArbitraries: {
     ...{ epoch: u32, key: u32, session: id.map(sessionId), gateway: id, first: token, end: token },
     pages: fc.array(token, { maxLength: 5 }),
   }),
+  'kv-introduce': fc.record({
+    type: fc.constant('kv-introduce'),
+    ...epochAndSession,
+    ...{ peer: id, ring: id.map(ringId), address: id },
+    key: fc.uint8Array({ minLength: 32, maxLength: 32 }),
+  }),
   'kv-plan': plan,
   'kv-offer': fc.record({ type: fc.constant('kv-offer'), ...epochAndSession, offer: u32, layers }),
   'kv-have': fc

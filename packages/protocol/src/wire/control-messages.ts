@@ -157,7 +157,7 @@ function readHello(fields: Fields, limits: WireLimits): Hello {
   return {
     type: 'hello',
     version: fields.integer('version'),
-    role: fields.oneOf('role', ['gateway', 'worker']),
+    role: fields.oneOf('role', ['gateway', 'worker', 'guest']),
     peer: fields.id('peer', limits.maxIdBytes),
     ring: ringId(fields.id('ring', limits.maxIdBytes)),
   }
@@ -215,7 +215,7 @@ function readOpen(fields: Fields, payload: Uint8Array, epoch: number, limits: Wi
     gateway: fields.id('gateway', limits.maxIdBytes),
     tokens,
     resumed: fields.integer('resumed', 0, tokens.length),
-    maxTokens: fields.integer('maxTokens', 1, MAX_TOKEN),
+    maxTokens: fields.integer('maxTokens', 0, MAX_TOKEN),
     stopTokens: fields.list('stopTokens', limits.maxListItems, readToken),
     sampling: readSampling(fields.child('sampling'), limits),
     needs: readNeeds(fields.child('needs'), limits),
@@ -231,7 +231,7 @@ function readPrepare(fields: Fields, epoch: number, limits: WireLimits): Prepare
     epoch,
     request: fields.integer('request'),
     needs: readNeeds(fields.child('needs'), limits),
-    maxTokens: fields.integer('maxTokens', 1, MAX_TOKEN),
+    maxTokens: fields.integer('maxTokens', 0, MAX_TOKEN),
     problem: fields.isNull('problem') ? null : fields.text('problem', limits.maxTextBytes),
   }
 }

@@ -19,6 +19,7 @@ export function encodeMessage(message: Message): readonly Uint8Array[] {
       return encodeToken(message)
     case 'close':
       return encodeClose(message)
+    case 'kv-introduce':
     case 'kv-plan':
     case 'kv-offer':
     case 'kv-have':

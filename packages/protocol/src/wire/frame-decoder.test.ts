@@ -146,7 +146,7 @@ describe('refusal', () => {
     const sampling = fc.sample(messageArbitraries['open-request'], { numRuns: 1, seed: 1 })[0]!.sampling
     const open = { ...fc.sample(messageArbitraries.open, { numRuns: 1, seed: 1 })[0]!, resumed: 0 }
     const cases: readonly [string, unknown][] = [
-      ['open.maxTokens', { ...open, maxTokens: 0 }],
+      ['open.maxTokens', { ...open, maxTokens: -1 }],
       ['open.resumed', { ...open, resumed: open.tokens.length + 1 }],
       ['open.tokens', { ...open, tokens: new Int32Array(0) }],
       ['open.tokens[1]', { ...open, tokens: Int32Array.from([4, -2]) }],

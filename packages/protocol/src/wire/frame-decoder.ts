@@ -141,6 +141,7 @@ function decodeFrame(
       return decodeToken(meta, limits)
     case 'close':
       return decodeClose(meta, epoch)
+    case 'kv-introduce':
     case 'kv-plan':
     case 'kv-offer':
     case 'kv-have':

@@ -57,6 +57,7 @@ export const messageTypes: Readonly<Record<MessageType, TypeTraits>> = {
   'kv-committed': { code: 38, payload: false, epoch: true },
   'kv-abort': { code: 39, payload: false, epoch: true },
   'kv-guard': { code: 40, payload: false, epoch: true },
+  'kv-introduce': { code: 41, payload: true, epoch: true },
 }
 
 const typeByCode = new Map(

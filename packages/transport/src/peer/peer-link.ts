@@ -1,4 +1,11 @@
-import { FrameDecoder, type Hello, helloWireLimits, type Message, WireError } from '@deos/protocol'
+import {
+  FrameDecoder,
+  type Hello,
+  helloWireLimits,
+  type Message,
+  type PeerRole,
+  WireError,
+} from '@deos/protocol'
 import type { Link, LinkHandlers } from '../link.ts'
 import { LinkError } from '../link-error.ts'
 import type { LinkEstimates, LinkPath } from '../link-estimates.ts'
@@ -67,7 +74,7 @@ export class PeerLink implements Link {
     return this.#hello?.peer ?? ''
   }
 
-  get role(): 'gateway' | 'worker' {
+  get role(): PeerRole {
     return this.#hello?.role ?? 'worker'
   }
 

@@ -38,6 +38,8 @@ export const workerAssignment = (
   weightType: assignment.precision,
   kvType: 'auto',
   kvBytes: assignment.kvBytes,
+  // Rings of a fleet do not hand over to each other yet.
+  kvStoreBytes: 0,
   contextLength: assignment.contextTokens,
   maxBatchTokens: MAX_BATCH_TOKENS,
   threads,

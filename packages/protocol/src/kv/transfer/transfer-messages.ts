@@ -1,4 +1,4 @@
-import type { LayerRange, SessionId } from '@deos/domain'
+import type { LayerRange, RingId, SessionId } from '@deos/domain'
 
 /**
  * What moves a session's KV cache from the ring that computed its prompt to the ring that will continue it. The
@@ -8,6 +8,7 @@ import type { LayerRange, SessionId } from '@deos/domain'
 
 /** Bytes of a block's content id. */
 export const KV_ID_BYTES = 32
+export const KV_GUEST_KEY_BYTES = 32
 /** Alternatives that a row of {@link KvGuard} has at most. */
 export const KV_GUARD_TOP = 64
 /** Rows that a {@link KvGuard} has at most. */
@@ -57,6 +58,21 @@ export interface KvPlan {
   readonly routes: readonly KvRoute[]
   /** {@link KV_ID_BYTES} for each block of positions: its tokens and all before them, model and adapter. */
   readonly ids: Uint8Array
+}
+
+/**
+ * Coordinator → sender, before its plan: a receiver of another ring, and what to prove there as a guest. The key opens
+ * that door to this sender alone.
+ */
+export interface KvIntroduce {
+  readonly type: 'kv-introduce'
+  readonly epoch: number
+  readonly session: SessionId
+  readonly peer: string
+  readonly ring: RingId
+  readonly address: string
+  /** {@link KV_GUEST_KEY_BYTES} bytes. */
+  readonly key: Uint8Array
 }
 
 /** Sender → receiver, when the link is there: what do you have? */
@@ -164,7 +180,24 @@ export interface KvGuard {
   readonly rows: readonly KvGuardRow[]
 }
 
+const kvTypes: Readonly<Record<KvMessage['type'], true>> = {
+  'kv-introduce': true,
+  'kv-plan': true,
+  'kv-offer': true,
+  'kv-have': true,
+  'kv-block': true,
+  'kv-ack': true,
+  'kv-commit': true,
+  'kv-committed': true,
+  'kv-abort': true,
+  'kv-guard': true,
+}
+
+export const isKvMessage = (message: { readonly type: string }): message is KvMessage =>
+  Object.hasOwn(kvTypes, message.type)
+
 export type KvMessage =
+  | KvIntroduce
   | KvPlan
   | KvOffer
   | KvHave

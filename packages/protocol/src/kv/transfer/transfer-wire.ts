@@ -1,4 +1,4 @@
-import { type LayerRange, layerCount, type SessionId, sessionId } from '@deos/domain'
+import { type LayerRange, layerCount, ringId, type SessionId, sessionId } from '@deos/domain'
 import { ByteReader } from '../../wire/byte-reader.ts'
 import { ByteWriter, encodeText } from '../../wire/byte-writer.ts'
 import { HEADER_BYTES, writeHeader } from '../../wire/frame-header.ts'
@@ -8,6 +8,7 @@ import { blocksOf } from './kv-slice.ts'
 import {
   KV_GUARD_ROWS,
   KV_GUARD_TOP,
+  KV_GUEST_KEY_BYTES,
   KV_ID_BYTES,
   type KvAddress,
   type KvGuardRow,
@@ -102,6 +103,11 @@ export function encodeKv(message: KvMessage): readonly Uint8Array[] {
   }
   const meta = new MetaWriter(message)
   switch (message.type) {
+    case 'kv-introduce':
+      meta.text('peer', message.peer)
+      meta.text('ring', message.ring)
+      meta.text('address', message.address)
+      return meta.finish(message.key)
     case 'kv-plan':
       meta.number('role', 1, roles.indexOf(message.role))
       meta.number('length', 4, message.shape.length)
@@ -280,6 +286,8 @@ function readMessage(
   limits: WireLimits,
 ): KvMessage {
   switch (reader.type) {
+    case 'kv-introduce':
+      return readIntroduction(reader, heading, payload, limits)
     case 'kv-plan':
       return readPlan(reader, heading, payload, limits)
     case 'kv-offer':
@@ -303,6 +311,23 @@ function readMessage(
     case 'kv-guard':
       return { type: 'kv-guard', ...heading, rows: readRows(reader) }
   }
+}
+
+function readIntroduction(
+  reader: MetaReader,
+  heading: Heading,
+  payload: Uint8Array,
+  limits: WireLimits,
+): KvMessage {
+  const facts = {
+    peer: reader.id('peer'),
+    ring: ringId(reader.id('ring')),
+    address: reader.text('address', limits.maxTextBytes),
+  }
+  if (payload.length !== KV_GUEST_KEY_BYTES) {
+    throw reader.fail('payloadBytes', `is ${payload.length}, not ${KV_GUEST_KEY_BYTES} for a key`)
+  }
+  return { type: 'kv-introduce', ...heading, ...facts, key: payload }
 }
 
 function readPlan(reader: MetaReader, heading: Heading, payload: Uint8Array, limits: WireLimits): KvMessage {

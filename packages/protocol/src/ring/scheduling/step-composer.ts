@@ -145,7 +145,7 @@ export class StepComposer {
 
   #closed(stay: Stay): void {
     this.#line.remove(stay.session)
-    if (stay.sent >= stay.promptLength) this.#decoding -= 1
+    if (stay.sent >= stay.promptLength && !stay.session.promptOnly) this.#decoding -= 1
   }
 
   /** What the next step may consist of, the first choice first: higher priority, or the other kind than last time. */
@@ -279,9 +279,10 @@ export class StepComposer {
     session.tenant.service += PROMPT_TOKEN_SERVICE * Math.max(0, sent - session.paid)
     session.paid = Math.max(session.paid, sent)
     if (sent < promptLength) return
+    this.#line.remove(session)
+    if (session.promptOnly) return
     stay.awaited += 1
     this.#decoding += 1
-    this.#line.remove(session)
   }
 
   readonly #mayProgress = (session: RingSession): boolean => {
@@ -340,7 +341,7 @@ class StepWriter {
   add(stay: Stay, count: number): void {
     const { key, sent: position, session, promptLength } = stay
     const end = position + count
-    const sample = end >= promptLength
+    const sample = end >= promptLength && !session.promptOnly
     if (position < promptLength) {
       this.#prompts += count
       this.#positions += count * (position + count / 2)

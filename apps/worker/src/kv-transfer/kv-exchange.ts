@@ -1,0 +1,378 @@
+import { describeError, kvColumns, type PositionRange, type SessionId } from '@deos/domain'
+import {
+  blocksOf,
+  type EngineSession,
+  type ImportEffect,
+  KV_ID_BYTES,
+  type KvAddress,
+  type KvBlock,
+  type KvMessage,
+  type KvPlan,
+  KvReceiver,
+  KvSender,
+  kvBlockKey,
+  type ReceiverEffect,
+  type ReceiverEvent,
+  type SenderEffect,
+  type SenderEvent,
+  type SessionKey,
+  type StageEngine,
+  type StepEntry,
+} from '@deos/protocol'
+import { every, type HandoverEdge, type HandoverLink, type Link, type Timers } from '@deos/transport'
+import type { KvBlockStore } from '../kv-store/index.ts'
+import { BLOCK_CODEC_VERSION, type BlockFacts } from './block-codec.ts'
+import { blockPositions, parts, placeOf } from './block-place.ts'
+import type { BlockCodec } from './codec-client.ts'
+import { GuestLinks, type GuestLinksOptions } from './guest-links.ts'
+import { HeldPrompts } from './held-prompts.ts'
+
+export interface KvExchangeOptions
+  extends Pick<GuestLinksOptions, 'worker' | 'timers' | 'random' | 'onNote'> {
+  readonly codec: BlockCodec
+  /** Blocks that came are kept there for later prompts; `null` keeps none. */
+  readonly store: KvBlockStore | null
+  /** Time that the engine computed so far. */
+  readonly computeUs: () => number
+}
+
+type Import = ImportEffect & { readonly type: 'import-opened' }
+const TICK_MS = 100
+
+/**
+ * The hand-overs of one stage, in both directions: joins {@link KvSender} and {@link KvReceiver} to engine, codec, store
+ * and links. Everything that computes runs beside the event loop, and slices are read beside steps.
+ */
+export class KvExchange implements HandoverEdge {
+  readonly #sender = new KvSender()
+  readonly #receiver = new KvReceiver()
+  readonly #guests: GuestLinks
+  /** Gateways, for both directions. */
+  readonly #gateways = new Map<string, Link>()
+  /** Workers that call on this one. */
+  readonly #callers = new Map<string, Link>()
+  readonly #held = new HeldPrompts()
+  readonly #imports = new Map<SessionId, Import>()
+  readonly #sending = new Map<SessionId, { readonly plan: KvPlan; readonly coordinator: string }>()
+  readonly #receiving = new Map<SessionId, KvPlan>()
+  /** Sessions whose pages may go, since the coordinator knows what they hold. */
+  readonly #promised = new Set<SessionId>()
+  #engine: StageEngine | null = null
+  /** That the engine computed so far. */
+  #positions = 0
+  readonly #stopTicking: () => void
+  readonly #timers: Timers
+
+  constructor(private readonly options: KvExchangeOptions) {
+    this.#timers = options.timers
+    this.#guests = new GuestLinks({
+      ...options,
+      onUp: (peer) => this.#send({ type: 'linked', peer, role: 'worker' }),
+      onMessage: (peer, message) => this.#send({ type: 'message', peer, message }),
+      onDown: (peer) => this.#send({ type: 'unlinked', peer }),
+    })
+    this.#stopTicking = every(this.#timers, TICK_MS, () => {
+      this.#send({ type: 'tick' })
+      this.#receive({ type: 'tick' })
+    })
+  }
+
+  /** The engine to read from and write to; `null` while there is none. */
+  attach(engine: StageEngine | null): void {
+    this.#engine = engine
+  }
+
+  async stop(): Promise<void> {
+    this.#stopTicking()
+    await Promise.all([this.#guests.stop(), this.options.codec.stop()])
+  }
+
+  opened(id: SessionId, session: EngineSession): void {
+    if (this.#held.opened(id, session) !== null) this.#tellComputed(id)
+  }
+
+  computed(entries: readonly StepEntry[]): void {
+    for (const { count } of entries) this.#positions += count
+    for (const { id } of this.#held.computed(entries)) this.#tellComputed(id)
+  }
+
+  closed(key: SessionKey): void {
+    this.#held.closed(key)
+  }
+
+  forgotten(): void {
+    this.#held.clear()
+  }
+
+  imports(effect: ImportEffect): void {
+    const { session } = effect
+    if (effect.type === 'import-opened') {
+      this.#imports.set(session, effect)
+      return
+    }
+    if (this.#imports.get(session)?.key !== effect.key) return
+    this.#imports.delete(session)
+    if (this.#promised.has(session)) return
+    this.#receive({ type: 'lost', session, reason: 'The pages were needed, or lost with their ring.' })
+  }
+
+  accept(link: Link): HandoverLink {
+    return link.role === 'gateway' ? this.#acceptGateway(link) : this.#acceptGuest(link)
+  }
+
+  #acceptGateway(link: Link): HandoverLink {
+    const { peer } = link
+    this.#gateways.set(peer, link)
+    const linked = { type: 'linked', peer, role: 'gateway' } as const
+    this.#send(linked)
+    this.#receive(linked)
+    return {
+      message: (message) => this.#fromGateway(peer, message),
+      closed: () => {
+        if (this.#gateways.get(peer) !== link) return
+        this.#gateways.delete(peer)
+        this.#send({ type: 'unlinked', peer })
+        this.#receive({ type: 'unlinked', peer })
+      },
+    }
+  }
+
+  #acceptGuest(link: Link): HandoverLink {
+    const { peer } = link
+    this.#callers.get(peer)?.close('the guest called again')
+    this.#callers.set(peer, link)
+    this.#receive({ type: 'linked', peer, role: 'worker' })
+    return {
+      message: (message) => {
+        if (this.#callers.get(peer) === link) this.#receive({ type: 'message', peer, message })
+      },
+      closed: () => {
+        if (this.#callers.get(peer) !== link) return
+        this.#callers.delete(peer)
+        this.#receive({ type: 'unlinked', peer })
+      },
+    }
+  }
+
+  #fromGateway(peer: string, message: KvMessage): void {
+    const { session } = message
+    switch (message.type) {
+      case 'kv-introduce':
+        this.#guests.introduce(message)
+        return
+      case 'kv-plan': {
+        const problem = this.#planProblem(message)
+        if (problem !== null) {
+          this.#giveUp(session, message.epoch, peer, problem)
+          return
+        }
+        if (message.role === 'send') {
+          this.#sending.set(session, { plan: message, coordinator: peer })
+          this.#send({ type: 'message', peer, message })
+        } else {
+          this.#receiving.set(session, message)
+          this.#receive({ type: 'message', peer, message })
+        }
+        return
+      }
+      case 'kv-commit':
+        this.#receive({ type: 'message', peer, message })
+        return
+      case 'kv-committed':
+        this.#send({ type: 'message', peer, message })
+        return
+      case 'kv-abort':
+        if (this.#receiving.has(session)) this.#receive({ type: 'message', peer, message })
+        else this.#send({ type: 'message', peer, message })
+    }
+  }
+
+  /** Why this stage cannot do what a plan says. */
+  #planProblem({ layers, levels, shape }: KvPlan): string | null {
+    const own = this.#engine?.kv.layers
+    if (own === undefined) return 'The engine is not there.'
+    if (layers.first < own.first || layers.end > own.end) {
+      return `Layers [${layers.first}, ${layers.end}) are not all of [${own.first}, ${own.end}) here.`
+    }
+    if (levels.some((level) => level !== 0)) return 'This worker sends and takes KV exactly only.'
+    return shape.parts === 2 ? null : 'This worker numbers keys and values apart.'
+  }
+
+  #giveUp(session: SessionId, epoch: number, coordinator: string, reason: string): void {
+    this.options.onNote('warn', `Hand-over of ${session}: ${reason}`)
+    this.#gateways.get(coordinator)?.send({ type: 'kv-abort', epoch, session, outcome: 'keep', reason })
+  }
+
+  #tellComputed(session: SessionId): void {
+    const held = this.#held.get(session)
+    const layers = this.#engine?.kv.layers
+    if (held === undefined || layers === undefined || held.computed === 0) return
+    this.#send({ type: 'computed', session, layers, end: held.computed })
+  }
+
+  #send(event: SenderEvent): void {
+    for (const effect of this.#sender.onEvent(event, this.#timers.now())) this.#performSender(effect)
+  }
+
+  #performSender(effect: SenderEffect): void {
+    switch (effect.type) {
+      case 'send':
+        ;(this.#gateways.get(effect.peer) ?? this.#guests.link(effect.peer))?.send(effect.message, 'kv')
+        break
+      case 'begin':
+        this.#tellComputed(effect.session)
+        break
+      case 'encode':
+        void this.#encode(effect)
+        break
+      case 'release':
+      case 'aborted':
+        // The gateway ends the session in the ring.
+        this.#sending.delete(effect.session)
+    }
+  }
+
+  async #encode(effect: SenderEffect & { readonly type: 'encode' }): Promise<void> {
+    const { type: _, ...address } = effect
+    const { session, epoch } = effect
+    const sending = this.#sending.get(session)
+    if (sending === undefined) return
+    try {
+      const { shape } = sending.plan
+      const held = this.#held.get(session)
+      const engine = this.#engine
+      if (held === undefined || engine === null) throw new Error('the prompt is not in this stage any more')
+      const positions = blockPositions(shape, effect)
+      const place = placeOf(positions, 0, held.pages, engine.capacity.pageTokens)
+      const facts = this.#facts(engine, effect, positions)
+      const { layer, part } = facts
+      const rows =
+        facts.columns === 0
+          ? new Uint8Array(0)
+          : await engine.readKv({ layer, part, ...place, encoding: 'stored' })
+      // Had it ended meanwhile, its pages could be somebody else's.
+      if (this.#held.get(session) !== held) throw new Error('the prompt left this stage while it was read')
+      const bytes = await this.options.codec.encode(rows, facts)
+      this.#send({ ...address, type: 'encoded', basis: 0, bytes })
+    } catch (error) {
+      this.#giveUp(session, epoch, sending.coordinator, `A block cannot be sent: ${describeError(error)}`)
+    }
+  }
+
+  #facts(engine: StageEngine, { layer, part }: KvAddress, { first, end }: PositionRange): BlockFacts {
+    const { layers, layouts, type } = engine.kv
+    const name = parts[part]!
+    const columns = kvColumns(layouts[layer - layers.first]!, name)
+    return { layer, part: name, tokens: end - first, columns, firstPosition: first, type }
+  }
+
+  #receive(event: ReceiverEvent): void {
+    for (const effect of this.#receiver.onEvent(event, this.#timers.now())) this.#performReceiver(effect)
+  }
+
+  #performReceiver(effect: ReceiverEffect): void {
+    switch (effect.type) {
+      case 'send':
+        if (effect.message.type === 'kv-committed') this.#promised.add(effect.message.session)
+        ;(this.#gateways.get(effect.peer) ?? this.#callers.get(effect.peer))?.send(effect.message, 'kv')
+        break
+      case 'look-up':
+        void this.#lookUp(effect.plan)
+        break
+      case 'write':
+        void this.#write(effect.block)
+        break
+      case 'close-link':
+        this.options.onNote('warn', `Guest ${effect.peer} is cut off: ${effect.reason}.`)
+        this.#callers.get(effect.peer)?.close(effect.reason)
+        break
+      case 'over':
+        this.#receiving.delete(effect.session)
+        this.#promised.delete(effect.session)
+    }
+  }
+
+  /** Blocks that need not travel: what the ring found in its cache, and what this machine kept. */
+  async #lookUp(plan: KvPlan): Promise<void> {
+    const { session, epoch, shape, layers } = plan
+    const imported = this.#imports.get(session)
+    if (imported === undefined) {
+      this.#receive({ type: 'lost', session, reason: 'There are no pages for it here.' })
+      return
+    }
+    const blocks: (KvAddress & { readonly level: number })[] = []
+    for (let block = 0; block < blocksOf(shape); block++) {
+      const cached = blockPositions(shape, { block }).end <= imported.first
+      for (let layer = layers.first; layer < layers.end; layer++) {
+        for (const part of parts.keys()) {
+          const address = { block, layer, part }
+          if (cached || (await this.#restore(plan, address))) blocks.push({ ...address, level: 0 })
+        }
+      }
+    }
+    this.#receive({ type: 'found', session, epoch, blocks })
+  }
+
+  async #restore(plan: KvPlan, address: KvAddress): Promise<boolean> {
+    const { store } = this.options
+    const key = storeKey(plan, address)
+    if (store === null || !store.has(key)) return false
+    const bytes = await store.get(key)
+    if (bytes === null) return false
+    try {
+      await this.#place(plan, address, bytes)
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  async #write(block: KvBlock): Promise<void> {
+    const { session, epoch, layer, part, level, bytes } = block
+    const plan = this.#receiving.get(session)
+    const answer = { session, epoch, block: block.block, layer, part, level } as const
+    try {
+      if (plan === undefined) throw new Error('there is no plan for it')
+      await this.#place(plan, block, bytes)
+      this.options.store?.put(storeKey(plan, block), bytes, this.#recomputeMs(plan))
+      this.#receive({ type: 'written', ...answer, stored: true })
+    } catch (error) {
+      this.options.onNote('warn', `A block of ${session} cannot be written: ${describeError(error)}`)
+      this.#receive({ type: 'written', ...answer, stored: false })
+    }
+  }
+
+  /** Decodes a block and writes what of it the ring does not have. */
+  async #place({ session, shape }: KvPlan, address: KvAddress, bytes: Uint8Array): Promise<void> {
+    const engine = this.#engine
+    const imported = this.#imports.get(session)
+    if (engine === null || imported === undefined) throw new Error('its pages are gone')
+    const positions = blockPositions(shape, address)
+    const facts = this.#facts(engine, address, positions)
+    const rows = await this.options.codec.decode(bytes, facts)
+    if (facts.columns === 0) return
+    if (this.#imports.get(session) !== imported) throw new Error('its pages are gone')
+    const first = Math.max(positions.first, imported.first)
+    const skipped = ((first - positions.first) * rows.length) / facts.tokens
+    const place = placeOf(
+      { first, end: positions.end },
+      imported.first,
+      imported.pages,
+      engine.capacity.pageTokens,
+    )
+    const { layer, part } = facts
+    await engine.writeKv({ layer, part, ...place, encoding: 'stored', data: rows.subarray(skipped) })
+  }
+
+  /** What computing a block again would take: its share of the layers' time. */
+  #recomputeMs({ shape }: KvPlan): number {
+    const layers = this.#engine?.kv.layouts.length ?? 1
+    const positionMs = this.options.computeUs() / 1000 / Math.max(1, this.#positions)
+    return (positionMs * shape.blockTokens) / (layers * parts.length)
+  }
+}
+
+function storeKey({ ids }: KvPlan, { block, layer, part }: KvAddress): string {
+  const run = ids.subarray(block * KV_ID_BYTES, (block + 1) * KV_ID_BYTES)
+  return kvBlockKey({ run, layer, part: parts[part]!, version: BLOCK_CODEC_VERSION, level: 0, basis: 0 })
+}
