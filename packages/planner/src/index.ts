@@ -1,8 +1,12 @@
 /**
  * @packageDocumentation
- * Turns a fleet snapshot and a model into a placement that explains itself. Pure: imports `domain` only. Start at
- * {@link ringPlacer}.
+ * Turns a fleet snapshot and a model into a placement that explains itself, for serving now ({@link ringPlacer}) and for
+ * training ({@link planTraining}); and says what layers cost on which device ({@link operatorGraph}, {@link layerTime}).
+ * Pure: imports `domain` only.
  */
+export * from './devices/index.ts'
 export { PlacementRequestError } from './errors.ts'
 export { inKvBlocks } from './kv-blocks.ts'
+export * from './models/index.ts'
 export { ringPlacer } from './ring-placer.ts'
+export * from './training/index.ts'

@@ -11,4 +11,4 @@ export {
 export { type DtFmCost, DtFmEvaluator } from './evaluator.ts'
 export { linksOfEightCities, linksOfFourRegions } from './region-links.ts'
 export { type DtFmPlan, type DtFmSearch, searchDtFm } from './search.ts'
-export { checkTask, type DtFmTask, gpt3XlTask } from './task.ts'
+export { checkTask, type DtFmTask, gpt3XlTask, mostStages } from './task.ts'
