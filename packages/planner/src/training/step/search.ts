@@ -140,22 +140,52 @@ export const waysToRun = (microbatches: number, fixed: Partial<StepOptions>): re
       ),
   )
 
-/** Exchanges two devices anywhere while the played step gets shorter. */
+/** Exchanges two devices or moves a boundary, anywhere, while the played step gets shorter. */
 function polish(costs: LayerCosts, start: Planned, { random, polishSteps }: TrainingSearch): Planned {
   let best = start
-  const replicas = start.plan.stages[0]!.devices.length
-  const places = start.plan.stages.length * replicas
-  const draw = () => Math.floor(random.next() * places)
   for (let step = 0; step < polishSteps; step += 1) {
-    const rows = best.plan.stages.map(({ devices }) => [...devices])
-    const [a, b] = [draw(), draw()]
-    const [rowA, rowB] = [rows[Math.floor(a / replicas)]!, rows[Math.floor(b / replicas)]!]
-    const kept = rowA[a % replicas]!
-    rowA[a % replicas] = rowB[b % replicas]!
-    rowB[b % replicas] = kept
-    const plan = { ...best.plan, stages: balancedStages(costs, rows) }
+    const stages =
+      step % 2 === 0 ? movedBoundary(best.plan.stages, random) : exchanged(costs, best.plan.stages, random)
+    if (stages === null) continue
+    const plan = { ...best.plan, stages }
     const forecast = forecastStep(costs, plan)
     if (forecast.fits && forecast.stepS < best.forecast.stepS) best = { plan, forecast }
   }
   return best
+}
+
+const draw = (random: Random, count: number): number => Math.floor(random.next() * count)
+
+/** One stage gives a layer to a stage anywhere; those between shift. `null` if it has only one. */
+function movedBoundary(stages: readonly TrainingStage[], random: Random): readonly TrainingStage[] | null {
+  const from = draw(random, stages.length)
+  const to = draw(random, stages.length)
+  const sizes = stages.map(({ first, end }) => end - first)
+  if (from === to || sizes[from] === 1) return null
+  sizes[from] = sizes[from]! - 1
+  sizes[to] = sizes[to]! + 1
+  let next = 0
+  return stages.map(({ devices }, at) => {
+    const first = next
+    next += sizes[at]!
+    return { first, end: next, devices }
+  })
+}
+
+/** Two devices change places; layers are divided anew where their kinds differ. */
+function exchanged(
+  costs: LayerCosts,
+  stages: readonly TrainingStage[],
+  random: Random,
+): readonly TrainingStage[] | null {
+  const replicas = stages[0]!.devices.length
+  const [a, b] = [draw(random, stages.length * replicas), draw(random, stages.length * replicas)]
+  const rows = stages.map(({ devices }) => [...devices])
+  const [rowA, rowB] = [rows[Math.floor(a / replicas)]!, rows[Math.floor(b / replicas)]!]
+  const [first, second] = [rowA[a % replicas]!, rowB[b % replicas]!]
+  if (first === second) return null
+  rowA[a % replicas] = second
+  rowB[b % replicas] = first
+  const alike = costs.fleet.devices[first] === costs.fleet.devices[second]
+  return alike ? stages.map((stage, at) => ({ ...stage, devices: rows[at]! })) : balancedStages(costs, rows)
 }
