@@ -115,7 +115,8 @@ function improve(candidate: Candidate, goal: SailorGoal, best: Best): void {
       }
     }
   }
-  if (goal.kind === 'fastest' && own > scoreOf(goal, best)) return
+  if (own > longestUseful(goal, best)) return
+  if (goal.kind === 'cheapest' && candidate.leastUsd(own) > scoreOf(goal, best)) return
   for (const division of candidate.divisions(bounds)) {
     let found = Number.POSITIVE_INFINITY
     for (const plan of candidate.plans(division, 'first order')) found = Math.min(found, judged(plan))
@@ -131,6 +132,10 @@ function improve(candidate: Candidate, goal: SailorGoal, best: Best): void {
     return found
   }
 }
+
+/** Seconds of arithmetic alone that no plan worth judging exceeds. */
+const longestUseful = (goal: SailorGoal, best: Best): number =>
+  goal.kind === 'fastest' ? scoreOf(goal, best) : 1 / (goal.leastPerSecond ?? 0)
 
 /** Orders of zones differ by little, so that they are tried only of plans this near to the best. */
 const worthOrdering = 0.006
@@ -180,6 +185,13 @@ class Candidate {
     return (this.#microbatches - 1) * pace + fill
   }
 
+  /** Rent of one accelerator for each replica and stage, the cheapest one throughout. */
+  leastUsd(seconds: number): number {
+    const { stages, replicas } = this.setting
+    const perHour = Math.min(...this.#kinds.map((kind) => this.request.tables.usdPerHour(kind)))
+    return (stages * replicas * perHour * seconds) / 3600
+  }
+
   /** Divisions at the best pace and a little slower ones; of each, with stages let run faster where there is room. */
   *divisions(bounds: readonly number[]): Generator<Division> {
     const options = this.#options(bounds)
@@ -188,7 +200,9 @@ class Candidate {
     const paces = [...new Set(options.flat().map(({ timeS }) => timeS))].sort((a, b) => a - b)
     for (const pace of paces.filter((each) => each >= best).slice(0, slowerPaces)) {
       const limits = options.map(() => pace)
-      for (const each of [limits, this.#tightened(options, limits)]) {
+      const tight = this.#tightened(options, limits)
+      const isSame = tight.every((limit) => limit === pace)
+      for (const each of isSame ? [limits] : [limits, tight]) {
         const degrees = leastDegrees(options, this.#kinds, each)
         const shares = this.#shares(degrees)
         if (shares !== null) yield { bounds, degrees, shares }

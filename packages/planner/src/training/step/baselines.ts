@@ -5,6 +5,7 @@ import {
   type LayerCosts,
   type StepForecast,
   type StepOptions,
+  stepAtLeastS,
   type TrainingPlan,
   type TrainingStage,
 } from './step.ts'
@@ -62,10 +63,15 @@ export const stageCounts = (devices: number, layers: number): readonly number[] 
     (count) => devices % count === 0,
   )
 
-/** The plan of a list that is quickest within memory; full rematerialisation is tried where plans do not fit without. */
-export function bestOf(costs: LayerCosts, plans: readonly TrainingPlan[]): Planned | null {
-  let best: Planned | null = null
+/** The plan of a list, or the one known before, that is quickest within memory; full rematerialisation is tried where plans do not fit without. */
+export function bestOf(
+  costs: LayerCosts,
+  plans: readonly TrainingPlan[],
+  known: Planned | null = null,
+): Planned | null {
+  let best = known
   for (const each of plans) {
+    if (best !== null && stepAtLeastS(costs, each) >= best.forecast.stepS) continue
     for (const rematerialise of [false, true]) {
       const plan = { ...each, options: { ...each.options, rematerialise } }
       const forecast = forecastStep(costs, plan)

@@ -42,16 +42,12 @@ export const exactOptions: StepOptions = {
 export function planTraining(costs: LayerCosts, search: TrainingSearch): Planned | null {
   const devices = costs.fleet.devices.length
   const counts = stageCounts(devices, costs.work.shape.layers)
-  const found = counts.flatMap((count) => {
-    const tried = placements(costs, search, count).map((rows) =>
-      bestOf(costs, variants(costs, balancedStages(costs, rows), search)),
-    )
-    return tried.filter((each) => each !== null)
-  })
-  const best = found.reduce<Planned | null>(
-    (least, each) => (least === null || each.forecast.stepS < least.forecast.stepS ? each : least),
-    null,
-  )
+  let best: Planned | null = null
+  for (const count of counts) {
+    for (const rows of placements(costs, search, count)) {
+      best = bestOf(costs, variants(costs, balancedStages(costs, rows), search), best)
+    }
+  }
   return best === null ? null : polish(costs, best, search)
 }
 

@@ -165,6 +165,16 @@ function sums(values: readonly number[]): Float64Array {
 export const microbatchesOf = ({ globalBatch, microbatch }: TrainingWork, replicas: number): number =>
   Math.ceil(globalBatch / (replicas * microbatch))
 
+/** Seconds below which no step of a plan can be: a stage's arithmetic on its slowest device, and its exchange behind it. */
+export function stepAtLeastS(costs: LayerCosts, { stages, options }: TrainingPlan): number {
+  const bounds = stages.map((stage) => {
+    const { first, end, devices } = stage
+    const slowestS = Math.max(...devices.map((device) => costs.stageS(device, first, end)))
+    return slowestS * microbatchesOf(costs.work, devices.length) + exchangeSeconds(costs, stage, options)
+  })
+  return Math.max(...bounds)
+}
+
 /** Plays one training step of a plan: every pipeline by itself, then the exchange of gradients in every stage. */
 export function forecastStep(costs: LayerCosts, plan: TrainingPlan): StepForecast {
   const { stages, options } = plan
