@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { symmetricNetwork } from '../network.ts'
 import * as cases from './cases.ts'
 import { DtFmEvaluator } from './evaluator.ts'
+import { searchDtFmGenetically } from './genetic.ts'
 import { BottleneckMatching } from './matching.ts'
 import { OpenPath } from './open-path.ts'
 import { linksOfEightCities, linksOfFourRegions } from './region-links.ts'
@@ -49,6 +50,20 @@ describe('in the cost model of DT-FM', () => {
     expect(2 * hops.reduce((sum, hop) => sum + hop, 0)).toBeCloseTo(cost.pipelineS, 9)
   })
 
+  test('the genetic search ends with balanced groups that cost less than devices drawn by lot', () => {
+    const task = gpt3XlTask(published[4][1])
+    const { cost, pipelines } = searchDtFmGenetically(task, {
+      population: 8,
+      trials: 30,
+      random: seededRandom(1),
+    })
+    const byLot = new DtFmEvaluator(task).cost(shuffled(identity, seededRandom(9))).totalS
+    expect(pipelines.map((row) => row.length)).toEqual(new Array(8).fill(8))
+    expect(pipelines.flat().toSorted((a, b) => a - b)).toEqual([...identity])
+    expect(cost.totalS).toBeLessThan(byLot * 0.9)
+    expect(cost.totalS).toBeGreaterThan(49.2)
+  })
+
   test('the same seed finds the same plan', () => {
     const once = () =>
       searchDtFm(gpt3XlTask(published[4][1]), { steps: 300, restarts: 2, random: seededRandom(7) })
@@ -69,7 +84,7 @@ test('matching and path are as good as trying everything', () => {
     const worst = (order: readonly number[]) => Math.max(...order.map((to, from) => costs[from * 5 + to]!))
     const way = (order: readonly number[]) =>
       order.slice(1).reduce((sum, to, at) => sum + symmetric[order[at]! * 5 + to]!, 0)
-    expect(new BottleneckMatching(5).solve(costs)).toBe(Math.min(...orders.map(worst)))
+    expect(new BottleneckMatching(5).solve(Int32Array.from(costs))).toBe(Math.min(...orders.map(worst)))
     const path = new OpenPath(5)
     expect(path.length(symmetric)).toBe(Math.min(...orders.map(way)))
     expect(way(path.path(symmetric))).toBe(path.length(symmetric))

@@ -18,28 +18,32 @@ export interface DtFmCost {
  * @see Yuan et al. 2022 (arXiv:2206.01288), section 3
  */
 export class DtFmEvaluator {
-  /** Sending a stage's activations, and exchanging one shard of gradients, between two devices. */
-  readonly #activationS: Float64Array
+  /** The times that sending a stage's activations takes, in order, and which of them it is between two devices. */
+  readonly #levelsS: Float64Array
+  readonly #level: Int32Array
   readonly #shardS: Float64Array
   readonly #matching: BottleneckMatching
   readonly #path: OpenPath
-  readonly #pairCosts: Float64Array
+  readonly #pairCosts: Int32Array
 
   constructor(readonly task: DtFmTask) {
     const { network, stages, replicas, gradientBytes, activationBytes } = task
     const { devices } = network
-    this.#activationS = new Float64Array(devices * devices)
+    const activationS = new Float64Array(devices * devices)
     this.#shardS = new Float64Array(devices * devices)
     for (let from = 0; from < devices; from += 1) {
       for (let to = 0; to < devices; to += 1) {
         if (from === to) continue
-        this.#activationS[from * devices + to] = transferS(network, from, to, activationBytes)
+        activationS[from * devices + to] = transferS(network, from, to, activationBytes)
         this.#shardS[from * devices + to] = 2 * transferS(network, from, to, gradientBytes / replicas)
       }
     }
+    this.#levelsS = Float64Array.from(new Set(activationS)).sort()
+    const levelOf = new Map([...this.#levelsS].map((timeS, level) => [timeS, level]))
+    this.#level = Int32Array.from(activationS, (timeS) => levelOf.get(timeS)!)
     this.#matching = new BottleneckMatching(replicas)
     this.#path = new OpenPath(stages)
-    this.#pairCosts = new Float64Array(replicas * replicas)
+    this.#pairCosts = new Int32Array(replicas * replicas)
   }
 
   /** Cost of an assignment: devices in order of groups. */
@@ -70,7 +74,7 @@ export class DtFmEvaluator {
   }
 
   setBetween(between: Float64Array, order: Int32Array, group: number, other: number): void {
-    const cost = this.#matching.solve(this.#costsBetween(order, group, other))
+    const cost = this.#levelsS[this.#matching.solve(this.#costsBetween(order, group, other))]!
     between[group * this.task.stages + other] = cost
     between[other * this.task.stages + group] = cost
   }
@@ -92,20 +96,19 @@ export class DtFmEvaluator {
     for (let stage = 1; stage < stages; stage += 1) {
       const [from, to] = [path[stage - 1]!, path[stage]!]
       const costs = this.#costsBetween(order, from, to)
-      const limit = between[from * stages + to]!
-      const partners = this.#matching.pairs(costs, limit)
+      const partners = this.#matching.pairs(costs, this.#matching.solve(costs))
       const before = places[stage - 1]!
       places.push(before.map((place) => partners.indexOf(place)))
     }
     return places.map((row, stage) => row.map((place) => order[path[stage]! * replicas + place]!))
   }
 
-  #costsBetween(order: Int32Array, group: number, other: number): Float64Array {
+  #costsBetween(order: Int32Array, group: number, other: number): Int32Array {
     const { replicas, network } = this.task
     for (let i = 0; i < replicas; i += 1) {
       const row = order[group * replicas + i]! * network.devices
       for (let j = 0; j < replicas; j += 1) {
-        this.#pairCosts[i * replicas + j] = this.#activationS[row + order[other * replicas + j]!]!
+        this.#pairCosts[i * replicas + j] = this.#level[row + order[other * replicas + j]!]!
       }
     }
     return this.#pairCosts

@@ -1,0 +1,59 @@
+import {
+  type Accelerator,
+  catalogue,
+  dataCentre,
+  eightCities,
+  findAccelerator,
+  fourRegions,
+  linksOfEightCities,
+  linksOfFourRegions,
+  regions,
+  shapeFromHuggingFace,
+  type TrainingFleet,
+  type TrainingWork,
+} from '@deos/planner'
+
+const gpt3Xl = shapeFromHuggingFace(
+  { model_type: 'gpt2', n_embd: 2048, n_layer: 24, n_head: 16, vocab_size: 50257, n_positions: 2048 },
+  'GPT-3 XL',
+)
+
+/** DT-FM's: a million tokens a step, microbatches of one sequence. */
+export const published: TrainingWork = {
+  shape: gpt3Xl,
+  globalBatch: 488,
+  sequenceTokens: 2048,
+  microbatch: 1,
+}
+
+const find = (name: string): Accelerator => findAccelerator(catalogue, name)
+/** Of AWS p3 instances: the catalogue has the larger variant. */
+const v100: Accelerator = { ...find('V100-SXM2-32GB'), name: 'V100-SXM2-16GB', memoryGiB: 16 }
+const kinds = [find('A100-SXM4-40GB'), v100, find('RTX 4090'), find('H100-SXM5-80GB')]
+const uniform = new Array<Accelerator>(64).fill(v100)
+/** Equally many of each kind in every region. */
+const mixed = uniform.map((_, device) => kinds[device % kinds.length]!)
+
+/** Assumed: what well-run fp16 training of a model of this size reaches on V100. */
+const efficiency = { compute: 0.4, memory: 0.8, overheadMs: 0 }
+const rest = { efficiency, format: 'fp16' } as const
+const four = regions(fourRegions, linksOfFourRegions)
+const eight = regions(eightCities, linksOfEightCities)
+
+export interface RegionFleet {
+  readonly id: string
+  readonly scattered: TrainingFleet
+  /** The same devices, eight in a machine, machines 3.125 Gbit/s apart: DT-FM's data centre. */
+  readonly together: TrainingFleet
+}
+
+export const regionFleets: readonly RegionFleet[] = [
+  { id: 'fourRegions', devices: uniform, network: four },
+  { id: 'fourRegionsMixed', devices: mixed, network: four },
+  { id: 'eightCities', devices: uniform, network: eight },
+  { id: 'eightCitiesMixed', devices: mixed, network: eight },
+].map(({ id, devices, network }) => ({
+  id,
+  scattered: { ...rest, devices, network },
+  together: { ...rest, devices, network: dataCentre() },
+}))

@@ -1,0 +1,30 @@
+/** One training step of a plan played through, our planner over it, and the baselines in the same simulator. */
+
+export {
+  type DtFmPlanning,
+  dtFmOptions,
+  megatronOptions,
+  type Planned,
+  planDtFm,
+  planMegatron,
+} from './baselines.ts'
+export { type Pipeline, type PipelineRun, runPipeline, type Schedule } from './pipeline.ts'
+export {
+  balancedStages,
+  exactOptions,
+  planTraining,
+  type TrainingSearch,
+  waysToRun,
+} from './search.ts'
+export {
+  forecastStep,
+  LayerCosts,
+  type StageForecast,
+  type StepForecast,
+  type StepOptions,
+  type TrainingFleet,
+  type TrainingPlan,
+  type TrainingStage,
+  type TrainingWork,
+} from './step.ts'
+export { forecastZero3, type ZeroForecast, type ZeroOptions } from './zero.ts'

@@ -1,0 +1,184 @@
+import { seededRandom } from '@deos/domain'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { catalogue, findAccelerator } from '../../devices/index.ts'
+import { shapeFromHuggingFace } from '../../models/index.ts'
+import { symmetricNetwork } from '../network.ts'
+import {
+  dtFmOptions,
+  exactOptions,
+  forecastStep,
+  forecastZero3,
+  LayerCosts,
+  megatronOptions,
+  type Pipeline,
+  planDtFm,
+  planMegatron,
+  planTraining,
+  runPipeline,
+  type Schedule,
+  type TrainingFleet,
+} from './index.ts'
+
+const uniform = (schedule: Schedule, stages: number, microbatches: number, extra = 0): Pipeline => ({
+  microbatches,
+  schedule,
+  overlap: true,
+  stages: Array.from({ length: stages }, (_, at) => ({
+    forwardS: 1,
+    backwardS: 2,
+    weightGradientS: 1,
+    inFlight: schedule === 'gpipe' ? microbatches : stages - at + extra,
+  })),
+  hops: Array.from({ length: stages - 1 }, () => ({ sendS: 0, delayS: 0 })),
+})
+const lasts = (pipeline: Pipeline) => Math.max(...runPipeline(pipeline).finishS)
+
+describe('a pipeline without links', () => {
+  test.each(['gpipe', '1f1b'] as const)(
+    '%s takes (m + p - 1) passes, as Narayanan et al. 2021 count',
+    (schedule) => {
+      expect(lasts(uniform(schedule, 4, 8))).toBe((8 + 3) * 3)
+      expect(lasts(uniform(schedule, 1, 8))).toBe(8 * 3)
+    },
+  )
+
+  test('zero bubble fills what waits with weight gradients', () => {
+    expect(lasts(uniform('zero bubble', 4, 8))).toBeLessThan((8 + 3) * 3)
+    expect(lasts(uniform('zero bubble', 4, 8))).toBeGreaterThanOrEqual(8 * 3)
+  })
+
+  test('every stage is busy exactly as long as its work', () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom<Schedule>('gpipe', '1f1b', 'zero bubble'),
+        fc.integer({ min: 1, max: 6 }),
+        fc.integer({ min: 1, max: 12 }),
+        fc.integer({ min: 0, max: 9 }),
+        fc.boolean(),
+        fc.integer({ min: 1, max: 1000 }),
+        (schedule, stages, microbatches, extra, overlap, seed) => {
+          const random = seededRandom(seed)
+          const plain = uniform(schedule, stages, microbatches, extra)
+          const hops = plain.hops.map(() => ({ sendS: random.next(), delayS: random.next() }))
+          const run = runPipeline({ ...plain, hops, overlap })
+          for (const busyS of run.busyS) expect(busyS).toBeCloseTo(3 * microbatches, 9)
+          expect(Math.max(...run.finishS)).toBeGreaterThanOrEqual(3 * microbatches)
+        },
+      ),
+    )
+  })
+})
+
+describe('a pipeline over links', () => {
+  const over = (sendS: number, delayS: number, change: Partial<Pipeline> = {}, extra = 0): number => {
+    const plain = uniform('1f1b', 2, 20, extra)
+    return lasts({ ...plain, hops: [{ sendS, delayS }], ...change })
+  }
+
+  test('goes at the pace of a link that is slower than its stages', () => {
+    expect(over(5, 0, {}, 20)).toBeGreaterThanOrEqual(20 * 5)
+    expect(over(5, 0, {}, 20)).toBeLessThan(20 * 5 + 20)
+  })
+
+  test('bears delay with more microbatches in flight', () => {
+    expect(over(0, 10, {}, 20)).toBeLessThan(over(0, 10))
+  })
+
+  test('is slower when stages wait for what they send', () => {
+    expect(over(1, 1, { overlap: false })).toBeGreaterThan(over(1, 1))
+  })
+})
+
+const shape = shapeFromHuggingFace({
+  model_type: 'gpt2',
+  n_embd: 1024,
+  n_layer: 8,
+  n_head: 16,
+  vocab_size: 8192,
+  n_positions: 1024,
+})
+const work = { shape, globalBatch: 32, sequenceTokens: 1024, microbatch: 1 }
+const v100 = findAccelerator(catalogue, 'V100-PCIe-16GB')
+const h100 = findAccelerator(catalogue, 'H100-SXM5-80GB')
+const sites = (devices: number, perSite: number) =>
+  symmetricNetwork(devices, (a, b) =>
+    Math.floor(a / perSite) === Math.floor(b / perSite)
+      ? { delayS: 1e-4, bytesPerS: 1e10 }
+      : { delayS: 0.03, bytesPerS: 1.25e8 },
+  )
+const fleet = (devices = 8): TrainingFleet => ({
+  devices: new Array(devices).fill(v100),
+  network: sites(devices, 4),
+  efficiency: { compute: 0.4, memory: 0.8, overheadMs: 0 },
+  format: 'fp16',
+})
+const search = { random: seededRandom(1), placementSteps: 300, polishSteps: 50, fixed: {} }
+
+describe('a step', () => {
+  test('of one device is its arithmetic', () => {
+    const costs = new LayerCosts({ ...fleet(1) }, work)
+    const plan = { stages: [{ first: 0, end: 8, devices: [0] }], options: exactOptions }
+    expect(forecastStep(costs, plan).stepS).toBeCloseTo(32 * costs.stageS(0, 0, 8), 9)
+  })
+
+  test('of two replicas ends with a ring of their gradients: two parts there and back', () => {
+    const costs = new LayerCosts(fleet(), work)
+    const plan = { stages: [{ first: 0, end: 8, devices: [0, 4] }], options: megatronOptions }
+    const forecast = forecastStep(costs, plan)
+    const partS = 0.03 + (costs.parameters[8]! * 4) / 2 / 1.25e8
+    expect(forecast.exposedExchangeS).toBeCloseTo(2 * partS, 9)
+    const rarely = { ...plan, options: { ...megatronOptions, stepsPerExchange: 4 } }
+    expect(forecastStep(costs, rarely).exposedExchangeS).toBeCloseTo(partS / 2, 9)
+  })
+
+  test('of ZeRO-3 sends three times the model round the ring', () => {
+    const costs = new LayerCosts(fleet(), work)
+    const zero = forecastZero3(fleet(), work, { bytesPerParameter: 2, stepsPerExchange: 1 })
+    const partS = 0.03 + (costs.parameters[8]! * 2) / 8 / 1.25e8
+    expect(zero.gatherS).toBeCloseTo(3 * 7 * partS, 9)
+    expect(zero.stepS).toBe(zero.gatherS)
+  })
+})
+
+describe('our planner', () => {
+  test('covers every layer once with every device once, in memory, and is no slower than the baselines', () => {
+    const costs = new LayerCosts(fleet(), work)
+    const { plan, forecast } = planTraining(costs, search)!
+    expect(plan.stages.flatMap(({ devices }) => devices).toSorted((a, b) => a - b)).toEqual([
+      0, 1, 2, 3, 4, 5, 6, 7,
+    ])
+    expect(plan.stages.map(({ first }) => first)).toEqual([
+      0,
+      ...plan.stages.slice(0, -1).map(({ end }) => end),
+    ])
+    expect(plan.stages.at(-1)!.end).toBe(8)
+    expect(forecast.fits).toBe(true)
+    const terms = { stages: 2, random: seededRandom(1), steps: 300, restarts: 1 }
+    expect(forecast.stepS).toBeLessThanOrEqual(planMegatron(costs)!.forecast.stepS)
+    expect(forecast.stepS).toBeLessThanOrEqual(planDtFm(costs, terms, [dtFmOptions])!.forecast.stepS)
+  })
+
+  test('gives fewer layers to slower devices', () => {
+    const devices = [v100, v100, v100, v100, h100, h100, h100, h100]
+    const costs = new LayerCosts({ ...fleet(), devices }, { ...work, globalBatch: 64 })
+    const { plan } = planTraining(costs, search)!
+    const layersOf = (device: number) => {
+      const stage = plan.stages.find((each) => each.devices.includes(device))!
+      return stage.end - stage.first
+    }
+    expect(layersOf(0)).toBeLessThan(layersOf(4))
+  })
+
+  test('finds nothing where nothing fits', () => {
+    const tiny = { ...v100, memoryGiB: 0.01 }
+    const costs = new LayerCosts({ ...fleet(), devices: new Array(8).fill(tiny) }, work)
+    expect(planTraining(costs, search)).toBeNull()
+    expect(planMegatron(costs)).toBeNull()
+  })
+
+  test('refuses batches that are none and fleets without their links', () => {
+    expect(() => new LayerCosts(fleet(), { ...work, globalBatch: 0 })).toThrow('work.globalBatch is 0')
+    expect(() => new LayerCosts({ ...fleet(), devices: [v100] }, work)).toThrow('fleet.devices')
+  })
+})
