@@ -17,4 +17,6 @@ export {
   type FlowPlacement,
 } from './flow/flow-instance.ts'
 export { flowOfPlacement, type PlacementFlow } from './flow/placement-flow.ts'
+export { deeperStages } from './search/deeper-stages.ts'
+export { type RefinedPlacement, type RefineOptions, refinePlacement } from './search/refine-placement.ts'
 export { type FoundPlacement, type SearchOptions, searchPlacement } from './search/search-placement.ts'

@@ -1,0 +1,68 @@
+import type { LayerRange } from '@deos/domain'
+import { SimulationInputError } from '../errors.ts'
+import type { LayerTimes } from './layer-times.ts'
+
+/** A machine with its stage of the model. */
+export interface StageMachine {
+  readonly name: string
+  readonly layers: LayerRange
+  readonly times: LayerTimes
+  /** Tokens for which each of its layers has room in the KV cache. */
+  readonly kvTokens: number
+  readonly limits: BatchLimits
+  /** ms to take one token's activations in and hand them to the device; 0 if it does not matter. */
+  readonly inputMsPerToken: number
+}
+
+export interface BatchLimits {
+  readonly promptRequests: number
+  readonly promptTokens: number
+  readonly decodeRequests: number
+  /** Tokens in the caches of all requests of a decode batch together. */
+  readonly decodeContext: number
+}
+
+/** One direction of a link. Messages go one after the other; the next may start while one is on its way. */
+export interface FleetLink {
+  readonly from: number | 'source'
+  readonly to: number | 'sink'
+  readonly bytesPerMs: number
+  readonly latencyMs: number
+}
+
+/** Machines that together serve one model, and how they are linked. Requests enter at the source, leave at the sink. */
+export interface ServingFleet {
+  readonly layers: number
+  readonly machines: readonly StageMachine[]
+  readonly links: readonly FleetLink[]
+  /** Of one token between machines. */
+  readonly activationBytes: number
+  /** Of one token's id, from the source, to the sink, and beside activations. */
+  readonly tokenBytes: number
+}
+
+/** @throws SimulationInputError that names the field */
+export function checkServingFleet(fleet: ServingFleet): void {
+  const { machines, links, layers } = fleet
+  const refuse = (field: string, given: unknown, wanted: string): never => {
+    throw new SimulationInputError(field, given, wanted)
+  }
+  if (machines.length === 0) refuse('machines', 'empty', 'one at least')
+  for (const [index, machine] of machines.entries()) {
+    const { first, end } = machine.layers
+    if (!(first >= 0 && end > first && end <= layers)) {
+      refuse(`machines[${index}].layers`, `[${first}, ${end})`, `layers within [0, ${layers})`)
+    }
+    if (!(machine.kvTokens > 0)) refuse(`machines[${index}].kvTokens`, machine.kvTokens, 'a positive number')
+    for (const [name, limit] of Object.entries(machine.limits)) {
+      if (!(limit >= 1)) refuse(`machines[${index}].limits.${name}`, limit, 'a number from 1')
+    }
+  }
+  for (const [index, link] of links.entries()) {
+    const inFleet = (end: number | string) => typeof end === 'string' || machines[end] !== undefined
+    if (!inFleet(link.from)) refuse(`links[${index}].from`, link.from, 'a machine of the fleet')
+    if (!inFleet(link.to)) refuse(`links[${index}].to`, link.to, 'a machine of the fleet')
+    if (!(link.bytesPerMs > 0)) refuse(`links[${index}].bytesPerMs`, link.bytesPerMs, 'a positive number')
+    if (!(link.latencyMs >= 0)) refuse(`links[${index}].latencyMs`, link.latencyMs, 'a number from 0')
+  }
+}

@@ -1,0 +1,41 @@
+/** What a simulated fleet did. */
+export interface ServingResult {
+  /** Decode tokens that reached the sink in the window, by its seconds. */
+  readonly decodeTokensPerSecond: number
+  /** Of prompts and decode steps that ended in the window, ms from source to sink, ascending. */
+  readonly promptMs: Float64Array
+  readonly decodeMs: Float64Array
+  readonly finishedRequests: number
+  readonly turnedAway: number
+  readonly events: number
+  readonly simulatedMs: number
+  /** Of each machine: share of the window in which it computed. */
+  readonly busy: readonly number[]
+  /** Of each machine: the most its KV cache held, as a share; above 1 a real machine would have had to evict. */
+  readonly kvPeak: readonly number[]
+}
+
+/** The value below which the given share of ascending values lies; NaN of none. */
+export function percentile(ascending: Float64Array, share: number): number {
+  return ascending[Math.min(ascending.length - 1, Math.floor(ascending.length * share))] ?? Number.NaN
+}
+
+/** Grows as it is filled. */
+export class Samples {
+  private values = new Float64Array(1024)
+  private count = 0
+
+  add(value: number): void {
+    if (this.count === this.values.length) {
+      const wide = new Float64Array(this.count * 2)
+      wide.set(this.values)
+      this.values = wide
+    }
+    this.values[this.count] = value
+    this.count += 1
+  }
+
+  ascending(): Float64Array {
+    return this.values.slice(0, this.count).sort()
+  }
+}

@@ -1,0 +1,220 @@
+import { SimulationInputError } from '../errors.ts'
+import { EventQueue } from '../events/event-queue.ts'
+import { type Flight, MachineState } from './machine-state.ts'
+import { atSink, atSource, type Router } from './routing/router.ts'
+import { checkServingFleet, type ServingFleet } from './serving-fleet.ts'
+import { Samples, type ServingResult } from './serving-result.ts'
+import type { RequestLengths, Workload } from './workload.ts'
+
+export interface ServingRun {
+  readonly fleet: ServingFleet
+  readonly router: Router
+  readonly workload: Workload
+  /** What counts: `[fromMs, toMs)`. A closed workload ends with it, an open one when its last request has ended. */
+  readonly window: { readonly fromMs: number; readonly toMs: number }
+}
+
+const created = 0
+const arrived = 1
+const computed = 2
+
+/** Plays requests through a fleet. The same run gives the same result. */
+export function simulateServing(run: ServingRun): ServingResult {
+  return new ServingSimulation(run).run()
+}
+
+class ServingSimulation {
+  private readonly queue = new EventQueue()
+  private readonly machines: readonly MachineState[]
+  private readonly flights: (Flight | null)[] = []
+  private readonly coming = new Map<number, RequestLengths>()
+  private readonly stride: number
+  private readonly bytesPerMs: Float64Array
+  private readonly latencyMs: Float64Array
+  private readonly freeAtMs: Float64Array
+  private readonly promptMs = new Samples()
+  private readonly decodeMs = new Samples()
+  private decoded = 0
+  private finished = 0
+  private turnedAway = 0
+  private nextId = 0
+  private events = 0
+
+  constructor(private readonly given: ServingRun) {
+    const { fleet, window } = given
+    checkServingFleet(fleet)
+    if (!(window.toMs > window.fromMs && window.fromMs >= 0)) {
+      throw new SimulationInputError(
+        'window',
+        `[${window.fromMs}, ${window.toMs})`,
+        'an end after its beginning',
+      )
+    }
+    this.machines = fleet.machines.map((machine) => new MachineState(machine))
+    this.stride = fleet.machines.length + 1
+    this.bytesPerMs = new Float64Array(this.stride ** 2)
+    this.latencyMs = new Float64Array(this.stride ** 2)
+    this.freeAtMs = new Float64Array(this.stride ** 2)
+    for (const { from, to, bytesPerMs, latencyMs } of fleet.links) {
+      const link = this.link(from === 'source' ? atSource : from, to === 'sink' ? atSink : to)
+      this.bytesPerMs[link] = bytesPerMs
+      this.latencyMs[link] = latencyMs
+    }
+  }
+
+  run(): ServingResult {
+    const { workload, window } = this.given
+    if (workload.kind === 'open') {
+      for (const arrival of workload.arrivals) this.comes(arrival.atMs, arrival)
+    } else {
+      for (let index = 0; index < workload.initial; index += 1) {
+        this.comes(index * workload.gapMs, workload.draw())
+      }
+    }
+    const { queue } = this
+    const endMs = workload.kind === 'closed' ? window.toMs : Number.POSITIVE_INFINITY
+    while (queue.take()) {
+      if (queue.timeMs >= endMs) break
+      this.events += 1
+      if (queue.kind === arrived) this.arrives(this.flights[queue.subject]!)
+      else if (queue.kind === computed) this.batchEnds(queue.subject)
+      else this.begins(queue.subject)
+    }
+    return this.result()
+  }
+
+  private comes(atMs: number, lengths: RequestLengths): void {
+    const id = this.nextId
+    this.nextId += 1
+    this.coming.set(id, lengths)
+    this.queue.push(atMs, created, id)
+  }
+
+  private begins(id: number): void {
+    const { promptTokens, outputTokens } = this.coming.get(id)!
+    this.coming.delete(id)
+    const nowMs = this.queue.timeMs
+    const flight = {
+      id,
+      promptTokens,
+      outputTokens,
+      path: [],
+      hop: 0,
+      steps: -1,
+      beganMs: nowMs,
+      sentMs: nowMs,
+    }
+    if (!this.given.router.admit(flight)) {
+      this.turnedAway += 1
+      return
+    }
+    this.flights[id] = flight
+    this.send(flight, atSource)
+  }
+
+  /** Over the link to where the request goes next; a prompt's router is asked, a decode step follows its path. */
+  private send(flight: Flight, from: number): void {
+    const nowMs = this.queue.timeMs
+    const isPrompt = flight.steps < 0
+    let to = flight.path[flight.hop] ?? atSink
+    if (isPrompt) {
+      to = this.given.router.next(flight, from)
+      if (to !== atSink) flight.path.push(to)
+    }
+    const link = this.link(from, to)
+    const rate = this.bytesPerMs[link]!
+    if (rate === 0) throw new Error(`A router chose the link from ${from} to ${to}, which is not there.`)
+    const { tokenBytes, activationBytes } = this.given.fleet
+    const perToken = from === atSource || to === atSink ? tokenBytes : tokenBytes + activationBytes
+    const free = this.freeAtMs[link]!
+    const sentMs = (free > nowMs ? free : nowMs) + ((isPrompt ? flight.promptTokens : 1) * perToken) / rate
+    this.freeAtMs[link] = sentMs
+    flight.sentMs = nowMs
+    this.queue.push(sentMs + this.latencyMs[link]!, arrived, flight.id)
+  }
+
+  private arrives(flight: Flight): void {
+    const to = flight.path[flight.hop]
+    if (to === undefined) {
+      this.leaves(flight)
+      return
+    }
+    this.machines[to]!.arrive(flight)
+    if (this.machines[to]!.batch === null) this.compute(to)
+  }
+
+  private compute(index: number): void {
+    const ms = this.machines[index]!.start()
+    if (ms > 0) this.queue.push(this.queue.timeMs + ms, computed, index)
+  }
+
+  private batchEnds(index: number): void {
+    const machine = this.machines[index]!
+    const batch = machine.batch!
+    machine.batch = null
+    for (const flight of batch) {
+      const from = flight.hop === 0 ? atSource : flight.path[flight.hop - 1]!
+      this.given.router.served(from, index, this.queue.timeMs - flight.sentMs)
+      flight.hop += 1
+      this.send(flight, index)
+    }
+    this.compute(index)
+  }
+
+  private leaves(flight: Flight): void {
+    const nowMs = this.queue.timeMs
+    const { fromMs, toMs } = this.given.window
+    const counts = nowMs >= fromMs && nowMs < toMs
+    const isPrompt = flight.steps < 0
+    if (counts) {
+      ;(isPrompt ? this.promptMs : this.decodeMs).add(nowMs - flight.beganMs)
+      if (!isPrompt) this.decoded += 1
+    }
+    flight.steps += 1
+    if (flight.steps < flight.outputTokens) {
+      if (isPrompt) this.refill(true)
+      flight.hop = 0
+      flight.beganMs = nowMs
+      this.given.router.stepBegins(flight)
+      this.send(flight, atSource)
+      return
+    }
+    for (const index of flight.path) {
+      const machine = this.machines[index]!
+      machine.release(flight)
+      if (machine.batch === null) this.compute(index)
+    }
+    this.given.router.finished(flight)
+    this.flights[flight.id] = null
+    this.finished += 1
+    this.refill(false)
+  }
+
+  private refill(afterPrompt: boolean): void {
+    const { workload, router } = this.given
+    if (workload.kind === 'open') return
+    const { refill } = workload
+    const more = refill.by === 'replace' ? !afterPrompt : router.kvUsage() <= refill.kvMost
+    if (more) this.comes(this.queue.timeMs + workload.gapMs, workload.draw())
+  }
+
+  private link(from: number, to: number): number {
+    const last = this.stride - 1
+    return (from === atSource ? last : from) * this.stride + (to === atSink ? last : to)
+  }
+
+  private result(): ServingResult {
+    const { fromMs, toMs } = this.given.window
+    return {
+      decodeTokensPerSecond: this.decoded / ((toMs - fromMs) / 1000),
+      promptMs: this.promptMs.ascending(),
+      decodeMs: this.decodeMs.ascending(),
+      finishedRequests: this.finished,
+      turnedAway: this.turnedAway,
+      events: this.events,
+      simulatedMs: this.queue.timeMs,
+      busy: this.machines.map(({ busyMs }) => busyMs / this.queue.timeMs),
+      kvPeak: this.machines.map(({ kvPeak, machine }) => kvPeak / machine.kvTokens),
+    }
+  }
+}
