@@ -22,6 +22,9 @@ export class BlockCodecError extends DomainError {
 /** Raised whenever bytes change their meaning; part of what blocks are kept under. */
 export const BLOCK_CODEC_VERSION = 1
 
+/** Without a model of channels, how keys turn makes no difference. */
+const tools = { rotary: () => null }
+
 /** First byte of every block. */
 const NOTHING = 0
 const LOSSLESS = 1
@@ -38,7 +41,7 @@ export function encodeBlock(rows: Uint8Array, facts: BlockFacts): Uint8Array {
   if (facts.type !== 'F16') return plain
   const { tokens, firstPosition } = facts
   const parts = [{ ...codecPart(facts), values: halvesFromBytes(rows) }]
-  const coded = encodeKvBlock({ tokens, firstPosition, parts }, { name: 'lossless' }, { rotary: null })
+  const coded = encodeKvBlock({ tokens, firstPosition, parts }, { name: 'lossless' }, tools)
   if (coded.length + 1 >= plain.length) return plain
   const frame = new Uint8Array(coded.length + 1)
   frame[0] = LOSSLESS
@@ -58,7 +61,7 @@ export function decodeBlock(bytes: Uint8Array, facts: BlockFacts): Uint8Array {
   }
   if (bytes[0] === LOSSLESS && type === 'F16') {
     const expected = { tokens, firstPosition, parts: [codecPart(facts)] }
-    const [halves] = decodeKvBlock(bytes.subarray(1), expected, { rotary: null })
+    const [halves] = decodeKvBlock(bytes.subarray(1), expected, tools)
     return bytesFromHalves(halves!)
   }
   const head = storedFrame(new Uint8Array(0), type)
