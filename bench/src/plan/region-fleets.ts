@@ -31,8 +31,8 @@ const find = (name: string): Accelerator => findAccelerator(catalogue, name)
 const v100: Accelerator = { ...find('V100-SXM2-32GB'), name: 'V100-SXM2-16GB', memoryGiB: 16 }
 const kinds = [find('A100-SXM4-40GB'), v100, find('RTX 4090'), find('H100-SXM5-80GB')]
 const uniform = new Array<Accelerator>(64).fill(v100)
-/** Equally many of each kind in every region. */
-const mixed = uniform.map((_, device) => kinds[device % kinds.length]!)
+/** Machines of four, alike inside; the kinds in turn. */
+const mixed = uniform.map((_, device) => kinds[Math.floor(device / 4) % kinds.length]!)
 
 /** Assumed: what well-run fp16 training of a model of this size reaches on V100. */
 const efficiency = { compute: 0.4, memory: 0.8, overheadMs: 0 }

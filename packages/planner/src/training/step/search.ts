@@ -66,7 +66,27 @@ function placements(
     activationBytesPerElement: 2 / Math.max(1, Math.min(stages, microbatches)),
   }
   const running = dtFmRows(costs, terms, hopsOverlap)
-  return [ranked, plain, running].filter((rows) => rows !== null)
+  const alike = bySpeed(costs).map((order) => ranked.map((row) => row.map((place) => order[place]!)))
+  return [ranked, ...alike, plain, running].filter((rows) => rows !== null)
+}
+
+/** Devices by speed, over all and among those that the quickest links join; nothing where all are equally quick. */
+function bySpeed(costs: LayerCosts): readonly (readonly number[])[] {
+  const { devices, network } = costs.fleet
+  if (devices.every((device) => device === devices[0])) return []
+  const { layers } = costs.work.shape
+  const numbers = devices.map((_, at) => at)
+  const seconds = numbers.map((at) => costs.stageS(at, 0, layers))
+  const neighbours = numbers.map((at) => {
+    const links = numbers.map((other) => (other === at ? 0 : network.bytesPerS[at * devices.length + other]!))
+    const quickest = Math.max(...links)
+    return Math.min(at, links.indexOf(quickest))
+  })
+  return [
+    numbers.toSorted((a, b) => seconds[a]! - seconds[b]! || a - b),
+    numbers.toSorted((a, b) => seconds[b]! - seconds[a]! || a - b),
+    numbers.toSorted((a, b) => neighbours[a]! - neighbours[b]! || seconds[a]! - seconds[b]! || a - b),
+  ]
 }
 
 /** Layers such that the slowest stage is as quick as can be, by bisection over its time. */
