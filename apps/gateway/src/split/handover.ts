@@ -63,6 +63,8 @@ export class Handover {
   #beganMs = 0
   #imported = true
   #prefilling = false
+  /** Why only a part came. */
+  #reason = ''
   #stopped = false
   readonly #stops: (() => void)[] = []
 
@@ -101,8 +103,13 @@ export class Handover {
 
   /** The request is over, one way or another. */
   end(): void {
-    if (this.#coordinator === null) this.#finish('The request ended.')
-    else this.#feed({ type: 'cancel' })
+    if (this.#coordinator === null) {
+      this.#finish('The request ended.')
+      return
+    }
+    // Nobody needs its pages any more, whoever is still to be told.
+    this.#endPrefill()
+    this.#feed({ type: 'cancel' })
   }
 
   #ready(cachedTokens: number, end: number): void {
@@ -216,8 +223,6 @@ export class Handover {
     this.#prefilling = false
     this.prefill.connection.cancel(this.#id)
   }
-
-  #reason = ''
 
   #feed(event: CoordinatorEvent): void {
     const coordinator = this.#coordinator

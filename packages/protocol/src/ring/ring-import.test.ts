@@ -161,10 +161,10 @@ async function transfer(from: Ring, to: Ring, first: number, end: number, id = '
       blocks.map((block) => source.engine.readKv({ ...block, pages, positions: { first, end } })),
     )
     const imported = target.imports.findLast(({ session }) => session === id)!
-    // Its pages may be somebody else's by now.
-    if (target.closed.has(id)) return
     const positions = { first: first - imported.first, end: end - imported.first }
     for (const [index, block] of blocks.entries()) {
+      // Its pages may be somebody else's by now.
+      if (target.closed.has(id)) return
       await target.engine.writeKv({ ...block, pages: imported.pages, positions, data: data[index]! })
     }
   }
