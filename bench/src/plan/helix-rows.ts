@@ -50,21 +50,23 @@ export interface RowResult {
 }
 
 /** A part of a row that is simulated alone: machines that share nothing with the others. */
-interface Part {
+export interface Part {
   readonly fleet: ServingFleet
   readonly router: (mode: ServingMode) => Router
-  readonly fills: boolean
+  /** Offline: share of the KV cache up to which requests are let in; null replaces what is finished. */
+  readonly fillUpTo: number | null
   /** Offline: requests at once. Online: tokens/s that arrive. Both as in the authors' scripts. */
   readonly initial: number
   readonly load: number
 }
 
 export const seconds = { offline: { from: 60, to: 660 }, online: { from: 0, to: 1800 } } as const
-const fillUpTo = 0.8
+/** Helix's: requests are let in up to `fillUpTo`, a machine takes them up to `kvMost`. */
+export const helixAdmission = { fillUpTo: 0.8, kvMost: 0.85 }
 const kinds = ['a100', 'l4', 't4'] as const
 
 /** From the authors' step3_simulation.py: [requests at once, tokens/s online], Helix and separate pipelines by kind. */
-const loads: Readonly<
+export const loads: Readonly<
   Record<
     HelixSite,
     Readonly<Record<HelixModel, Readonly<Record<HelixMethod, readonly (readonly [number, number])[]>>>>
@@ -157,7 +159,6 @@ export class HelixSetup {
     return found
   }
 
-  /** A flow problem with rates of the instance and all links of the cluster. */
   fleet(site: HelixSite, part: string, model: HelixModel, placement: FlowPlacement): ServingFleet {
     const kv = forcedKv[site]
     return stageFleet(this.cluster(site, part), this.profiles, model, placement, (kind, layers) =>
@@ -169,15 +170,19 @@ export class HelixSetup {
     return together(this.parts(row).map((part) => this.runPart(part, row.mode, seed)))
   }
 
-  runPart(part: Part, mode: ServingMode, seed: number): ServingResult {
-    const { from, to } = seconds[mode]
+  runPart(
+    part: Part,
+    mode: ServingMode,
+    seed: number,
+    { from, to }: { readonly from: number; readonly to: number } = seconds[mode],
+  ): ServingResult {
     const workload =
       mode === 'online'
         ? this.trace.open(seed, part.load, to * 1000)
         : this.trace.closed(
             seed,
             part.initial,
-            part.fills ? { by: 'fill', kvMost: fillUpTo } : { by: 'replace' },
+            part.fillUpTo === null ? { by: 'replace' } : { by: 'fill', kvMost: part.fillUpTo },
           )
     return simulateServing({
       fleet: part.fleet,
@@ -193,6 +198,7 @@ export class HelixSetup {
     instance: FlowInstance,
     placement: FlowPlacement,
     [initial, load]: readonly [number, number],
+    admission = helixAdmission,
   ): Part {
     const index = new Map(
       placement
@@ -207,11 +213,11 @@ export class HelixSetup {
     const router = (mode: ServingMode) =>
       new FlowRouter(fleet, {
         flow,
-        kvMost: mode === 'online' ? 0.9 : 0.85,
+        kvMost: mode === 'online' ? 0.9 : admission.kvMost,
         expectedOutputTokens: mode === 'online' ? 240 * 0.6 : 240,
         mayTurnAway: mode === 'offline',
       })
-    return { fleet, router, fills: true, initial, load }
+    return { fleet, router, fillUpTo: admission.fillUpTo, initial, load }
   }
 
   private parts({ site, model, method }: HelixRow): readonly Part[] {
@@ -241,7 +247,7 @@ export class HelixSetup {
         ? published.find((each) => each.method === 'swarm')!.placement
         : swarmStages({ ...instance, layers: 60, devices: this.rates30b(instance) }, 6)!
     const fleet = this.fleet(site, clusterFile[site], model, placement)
-    return { fleet, router: () => new SwarmRouter(fleet), fills: false, initial, load }
+    return { fleet, router: () => new SwarmRouter(fleet), fillUpTo: null, initial, load }
   }
 
   /** Devices of the whole cluster with the rates that the instances of single kinds give for LLaMA 30B. */
@@ -263,7 +269,7 @@ export class HelixSetup {
     const layers = model === 'llama2_70b' ? 80 : 60
     const placement = separatePlacement(separateFirst[`${site}/${model}/${kind}`], members, layers)
     const fleet = this.fleet(site, kind, model, placement)
-    return { fleet, router: () => new ChanceRouter(fleet, seededRandom(1)), fills: false, initial, load }
+    return { fleet, router: () => new ChanceRouter(fleet, seededRandom(1)), fillUpTo: null, initial, load }
   }
 }
 

@@ -1,0 +1,115 @@
+import { seededRandom } from '@deos/domain'
+import { EventQueue } from '@deos/simulator'
+import { type Figure, measuredFigure, median } from '../contract.ts'
+import { type PublishedRow, readPublishedRows, rowName } from '../plan/helix-published.ts'
+import { HelixSetup, percentiles } from '../plan/helix-rows.ts'
+
+export interface SimBenchOptions {
+  readonly quick: boolean
+  /** Folder `helix` with clusters, profiles, workload, instances and published results. */
+  readonly helixFolder: string
+  progress(line: string): void
+}
+
+interface SimulatedRow extends PublishedRow {
+  readonly simulated: readonly number[]
+  readonly error: number
+  readonly simulatedPromptSeconds: readonly number[]
+  readonly simulatedDecodeSeconds: readonly number[]
+  readonly eventsPerSecond: number
+}
+
+/** The simulator's speed, and its error against every published row of Helix's simulator and prototype. */
+export function measureSim({ quick, helixFolder, progress }: SimBenchOptions) {
+  const setup = new HelixSetup(helixFolder)
+  const published = readPublishedRows(helixFolder)
+  const seeds = quick ? [1] : [1, 2, 3, 4, 5]
+  const known = new Map<string, Omit<SimulatedRow, keyof PublishedRow | 'error'>>()
+  const rows = published.map((row): SimulatedRow => {
+    const name = rowName(row)
+    if (!known.has(name)) {
+      progress(name)
+      known.set(name, simulateRow(setup, row, seeds))
+    }
+    const simulated = known.get(name)!
+    return { ...row, ...simulated, error: median(simulated.simulated) / row.decodeTokensPerSecond - 1 }
+  })
+  const errors = (kind: PublishedRow['kind']) =>
+    rows.filter((row) => row.kind === kind).map((row) => Math.abs(row.error) * 100)
+  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
+  const figures: Figure[] = [
+    one(
+      'sim.events',
+      'events/s',
+      'higher',
+      rows.map((row) => row.eventsPerSecond),
+      1e6,
+    ),
+    one('sim.queue', 'events/s', 'higher', queueSpeeds(quick ? 300_000 : 2_000_000)),
+    one('sim.helix.simulation.meanError', '%', 'lower', [mean(errors('simulation'))]),
+    one('sim.helix.simulation.worstError', '%', 'lower', [Math.max(...errors('simulation'))], 10),
+    one('sim.helix.prototype.meanError', '%', 'lower', [mean(errors('prototype'))], 8.2),
+    one('sim.helix.prototype.worstError', '%', 'lower', [Math.max(...errors('prototype'))]),
+    one('sim.helix.prototype.rankingsKept', 'groups', 'higher', [rankingsKept(rows)], 4),
+    ...rows.map((row) =>
+      one(`sim.helix.${row.kind}.${rowName(row)}.error`, '%', 'lower', [Math.abs(row.error) * 100]),
+    ),
+  ]
+  return { figures, raw: { rows: rows.map((row) => ({ name: rowName(row), ...row })), seeds } }
+}
+
+function one(
+  id: string,
+  unit: string,
+  better: Figure['better'],
+  samples: readonly number[],
+  bar?: number,
+): Figure {
+  return measuredFigure({ id, unit, better, samples, ...(bar === undefined ? {} : { bar }) })
+}
+
+function simulateRow(setup: HelixSetup, row: PublishedRow, seeds: readonly number[]) {
+  const runs = seeds.map((seed) => {
+    const startedMs = performance.now()
+    const result = setup.run(row, seed)
+    return { result, eventsPerSecond: (result.events / (performance.now() - startedMs)) * 1000 }
+  })
+  const middle = runs[0]!.result
+  return {
+    simulated: runs.map(({ result }) => result.decodeTokensPerSecond),
+    simulatedPromptSeconds: percentiles(middle.promptMs),
+    simulatedDecodeSeconds: percentiles(middle.decodeMs),
+    eventsPerSecond: median(runs.map((run) => run.eventsPerSecond)),
+  }
+}
+
+/** Of the prototype's groups (model and mode), those in which the methods come in the measured order. */
+function rankingsKept(rows: readonly SimulatedRow[]): number {
+  const groups = new Map<string, SimulatedRow[]>()
+  for (const row of rows.filter((each) => each.kind === 'prototype')) {
+    const key = `${row.site}/${row.model}/${row.mode}`
+    groups.set(key, [...(groups.get(key) ?? []), row])
+  }
+  const order = (group: readonly SimulatedRow[], value: (row: SimulatedRow) => number) =>
+    [...group].sort((a, b) => value(b) - value(a)).map((row) => row.method)
+  return [...groups.values()].filter(
+    (group) =>
+      order(group, (row) => row.decodeTokensPerSecond).join() ===
+      order(group, (row) => median(row.simulated)).join(),
+  ).length
+}
+
+/** A queue of 10,000 events, each replaced by a later one as it is taken. */
+function queueSpeeds(events: number): readonly number[] {
+  return [1, 2, 3].map((seed) => {
+    const random = seededRandom(seed)
+    const queue = new EventQueue()
+    for (let index = 0; index < 10_000; index += 1) queue.push(random.next() * 100, 0, index)
+    const startedMs = performance.now()
+    for (let index = 0; index < events; index += 1) {
+      queue.take()
+      queue.push(queue.timeMs + random.next() * 100, 0, queue.subject)
+    }
+    return (events / (performance.now() - startedMs)) * 1000
+  })
+}
