@@ -38,3 +38,18 @@ test('a matrix known by hand', () => {
   for (const [index, value] of [2 + Math.SQRT2, 2, 2 - Math.SQRT2].entries())
     expect(values[index]).toBeCloseTo(value, 12)
 })
+
+test.each([1.5717277847026288e-162, 1e-300, 5e-324, 1e300])(
+  'elements of %d, whose squares leave the range of numbers, leave vectors orthonormal',
+  (tiny) => {
+    const matrix = Float64Array.from([0, tiny, tiny, tiny, 0, tiny, tiny, tiny, 1])
+    const { values, vectors } = symmetricEigen(matrix, 3)
+    for (const row of [0, 3, 6])
+      for (const other of [0, 3, 6]) {
+        let dot = 0
+        for (let k = 0; k < 3; k += 1) dot += vectors[row + k]! * vectors[other + k]!
+        expect(dot).toBeCloseTo(row === other ? 1 : 0, 8)
+      }
+    expect(values.every(Number.isFinite)).toBe(true)
+  },
+)

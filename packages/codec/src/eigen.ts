@@ -11,7 +11,8 @@ export interface Eigen {
  * @see Golub and Van Loan, Matrix Computations, chapter 8
  */
 export function symmetricEigen(matrix: Float64Array, size: number): Eigen {
-  const rows = Float64Array.from(matrix)
+  const unit = largestPower(matrix)
+  const rows = Float64Array.from(matrix, (value) => value / unit)
   const diagonal = new Float64Array(size)
   const beside = new Float64Array(size)
   const vectors = tridiagonalise(rows, size, diagonal, beside)
@@ -20,7 +21,16 @@ export function symmetricEigen(matrix: Float64Array, size: number): Eigen {
   const sorted = new Float64Array(size * size)
   for (const [to, from] of order.entries())
     sorted.set(vectors.subarray(from * size, (from + 1) * size), to * size)
-  return { values: Float64Array.from(order, (from) => diagonal[from]!), vectors: sorted }
+  return { values: Float64Array.from(order, (from) => diagonal[from]! * unit), vectors: sorted }
+}
+
+/** Squares below this have lost digits; what they come from is zero beside a largest element of about 1. */
+const SMALLEST_SQUARE = 1e-290
+
+/** Power of two next below the largest magnitude: dividing by it changes no digit, and squares stay in range. */
+function largestPower(matrix: Float64Array): number {
+  const largest = matrix.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
+  return largest > 0 ? 2 ** Math.max(-1000, Math.floor(Math.log2(largest))) : 1
 }
 
 /**
@@ -43,6 +53,10 @@ function tridiagonalise(
       axis[i] = a[k * size + i]!
       norm += axis[i]! ** 2
     }
+    if (norm < SMALLEST_SQUARE) {
+      axis.fill(0)
+      norm = 0
+    }
     norm = Math.sqrt(norm)
     diagonal[k] = a[k * size + k]!
     const sign = axis[k + 1]! > 0 ? -1 : 1
@@ -50,7 +64,7 @@ function tridiagonalise(
     axis[k + 1] = axis[k + 1]! - sign * norm
     let length = 0
     for (let i = k + 1; i < size; i += 1) length += axis[i]! ** 2
-    if (length > 0) {
+    if (length > SMALLEST_SQUARE) {
       const scale = 1 / Math.sqrt(length)
       for (let i = k + 1; i < size; i += 1) axis[i] = axis[i]! * scale
       reflectBothSides(a, size, k + 1, axis, image)
