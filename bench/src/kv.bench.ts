@@ -5,12 +5,14 @@ import { measureKv } from './kv/measure-kv.ts'
 import { countFlag, runBench } from './run-bench.ts'
 
 const models = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'models')
+const otherText = join(models, '..', 'docs', 'api.md')
 
 await runBench({
   name: 'kv',
   options: {
     model: { type: 'string' },
     text: { type: 'string' },
+    'other-text': { type: 'string' },
     threads: { type: 'string' },
     'cache-dir': { type: 'string' },
   },
@@ -20,6 +22,7 @@ the guard catches. A full run takes about ten minutes.
 
   --model PATH     GGUF file or Hugging Face folder with its tokenizer (default: the embedded model)
   --text PATH      text to read (default: the embedded model's held-out text)
+  --other-text PATH  text unlike it, to see bases drift (default: a page of this project's documentation)
   --threads N      threads (default: cores of this machine)
   --cache-dir DIR  where converted weights are kept (default ~/.deos/cache/bench)`,
   run: ({ quick, values, progress }) =>
@@ -28,6 +31,7 @@ the guard catches. A full run takes about ten minutes.
       progress,
       modelPath: typeof values.model === 'string' ? values.model : join(models, 'deos-7m'),
       textPath: typeof values.text === 'string' ? values.text : join(models, 'held-out.txt'),
+      otherTextPath: typeof values['other-text'] === 'string' ? values['other-text'] : otherText,
       threads: countFlag(values, 'threads', availableParallelism()),
       cacheDir: String(values['cache-dir'] ?? join(homedir(), '.deos', 'cache', 'bench')),
     }),

@@ -7,6 +7,8 @@ import { type KvQuality, measureKvQuality } from './kv-quality.ts'
 export interface KvBenchOptions {
   readonly modelPath: string
   readonly textPath: string
+  /** A text unlike the first, for bases that were not fitted to it. */
+  readonly otherTextPath: string
   readonly quick: boolean
   readonly threads: number
   readonly cacheDir: string
@@ -20,13 +22,13 @@ const types = ['Q8_0', 'Q4_0'] as const
 
 /** What quantised K and V save and what they cost, against F16; and the same of blocks that travel. */
 export async function measureKv(options: KvBenchOptions) {
-  const { modelPath, textPath, quick, threads, cacheDir, progress } = options
-  const plan = quick ? { windows: 8, windowTokens: 256 } : { windows: 16, windowTokens: 512 }
+  const { modelPath, textPath, otherTextPath, quick, threads, cacheDir, progress } = options
+  const plan = quick ? { windows: 4, windowTokens: 256 } : { windows: 16, windowTokens: 512 }
   const text = readFileSync(textPath, 'utf8')
   const qualities = await measureKvQuality({ modelPath, text, types, ...plan, threads, cacheDir, progress })
   const [f16, ...quantised] = qualities
   const figures = quantised.flatMap((quality, index) => figuresOf(f16!, quality, types[index]!))
-  const codec = await measureCodec({ modelPath, textPath, quick, threads, cacheDir, progress })
+  const codec = await measureCodec({ modelPath, textPath, otherTextPath, quick, threads, cacheDir, progress })
   return {
     figures: [...figures, ...codec.figures],
     raw: { model: modelPath, text: textPath, ...plan, qualities, codec: codec.raw },

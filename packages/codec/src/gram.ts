@@ -31,14 +31,12 @@ export class GramAccumulator {
       throw new CodecInputError(`${rows.length} values are not whole rows of ${channels} channels.`)
     if (!rows.every(Number.isFinite)) throw new CodecInputError('Rows to be fitted must be finite.')
     this.weight += count
-    for (let start = 0; start < rows.length; start += channels) {
-      for (let i = 0; i < channels; i += 1) {
-        const x = rows[start + i]!
-        sums[i] = sums[i]! + x
-        const at = i * channels
-        for (let j = 0; j <= i; j += 1) products[at + j] = products[at + j]! + x * rows[start + j]!
-      }
-    }
+    for (let at = 0; at < rows.length; at += 1) sums[at % channels]! += rows[at]!
+    // Rows of zeros make the last four whole.
+    const padded = new Float32Array(4 * Math.ceil(count / 4) * channels)
+    padded.set(rows)
+    for (let start = 0; start < padded.length; start += 4 * channels)
+      addProducts(products, padded, start, channels)
   }
 
   /** @throws CodecInputError if fewer than two rows were seen */
@@ -55,5 +53,20 @@ export class GramAccumulator {
       }
     }
     return { mean, covariance }
+  }
+}
+
+/** Four rows at once, since reading and writing the sums takes longer than the products. */
+function addProducts(products: Float64Array, rows: Float32Array, start: number, channels: number): void {
+  const [second, third, fourth] = [start + channels, start + 2 * channels, start + 3 * channels]
+  for (let i = 0; i < channels; i += 1) {
+    const w = rows[start + i]!
+    const x = rows[second + i]!
+    const y = rows[third + i]!
+    const z = rows[fourth + i]!
+    const at = i * channels
+    for (let j = 0; j <= i; j += 1)
+      products[at + j]! +=
+        w * rows[start + j]! + x * rows[second + j]! + y * rows[third + j]! + z * rows[fourth + j]!
   }
 }

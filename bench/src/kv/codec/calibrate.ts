@@ -160,7 +160,7 @@ export function fitGroups(
 }
 
 /** Rows without the sink tokens, matrices of the same tokens beside each other. */
-function sideBySide(matrices: readonly Float32Array[], tokens: number): Float32Array {
+export function sideBySide(matrices: readonly Float32Array[], tokens: number): Float32Array {
   const widths = matrices.map((matrix) => matrix.length / tokens)
   const width = widths.reduce((sum, value) => sum + value, 0)
   const rows = new Float32Array((tokens - SINK_TOKENS) * width)

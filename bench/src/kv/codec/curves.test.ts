@@ -1,24 +1,26 @@
 import { expect, test } from 'vitest'
 import { advantage, bestWithin, type CurvePoint } from './curves.ts'
 
-const point = (name: string, ratio: number, meanKl: number, perplexityRatio = 1): CurvePoint => ({
-  ...{ name, ratio, meanKl, perplexityRatio, bytesPerToken: 4096 / ratio, megabytesPerSecond: null },
-  ...{ p99Kl: meanKl, top1Agreement: 1, copyRecall: 1 },
+const point = (family: string, ratio: number, meanKl: number, refused = 0): CurvePoint => ({
+  ...{ name: `${family}@${ratio}`, family, ratio, meanKl, refused, perplexityRatio: 1, bytesPerToken: 1 },
+  ...{ encodeMegabytesPerSecond: null, decodeMegabytesPerSecond: null },
+  ...{ p99Kl: 0, top1Agreement: 1, copyRecall: 1, needleRecall: null },
 })
 
-test('the best is the smallest that keeps both limits', () => {
-  const points = [
-    point('a', 5, 0.001),
-    point('b', 9, 0.009),
-    point('c', 10, 0.009, 1.02),
-    point('d', 12, 0.02),
-  ]
-  expect(bestWithin(points, 0.01, 1.01)?.name).toBe('b')
-  expect(bestWithin(points, 0.0001, 1.01)).toBeNull()
+test('the best point keeps every limit', () => {
+  const points = [point('a', 2, 0.001), point('a', 5, 0.008), point('a', 6, 0.009, 0.1), point('a', 9, 0.02)]
+  const limits = { meanKl: 0.01, perplexityRatio: 1.01, refused: 0 }
+  expect(bestWithin(points, limits)?.ratio).toBe(5)
+  expect(bestWithin(points, { ...limits, meanKl: 0.0001 })).toBeNull()
 })
 
-test('the advantage is over the alternative that comes closest, at no more divergence than its own', () => {
-  const ours = [point('a', 5, 0.001), point('b', 9, 0.009)]
-  expect(advantage(ours, [point('x', 2, 0.001), point('y', 8, 0.05)])).toEqual({ ratio: 9 / 8, against: 'y' })
-  expect(advantage(ours, [point('x', 2, 0.0001)])).toBeNull()
+test('the advantage is the least over alternatives, on lines within a family only', () => {
+  const ours = [point('a', 2, 1e-4), point('a', 8, 1e-2), point('b', 100, 1)]
+  expect(advantage(ours, [point('x', 2, 1e-3), point('y', 1, 1e-4)])).toEqual({
+    ratio: 2,
+    against: 'x@2',
+  })
+  // Beyond the last point of a family there is no line.
+  expect(advantage(ours, [point('x', 4, 0.5)])?.ratio).toBe(2)
+  expect(advantage(ours, [point('x', 4, 1e-5)])).toBeNull()
 })

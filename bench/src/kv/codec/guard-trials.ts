@@ -1,142 +1,125 @@
-import { type Basis, decodeKvBlock, encodeKvBlock, judgeProbe, type KvTools, takeProbe } from '@deos/codec'
-import { DomainError } from '@deos/domain'
+import {
+  type Basis,
+  BasisMismatchError,
+  decodeKvBlock,
+  encodeKvBlock,
+  finishBasis,
+  type KvTools,
+} from '@deos/codec'
 import type { CacheLab, ContextCache } from './cache-lab.ts'
 import type { FittedBasis } from './calibrate.ts'
-import type { Trial } from './quality.ts'
+import type { Method } from './ladder.ts'
+import { probesPass, type Trial } from './quality.ts'
 
-/** Tokens at the end of a prompt that are computed again over the decoded cache. */
-const PROBES = 4
+type Spoil = (basis: Basis, others: readonly Basis[], seed: number) => Basis
 
 /** Ways in which a receiver's basis is not the sender's though it goes by its name. */
-const faults: readonly { readonly name: string; spoil(basis: Basis, others: readonly Basis[]): Basis }[] = [
-  {
-    name: 'vectors of another group',
-    spoil: (basis, others) => ({ ...basis, vectors: fitted(others[0]!.vectors, basis.vectors.length) }),
+const faults: Readonly<Record<string, Spoil>> = {
+  'one bit of one vector': (basis, _, seed) => {
+    const vectors = basis.vectors.slice()
+    const bits = new Uint32Array(vectors.buffer)
+    bits[(seed * 7919) % bits.length]! ^= 1 << (seed % 32)
+    return { ...basis, vectors }
   },
-  { name: 'components in another order', spoil: (basis) => ({ ...basis, vectors: swapped(basis) }) },
-  { name: 'mean lost', spoil: (basis) => ({ ...basis, mean: new Float32Array(basis.channels) }) },
-  { name: 'signs turned', spoil: (basis) => ({ ...basis, vectors: basis.vectors.map((value) => -value) }) },
-  {
-    name: 'tables of another step',
-    spoil: (basis) => ({ ...basis, deviations: basis.deviations.map((value) => value * 2) }),
+  'vectors of another group': (basis, others) => ({
+    ...basis,
+    vectors: Float32Array.from(
+      basis.vectors,
+      (_, index) => others[0]!.vectors[index % others[0]!.vectors.length]!,
+    ),
+  }),
+  'two components exchanged': (basis, _, seed) => {
+    const { channels, vectors } = basis
+    const swapped = vectors.slice()
+    const at = (seed % (basis.rank - 1)) * channels
+    swapped.set(vectors.subarray(at, at + channels), at + channels)
+    swapped.set(vectors.subarray(at + channels, at + 2 * channels), at)
+    return { ...basis, vectors: swapped }
   },
-]
-
-function fitted(values: Float32Array, length: number): Float32Array {
-  return Float32Array.from({ length }, (_, index) => values[index % values.length]!)
-}
-
-function swapped({ vectors, channels, rank }: Basis): Float32Array {
-  const result = vectors.slice()
-  for (let component = 0; component + 1 < Math.min(rank, 16); component += 2) {
-    result.set(vectors.subarray(component * channels, (component + 1) * channels), (component + 1) * channels)
-    result.set(vectors.subarray((component + 1) * channels, (component + 2) * channels), component * channels)
-  }
-  return result
+  'mean lost': (basis) => ({ ...basis, mean: new Float32Array(basis.channels) }),
+  'signs turned': (basis) => ({ ...basis, vectors: basis.vectors.map((value) => -value) }),
+  'deviations doubled': (basis) => ({ ...basis, deviations: basis.deviations.map((value) => 2 * value) }),
+  'tables of another class': (basis) => ({ ...basis, classes: basis.classes.toReversed() }),
+  'an older version under the new name': (basis) => {
+    const older = { ...basis, version: basis.version + 1, mean: basis.mean.map((value) => 1.01 * value) }
+    return { ...finishBasis(older).basis, id: basis.id }
+  },
 }
 
 export interface GuardResult {
   readonly trials: number
-  /** Refused while decoding, or by the probes. */
+  /** Refused while decoding: nothing reaches the cache. */
   readonly caught: number
-  readonly soundTrials: number
-  /** Sound caches that the probes refuse. */
-  readonly falseAlarms: number
   readonly missed: readonly string[]
 }
 
-/** Decodes blocks with bases that are not what their name says, and lets the probes judge. */
-export async function tryGuard(
+/** Decodes blocks with bases that are not what their name says, each fault in each group of layers. */
+export function tryGuard(
   lab: CacheLab,
   trials: readonly Trial[],
   bases: readonly FittedBasis[],
   step: number,
   tools: KvTools,
-): Promise<GuardResult> {
-  const result = { trials: 0, caught: 0, soundTrials: 0, falseAlarms: 0, missed: [] as string[] }
-  for (const trial of trials) {
-    result.soundTrials += 1
-    const sound = decodeAll(
-      lab,
-      trial.cache,
-      bases.map(({ basis }) => [basis, basis]),
-      step,
-      tools,
-    )
-    if (!(await passes(lab, trial, sound))) {
-      // What is refused anyway says nothing about what is caught.
-      result.falseAlarms += 1
-      continue
-    }
-    for (const { name, spoil } of faults) {
-      for (const [index, { basis }] of bases.entries()) {
-        const others = bases.filter((_, other) => other !== index).map((other) => other.basis)
-        const spoiled = spoil(basis, others)
+): GuardResult {
+  const result = { trials: 0, caught: 0, missed: [] as string[] }
+  for (const { cache } of trials) {
+    for (const [index, { basis }] of bases.entries()) {
+      const block = blockOf(lab, cache, basis, step, tools)
+      const others = bases.filter((_, other) => other !== index).map((other) => other.basis)
+      for (const [name, spoil] of Object.entries(faults)) {
         result.trials += 1
-        const accepted = await accepts(
-          lab,
-          trial,
-          bases.map((own, at) => [own.basis, at === index ? spoiled : own.basis]),
-          step,
-          tools,
-        )
-        if (accepted) result.missed.push(`${name}, group ${index}`)
-        else result.caught += 1
+        if (block.refusedWith(spoil(basis, others, 1 + result.trials))) result.caught += 1
+        else result.missed.push(`${name}, group ${index}`)
       }
     }
   }
   return result
 }
 
-type Pair = readonly [encoding: Basis, decoding: Basis]
-
-async function accepts(
-  lab: CacheLab,
-  trial: Trial,
-  pairs: readonly Pair[],
-  step: number,
-  tools: KvTools,
-): Promise<boolean> {
-  try {
-    return await passes(lab, trial, decodeAll(lab, trial.cache, pairs, step, tools))
-  } catch (error) {
-    if (error instanceof DomainError) return false
-    throw error
-  }
-}
-
-function decodeAll(
-  lab: CacheLab,
-  cache: ContextCache,
-  pairs: readonly Pair[],
-  step: number,
-  tools: KvTools,
-): ContextCache {
+function blockOf(lab: CacheLab, cache: ContextCache, basis: Basis, step: number, tools: KvTools) {
   const { channels } = lab
   const tokens = cache[0]!.k.length / channels
-  const arrived = [...cache]
-  for (const [encoding, decoding] of pairs) {
-    const parts = encoding.parts.map(({ layer, part }) => ({
-      layer,
-      part,
-      channels,
-      values: cache[layer]![part],
-    }))
-    const content = { firstPosition: 0, tokens, parts }
-    const level = { name: 'sharedBasis', step, exact: { first: 4, last: 0 } } as const
-    const bytes = encodeKvBlock(content, level, { ...tools, basis: encoding })
-    const halves = decodeKvBlock(bytes, content, { ...tools, basis: decoding })
-    for (const [index, { layer, part }] of parts.entries())
-      arrived[layer] = { ...arrived[layer]!, [part]: halves[index]! }
+  const parts = basis.parts.map(({ layer, part }) => ({
+    ...{ layer, part, channels },
+    values: cache[layer]![part],
+  }))
+  const content = { firstPosition: 0, tokens, parts }
+  const reference = new Float32Array(tokens * basis.referenceChannels)
+  const level = { name: 'sharedBasis', step, exact: { first: 4, last: 0 } } as const
+  const bytes = encodeKvBlock(content, level, { ...tools, reference, basis })
+  return {
+    refusedWith: (spoiled: Basis): boolean => {
+      try {
+        decodeKvBlock(bytes, content, { ...tools, reference, basis: spoiled })
+        return false
+      } catch (error) {
+        if (error instanceof BasisMismatchError) return true
+        throw error
+      }
+    },
   }
-  return arrived
 }
 
-async function passes(lab: CacheLab, trial: Trial, cache: ContextCache): Promise<boolean> {
-  const logits = await lab.score(cache, trial.tokens.subarray(0, PROBES))
-  for (let row = 0; row < PROBES; row += 1) {
-    const place = [row * lab.vocabSize, (row + 1) * lab.vocabSize] as const
-    if (!judgeProbe(takeProbe(trial.exact.subarray(...place)), logits.subarray(...place)).passes) return false
+/**
+ * What decodes without an error and is wrong all the same: blocks of another context in some layers. Only the probes
+ * can tell.
+ *
+ * @returns share of such caches that the probes refuse
+ */
+export async function tryProbes(lab: CacheLab, trials: readonly Trial[], method: Method): Promise<number> {
+  let refused = 0
+  let tried = 0
+  for (const [index, trial] of trials.entries()) {
+    const other = trials.find(
+      ({ cache }, place) => place !== index && cache[0]!.k.length === trial.cache[0]!.k.length,
+    )
+    if (other === undefined) continue
+    const [own, foreign] = [method.send(trial.cache).cache, method.send(other.cache).cache]
+    const layer = index % lab.layers
+    const mixed = own.map((layerCache, at) => (at === layer ? foreign[at]! : layerCache))
+    const logits = await lab.score(mixed, trial.tokens.subarray(0, trial.probes.length))
+    tried += 1
+    refused += probesPass(trial, logits, lab.vocabSize) ? 0 : 1
   }
-  return true
+  return tried > 0 ? refused / tried : 0
 }

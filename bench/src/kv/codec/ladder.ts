@@ -2,19 +2,29 @@ import { decodeKvBlock, encodeKvBlock, type KvTools, type Level } from '@deos/co
 import type { CacheLab, ContextCache } from './cache-lab.ts'
 import { type FittedBasis, tokenReference } from './calibrate.ts'
 
-/** A way to send a context: what arrives, and how many bytes travelled, all counted. */
+/** What arrives, how many bytes travelled, all counted, and how long our own levels took on either side. */
+export interface Sent {
+  readonly cache: ContextCache
+  readonly bytes: number
+  readonly encodeMs: number
+  readonly decodeMs: number
+}
+
+/** A way to send a context. */
 export interface Method {
   readonly name: string
-  send(cache: ContextCache): { readonly cache: ContextCache; readonly bytes: number }
+  /** Methods of one family differ in their step only. */
+  readonly family: string
+  send(cache: ContextCache): Sent
 }
 
 /** One block for each layer. */
 export function perLayer(lab: CacheLab, name: string, level: Level, tools: KvTools): Method {
   return {
-    name,
+    ...{ name, family: name },
     send: (cache) => {
       const blocks = cache.map((_, layer) => sendBlock(lab, cache, [layer], level, tools))
-      return { cache: blocks.flatMap(({ layers }) => layers), bytes: sum(blocks) }
+      return { cache: blocks.flatMap(({ layers }) => layers), ...totals(blocks, 0) }
     },
   }
 }
@@ -22,7 +32,7 @@ export function perLayer(lab: CacheLab, name: string, level: Level, tools: KvToo
 /** One block for each group of layers with a basis of its own. */
 export function perGroup(
   lab: CacheLab,
-  name: string,
+  family: string,
   bases: readonly FittedBasis[],
   step: number,
   first: number,
@@ -31,7 +41,7 @@ export function perGroup(
   const level = { name: 'sharedBasis', step, exact: { first, last: 0 } } as const
   const withTokens = bases.some(({ basis }) => basis.referenceChannels > 0)
   return {
-    name,
+    ...{ name: `${family}.step@${step}`, family },
     send: (cache) => {
       const reference = withTokens ? tokenReference(cache, tools.rotary, lab.channels) : new Float32Array(0)
       const arrived: { k: Uint16Array; v: Uint16Array }[] = [...cache]
@@ -44,7 +54,7 @@ export function perGroup(
       })
       // Where layer 0 follows from the tokens, these travel: two bytes each.
       const tokenBytes = withTokens ? 2 * (cache[0]!.k.length / lab.channels) : 0
-      return { cache: arrived, bytes: sum(blocks) + tokenBytes }
+      return { cache: arrived, ...totals(blocks, tokenBytes) }
     },
   }
 }
@@ -61,13 +71,25 @@ function sendBlock(
   const parts = layers.flatMap((layer) =>
     (['k', 'v'] as const).map((part) => ({ layer, part, channels, values: cache[layer]![part] })),
   )
+  const started = performance.now()
   const bytes = encodeKvBlock({ firstPosition: 0, tokens, parts }, level, tools)
+  const encoded = performance.now()
   const halves = decodeKvBlock(bytes, { firstPosition: 0, tokens, parts }, tools)
+  const decoded = performance.now()
   return {
     layers: layers.map((_, index) => ({ k: halves[2 * index]!, v: halves[2 * index + 1]! })),
     bytes: bytes.length,
+    encodeMs: encoded - started,
+    decodeMs: decoded - encoded,
   }
 }
 
-const sum = (blocks: readonly { readonly bytes: number }[]): number =>
-  blocks.reduce((all, { bytes }) => all + bytes, 0)
+function totals(blocks: readonly Omit<Sent, 'cache'>[], extraBytes: number): Omit<Sent, 'cache'> {
+  const total = { bytes: extraBytes, encodeMs: 0, decodeMs: 0 }
+  for (const { bytes, encodeMs, decodeMs } of blocks) {
+    total.bytes += bytes
+    total.encodeMs += encodeMs
+    total.decodeMs += decodeMs
+  }
+  return total
+}

@@ -1,5 +1,11 @@
+import { cachePasses, type ExactProbe, judgeProbe, takeProbe } from '@deos/codec'
 import { quantile } from '../../contract.ts'
 import type { CacheLab, ContextCache } from './cache-lab.ts'
+
+/** Tokens at the end of a prompt by which the guard judges. */
+export const PROBES = 16
+/** The first few tokens of a repeated stretch do not yet say which stretch it is. */
+const CUE_TOKENS = 4
 
 /** A context, what follows it, and how likely the unchanged cache finds everything that could. */
 export interface Trial {
@@ -7,8 +13,14 @@ export interface Trial {
   readonly tokens: Int32Array
   /** `[tokens, vocab]` logarithms of probabilities. */
   readonly exact: Float32Array
-  /** Whether the tokens repeat a stretch of the context, so that they can be copied from it. */
-  readonly copied: boolean
+  /** `text` goes on; `copy` repeats a stretch of the context; `needle` asks for a key that was planted in it early. */
+  readonly kind: 'text' | 'copy' | 'needle'
+  /** Scored tokens that come before what is asked for. */
+  readonly cue: number
+  /** Whether each token is guessed right without what was planted, and so says nothing of recall; empty if nothing was. */
+  readonly unaided: Uint8Array
+  /** Of the first tokens of a text. */
+  readonly probes: readonly ExactProbe[]
 }
 
 export interface Quality {
@@ -17,34 +29,89 @@ export interface Quality {
   readonly p99Kl: number
   readonly top1Agreement: number
   /** Repeated tokens that are guessed right, over those the unchanged cache guesses right. */
-  readonly copyRecall: number
+  readonly copyRecall: number | null
+  /** The same of the tokens that were planted after the key. */
+  readonly needleRecall: number | null
+  /** Share of contexts that the guard's probes refuse. */
+  readonly refused: number
 }
 
-/** Cuts windows out of a text, evenly spread, and prefills their contexts. */
+export interface Cut {
+  readonly windows: number
+  readonly context: number
+  readonly scored: number
+}
+
+/** Cuts windows out of a text, evenly spread, and prefills their contexts; needles go into contexts of their own. */
 export async function prepareTrials(
   lab: CacheLab,
   text: Int32Array,
-  plan: { readonly windows: number; readonly context: number; readonly scored: number },
+  { windows, context, scored }: Cut,
+  needles = 0,
 ): Promise<readonly Trial[]> {
-  const { windows, context, scored } = plan
   const stride = Math.floor((text.length - context - scored - 1) / Math.max(1, windows - 1))
   if (stride < 1) throw new RangeError(`${text.length} tokens are too few for ${windows} windows.`)
   const trials: Trial[] = []
   for (let index = 0; index < windows; index += 1) {
     const start = index * stride
-    const cache = await lab.prefill(text.slice(start, start + context))
+    const tokens = text.slice(start, start + context)
+    const cache = await lab.prefill(tokens)
     const next = text.slice(start + context, start + context + scored + 1)
     // From a different place of the context each time.
-    const from = start + 8 + ((index * 37) % (context - scored - 16))
-    for (const [tokens, copied] of [
-      [next, false],
-      [text.slice(from, from + scored + 1), true],
-    ] as const) {
-      const exact = logProbabilities(await lab.score(cache, tokens.subarray(0, scored)), lab.vocabSize)
-      trials.push({ cache, tokens, exact, copied })
-    }
+    const from = 8 + ((index * 37) % (context - scored - 16))
+    trials.push(await trialOf(lab, cache, next, 'text', 0))
+    trials.push(await trialOf(lab, cache, tokens.slice(from, from + scored + 1), 'copy', CUE_TOKENS))
+    if (index < needles)
+      trials.push(
+        await needleTrial(
+          lab,
+          cache,
+          tokens,
+          text.subarray(Math.floor(start + text.length / 2) % (text.length - 64)),
+        ),
+      )
   }
   return trials
+}
+
+const KEY_TOKENS = 6
+const VALUE_TOKENS = 18
+
+/**
+ * A key and a value out of a distant place of the text are put near the beginning; the key comes again at the end. Only
+ * those tokens count that the model does not guess without them.
+ */
+async function needleTrial(
+  lab: CacheLab,
+  without: ContextCache,
+  context: Int32Array,
+  distant: Int32Array,
+): Promise<Trial> {
+  const pair = distant.slice(0, KEY_TOKENS + VALUE_TOKENS)
+  const planted = context.slice()
+  planted.set(pair, Math.floor(context.length / 8))
+  const trial = await trialOf(lab, await lab.prefill(planted), pair, 'needle', KEY_TOKENS - 1)
+  const bare = await lab.score(without, pair.subarray(0, -1))
+  const unaided = Uint8Array.from({ length: pair.length - 1 }, (_, row) =>
+    likeliest(bare.subarray(row * lab.vocabSize, (row + 1) * lab.vocabSize)) === pair[row + 1] ? 1 : 0,
+  )
+  return { ...trial, unaided }
+}
+
+async function trialOf(
+  lab: CacheLab,
+  cache: ContextCache,
+  tokens: Int32Array,
+  kind: Trial['kind'],
+  cue: number,
+): Promise<Trial> {
+  const { vocabSize } = lab
+  const exact = logProbabilities(await lab.score(cache, tokens.subarray(0, -1)), vocabSize)
+  const probed = kind === 'text' ? Math.min(PROBES, tokens.length - 1) : 0
+  const probes = Array.from({ length: probed }, (_, row) =>
+    takeProbe(exact.subarray(row * vocabSize, (row + 1) * vocabSize)),
+  )
+  return { cache, tokens, exact, kind, cue, probes, unaided: new Uint8Array(0) }
 }
 
 /** Compares what changed caches say with what the unchanged ones say. */
@@ -54,22 +121,26 @@ export async function measureQuality(
   changed: (cache: ContextCache) => ContextCache,
 ): Promise<Quality> {
   const kl: number[] = []
-  const sums = { surprise: 0, agreeing: 0, right: 0, rightExactly: 0 }
+  const sums = { surprise: 0, agreeing: 0, texts: 0, refused: 0 }
+  const recall = { copy: { right: 0, exactly: 0 }, needle: { right: 0, exactly: 0 } }
   const { vocabSize } = lab
-  for (const { cache, tokens, exact, copied } of trials) {
+  for (const trial of trials) {
+    const { cache, tokens, exact, kind, cue, unaided } = trial
     const scored = tokens.length - 1
     const now = logProbabilities(await lab.score(changed(cache), tokens.subarray(0, scored)), vocabSize)
-    for (let row = 0; row < scored; row += 1) {
+    if (kind === 'text') {
+      sums.texts += 1
+      sums.refused += probesPass(trial, now, vocabSize) ? 0 : 1
+    }
+    for (let row = cue; row < scored; row += 1) {
       const p = exact.subarray(row * vocabSize, (row + 1) * vocabSize)
       const q = now.subarray(row * vocabSize, (row + 1) * vocabSize)
       const target = tokens[row + 1]!
-      const best = likeliest(q)
-      const exactBest = likeliest(p)
-      if (copied) {
-        // The first few tokens do not yet say which stretch is repeated.
-        if (row < 4) continue
-        sums.right += best === target ? 1 : 0
-        sums.rightExactly += exactBest === target ? 1 : 0
+      const [exactBest, best] = [likeliest(p), likeliest(q)]
+      if (kind !== 'text') {
+        if (unaided[row] === 1) continue
+        recall[kind].exactly += exactBest === target ? 1 : 0
+        recall[kind].right += exactBest === target && best === target ? 1 : 0
         continue
       }
       kl.push(divergence(p, q))
@@ -77,13 +148,39 @@ export async function measureQuality(
       sums.agreeing += best === exactBest ? 1 : 0
     }
   }
+  const share = ({ right, exactly }: { right: number; exactly: number }) =>
+    exactly > 0 ? right / exactly : null
   return {
     perplexityRatio: Math.exp(sums.surprise / kl.length),
     meanKl: kl.reduce((sum, value) => sum + value, 0) / kl.length,
     p99Kl: quantile(kl, 0.99),
     top1Agreement: sums.agreeing / kl.length,
-    copyRecall: sums.right / sums.rightExactly,
+    copyRecall: share(recall.copy),
+    needleRecall: share(recall.needle),
+    refused: sums.refused / sums.texts,
   }
+}
+
+/** Whether the guard lets a cache pass that says `now`, `[tokens, vocab]`. */
+export function probesPass({ probes }: Trial, now: Float32Array, vocabSize: number): boolean {
+  return cachePasses(
+    probes.map((probe, row) => judgeProbe(probe, now.subarray(row * vocabSize, (row + 1) * vocabSize))),
+  )
+}
+
+/** How many tokens of needles and copies the unchanged caches guess right, of those asked for. */
+export function exactRecall(trials: readonly Trial[], vocabSize: number) {
+  const counts = { copy: { right: 0, asked: 0 }, needle: { right: 0, asked: 0 } }
+  for (const { kind, exact, tokens, cue, unaided } of trials) {
+    if (kind === 'text') continue
+    for (let row = cue; row < tokens.length - 1; row += 1) {
+      if (unaided[row] === 1) continue
+      counts[kind].asked += 1
+      const best = likeliest(exact.subarray(row * vocabSize, (row + 1) * vocabSize))
+      counts[kind].right += best === tokens[row + 1] ? 1 : 0
+    }
+  }
+  return counts
 }
 
 function divergence(p: Float32Array, q: Float32Array): number {
@@ -98,7 +195,7 @@ function likeliest(values: Float32Array): number {
   return best
 }
 
-export function logProbabilities(logits: Float32Array, vocabSize: number): Float32Array {
+function logProbabilities(logits: Float32Array, vocabSize: number): Float32Array {
   for (let start = 0; start < logits.length; start += vocabSize) {
     const row = logits.subarray(start, start + vocabSize)
     const largest = row[likeliest(row)]!
