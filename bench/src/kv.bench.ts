@@ -18,7 +18,7 @@ await runBench({
   },
   usage: `Size and quality of K and V in Q8_0 and Q4_0 beside F16: perplexity of a text, and how often the likeliest token
 is the same. Then bytes and quality of every level of the KV codec beside other methods, on the same caches, and what
-the guard catches. A full run takes about ten minutes.
+the guard catches. A full run takes about eight minutes on one thread of a free machine.
 
   --model PATH     GGUF file or Hugging Face folder with its tokenizer (default: the embedded model)
   --text PATH      text to read (default: the embedded model's held-out text)

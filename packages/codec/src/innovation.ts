@@ -121,8 +121,19 @@ export class Expectation {
     const row = at * span - start
     const { innovations } = this
     let sum = mean[at]!
-    for (let other = start; other < end; other += 1) sum += lower[row + other]! * innovations[other]!
-    return sum
+    // Four sums, so that no addition waits for the one before; in this order on every machine.
+    let second = 0
+    let third = 0
+    let fourth = 0
+    let other = start
+    for (; other + 3 < end; other += 4) {
+      sum += lower[row + other]! * innovations[other]!
+      second += lower[row + other + 1]! * innovations[other + 1]!
+      third += lower[row + other + 2]! * innovations[other + 2]!
+      fourth += lower[row + other + 3]! * innovations[other + 3]!
+    }
+    for (; other < end; other += 1) sum += lower[row + other]! * innovations[other]!
+    return sum + second + (third + fourth)
   }
 }
 

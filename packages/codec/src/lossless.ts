@@ -174,46 +174,54 @@ function scaleOf(deviation: number): number {
   return Math.min(MAX_SCALE, Math.max(0, scale))
 }
 
-/** A step is a power of two at least the smallest half, a quarter to an eighth of the mean deviation. */
-const stepOf = (scale: number): number => 2 ** Math.max(-24, (scale >> 2) - SCALE_OFFSET / 4 - 2)
+/** Exponent of a scale's step: a power of two at least the smallest half, a quarter to an eighth of the mean deviation. */
+const stepExponents = Int8Array.from({ length: MAX_SCALE + 1 }, (_, scale) =>
+  Math.max(-24, (scale >> 2) - SCALE_OFFSET / 4 - 2),
+)
+const steps = Float64Array.from(stepExponents, (exponent) => 2 ** exponent)
+const inverseSteps = Float64Array.from(stepExponents, (exponent) => 2 ** -exponent)
+/** Bits that tell the halves of the lowest step apart, all from zero. */
+const lowestStepBits = Uint8Array.from(
+  steps,
+  (step) => 32 - Math.clz32(Math.max(0, Math.min(0x7c00, toHalf(step)) - 1)),
+)
 
 /** Steps below a number, within what 32 bits can count. */
-function stepsTo(expected: number, step: number): number {
-  const steps = Math.floor(expected / step)
-  return steps > -(2 ** 28) && steps < 2 ** 28 ? steps : 0
+function stepsTo(expected: number, scale: number): number {
+  const count = Math.floor(expected * inverseSteps[scale]!)
+  return count > -(2 ** 28) && count < 2 ** 28 ? count : 0
 }
 
 function putValue(encoder: RansEncoder, half: number, expected: number, scale: number): void {
   const table = tables[scale & 3]!
-  const step = stepOf(scale)
   const magnitude = half & 0x7fff
-  const whole = magnitude < 0x7c00 ? Math.floor(halfValues[magnitude]! / step) : Number.POSITIVE_INFINITY
-  const symbol = (half & 0x8000 ? -1 - whole : whole) - stepsTo(expected, step) + REACH
+  const whole =
+    magnitude < 0x7c00 ? Math.floor(halfValues[magnitude]! * inverseSteps[scale]!) : Number.POSITIVE_INFINITY
+  const symbol = (half & 0x8000 ? -1 - whole : whole) - stepsTo(expected, scale) + REACH
   if (!(symbol >= 0 && symbol < ESCAPE)) {
     encoder.put(table, ESCAPE)
     encoder.putBits(half, 16)
     return
   }
   encoder.put(table, symbol)
-  const first = whole === 0 ? 0 : toHalf(whole * step)
-  encoder.putBits(magnitude - first, bitsWithin(whole, first, step))
+  const first = whole === 0 ? 0 : toHalf(whole * steps[scale]!)
+  encoder.putBits(magnitude - first, bitsWithin(whole, first, scale))
 }
 
 function getValue(decoder: RansDecoder, expected: number, scale: number): number {
   const symbol = decoder.get(tables[scale & 3]!)
   if (symbol === ESCAPE) return decoder.getBits(16)
-  const step = stepOf(scale)
-  const steps = symbol - REACH + stepsTo(expected, step)
-  const whole = steps < 0 ? -1 - steps : steps
-  const first = whole === 0 ? 0 : toHalf(whole * step)
-  const magnitude = first >= 0x7c00 ? first : first + decoder.getBits(bitsWithin(whole, first, step))
-  if (magnitude >= 0x7c00) throw new CorruptBlockError(`${steps} steps of ${step} lead out of the halves.`)
-  return steps < 0 ? magnitude | 0x8000 : magnitude
+  const count = symbol - REACH + stepsTo(expected, scale)
+  const whole = count < 0 ? -1 - count : count
+  const first = whole === 0 ? 0 : toHalf(whole * steps[scale]!)
+  const magnitude = first >= 0x7c00 ? first : first + decoder.getBits(bitsWithin(whole, first, scale))
+  if (magnitude >= 0x7c00)
+    throw new CorruptBlockError(`${count} steps of ${steps[scale]} lead out of the halves.`)
+  return count < 0 ? magnitude | 0x8000 : magnitude
 }
 
 /** Bits that tell the halves of one step apart: of the lowest step all from zero, of others those of one binade. */
-function bitsWithin(whole: number, first: number, step: number): number {
-  if (whole === 0) return 32 - Math.clz32(Math.max(0, Math.min(0x7c00, toHalf(step)) - 1))
-  const spacing = 2 ** (Math.max(1, first >>> 10) - 25)
-  return step <= spacing ? 0 : 31 - Math.clz32(step / spacing)
+function bitsWithin(whole: number, first: number, scale: number): number {
+  if (whole === 0) return lowestStepBits[scale]!
+  return Math.max(0, stepExponents[scale]! - Math.max(1, first >>> 10) + 25)
 }

@@ -111,10 +111,9 @@ export function analyse(
   const { channels, mean, vectors } = basis
   const weights = channelWeights(basis)
   const centred = new Float32Array(rows.length)
-  for (let index = 0; index < rows.length; index += 1) {
-    const channel = index % channels
-    centred[index] = (rows[index]! - mean[channel]!) * weights[channel]!
-  }
+  for (let start = 0; start < rows.length; start += channels)
+    for (let channel = 0; channel < channels; channel += 1)
+      centred[start + channel] = (rows[start + channel]! - mean[channel]!) * weights[channel]!
   const components = multiply(centred, vectors.subarray(0, rank * channels), channels)
   if (reference === null) return components
   const expected = expectedComponents(basis, reference, rank, multiply)
@@ -142,11 +141,10 @@ export function synthesise(
     for (let channel = 0; channel < channels; channel += 1)
       columns[channel * rank + component] = vectors[component * channels + channel]!
   const rows = multiply(whole, columns, rank)
-  const weights = channelWeights(basis)
-  for (let index = 0; index < rows.length; index += 1) {
-    const channel = index % channels
-    rows[index] = rows[index]! / weights[channel]! + mean[channel]!
-  }
+  const inverse = channelWeights(basis).map((weight) => 1 / weight)
+  for (let start = 0; start < rows.length; start += channels)
+    for (let channel = 0; channel < channels; channel += 1)
+      rows[start + channel] = rows[start + channel]! * inverse[channel]! + mean[channel]!
   return rows
 }
 

@@ -87,9 +87,9 @@ export class RansDecoder {
     for (let read = 0; read < bits; read += 8) {
       const width = Math.min(8, bits - read)
       const slot = this.state & (TABLE_TOTAL - 1)
-      const size = TABLE_TOTAL >>> width
-      const part = (slot / size) | 0
-      this.advance(size, slot - part * size)
+      const shift = TABLE_BITS - width
+      const part = slot >>> shift
+      this.advance(1 << shift, slot - (part << shift))
       value += part * 2 ** read
     }
     return value

@@ -34,17 +34,16 @@ export function encodeTransform(
   const rank = liveComponents(basis, step)
   const components = analyse(basis, rows, reference, rank, multiply)
   const encoder = new RansEncoder()
-  const classes = classesOf(basis, step, rank)
-  for (let index = 0; index < components.length; index += 1) {
+  const coders = codersOf(basis, step, rank)
+  for (let index = 0, component = 0; index < components.length; index += 1) {
+    const { table, low } = coders[component]!
+    component = component + 1 === rank ? 0 : component + 1
     const steps = quantise(components[index]!, step)
     if (!(Math.abs(steps) <= LARGEST))
       throw new CodecInputError(
         `A component of ${components[index]} is not some steps of ${step}.`,
         'Send the block without loss.',
       )
-    const classIndex = classes[index % rank]!
-    const { table } = basis.classes[classIndex]!
-    const low = lowBits(classIndex)
     const symbol = (steps >> low) + SYMBOL_REACH
     if (symbol >= 0 && symbol < ESCAPE_SYMBOL) {
       encoder.put(table, symbol)
@@ -67,13 +66,12 @@ export function decodeTransform(
 ): Float32Array {
   checkReference(basis, tokens, reference)
   const rank = liveComponents(basis, step)
-  const classes = classesOf(basis, step, rank)
+  const coders = codersOf(basis, step, rank)
   const components = new Float32Array(tokens * rank)
   const decoder = new RansDecoder(bytes)
-  for (let index = 0; index < components.length; index += 1) {
-    const classIndex = classes[index % rank]!
-    const { table, one, more } = basis.classes[classIndex]!
-    const low = lowBits(classIndex)
+  for (let index = 0, component = 0; index < components.length; index += 1) {
+    const { table, low, one, more } = coders[component]!
+    component = component + 1 === rank ? 0 : component + 1
     const symbol = decoder.get(table)
     const steps =
       symbol === ESCAPE_SYMBOL
@@ -88,10 +86,13 @@ export function decodeTransform(
   return synthesise(basis, components, reference, rank, multiply)
 }
 
-function classesOf(basis: Basis, step: number, rank: number): Uint8Array {
-  return Uint8Array.from(basis.deviations.subarray(0, rank), (deviation) =>
-    Math.max(0, classOf(deviation, step)),
-  )
+/** How each live component is told at a step. */
+function codersOf(basis: Basis, step: number, rank: number) {
+  return Array.from(basis.deviations.subarray(0, rank), (deviation) => {
+    const index = Math.max(0, classOf(deviation, step))
+    const { table, one, more } = basis.classes[index]!
+    return { table, one, more, low: lowBits(index) }
+  })
 }
 
 function checkReference(basis: Basis, tokens: number, reference: Float32Array | null): void {
