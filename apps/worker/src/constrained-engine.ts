@@ -117,8 +117,8 @@ export class ConstrainedEngine implements StageEngine {
     return this.engine.readKv(slice)
   }
 
-  writeKv(slice: KvSliceWrite): Promise<void> {
-    return this.engine.writeKv(slice)
+  writeKv(slice: KvSliceWrite, isWanted?: () => boolean): Promise<void> {
+    return this.engine.writeKv(slice, isWanted)
   }
 
   async reset(): Promise<void> {

@@ -105,6 +105,30 @@ test('masks that cannot be had fail their step, and a reset mends the engine', a
   await engine.stop()
 })
 
+test('a slice that waits for others is not written once its pages are for somebody else', async () => {
+  const engine = await start({ first: 0, end: config.layers })
+  const slice = {
+    layer: 0,
+    part: 'key',
+    pages: [0],
+    positions: { first: 0, end: 16 },
+    encoding: 'stored',
+  } as const
+  const before = await engine.readKv(slice)
+  const data = new Uint8Array(new Float32Array(before.length / 4).fill(1).buffer)
+  let imports = true
+  // As many as are on their way at once.
+  const others = [engine.readKv(slice), engine.readKv(slice)]
+  const late = engine.writeKv({ ...slice, data }, () => imports)
+  imports = false
+  await expect(late).rejects.toThrow(/not for this slice/)
+  await Promise.all(others)
+  expect(await engine.readKv(slice)).toEqual(before)
+  await engine.writeKv({ ...slice, data }, () => true)
+  expect(await engine.readKv(slice)).toEqual(data)
+  await engine.stop()
+})
+
 test('an adapter is prepared by name while others generate', async () => {
   const engine = await start({ first: 0, end: config.layers })
   engine.open(session(1))

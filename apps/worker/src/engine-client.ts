@@ -188,8 +188,9 @@ export class EngineClient implements StageEngine {
     })
   }
 
-  writeKv({ data, ...slice }: KvSliceWrite): Promise<void> {
+  writeKv({ data, ...slice }: KvSliceWrite, isWanted?: () => boolean): Promise<void> {
     return this.slices.run(async () => {
+      if (isWanted?.() === false) throw new Error('The pages are not for this slice any more.')
       const id = this.nextId++
       this.sliceBytes = data.byteLength
       await this.ask({ type: 'write-kv', id, slice }, id, data)

@@ -195,6 +195,7 @@ export class Worker implements Service {
     const { worker, kvStoreBytes } = this.assignment
     return new KvExchange({
       worker,
+      proxy: this.proxy,
       timers: systemTimers,
       random: systemRandom,
       onNote: (level, text) => this.logger[level](text),

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface, type Interface } from 'node:readline'
-import type { EmulatedSite, PairTraffic, WanProfile } from '@deos/wan'
+import type { EmulatedSite, PairTraffic, WanAction, WanProfile } from '@deos/wan'
 
 /** An emulated network in a process of its own, as `deos wan` runs it. */
 export class EmulatorProcess {
@@ -40,6 +40,11 @@ export class EmulatorProcess {
     const answer = nextLine(this.lines, 'traffic', (line) => line.pairs as readonly PairTraffic[])
     this.child.stdin!.write('{"ask":"traffic"}\n')
     return answer
+  }
+
+  /** Makes something happen to a pair of sites now. */
+  order(action: WanAction): void {
+    this.child.stdin!.write(`${JSON.stringify(action)}\n`)
   }
 
   async stop(): Promise<void> {

@@ -92,9 +92,11 @@ export interface StageEngine {
    * The inverse of {@link StageEngine.readKv}, into pages that no open session holds. A session is opened with them, as
    * with those of a cached prefix, when all of them are written.
    *
-   * @throws Error if the slice does not fit or has values that are not finite; the engine stays usable
+   * @param isWanted - asked when nothing that is called later can come before the write any more: pages may be given to
+   *   others while it waits
+   * @throws Error if it is not wanted any more, does not fit or has values that are not finite; the engine stays usable
    */
-  writeKv(slice: KvSliceWrite): Promise<void>
+  writeKv(slice: KvSliceWrite, isWanted?: () => boolean): Promise<void>
   /** Forgets every session; slices that wait may fail. */
   reset(): Promise<void>
   /** Pages that no open session holds, after all earlier calls took effect. */

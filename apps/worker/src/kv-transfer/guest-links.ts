@@ -2,6 +2,7 @@ import { describeError, type Random } from '@deos/domain'
 import type { KvIntroduce, KvMessage } from '@deos/protocol'
 import { isKvMessage } from '@deos/protocol'
 import {
+  type HttpProxy,
   type Link,
   linkIdentity,
   namesMachine,
@@ -13,6 +14,8 @@ import {
 export interface GuestLinksOptions {
   /** As whom this worker calls on others. */
   readonly worker: string
+  /** Through which they are dialled; `null` dials directly. */
+  readonly proxy: HttpProxy | null
   readonly timers: Timers
   readonly random: Random
   readonly onNote: (level: 'info' | 'warn', text: string) => void
@@ -59,9 +62,9 @@ export class GuestLinks {
       if (this.#visits.size < MAX_VISITS) break
       this.#end(oldest, visit)
     }
-    const { worker, timers, random, onNote } = this.options
+    const { worker, proxy, timers, random, onNote } = this.options
     const identity = linkIdentity('guest', worker, ring)
-    const transport = new TcpTransport({ identity, secret: key })
+    const transport = new TcpTransport({ identity, secret: key, proxy })
     const link = new SupervisedLink({ address, ...reconnect }, transport, timers, random, {
       onUp: (open) => {
         if (open.peer === peer) this.options.onUp(peer)

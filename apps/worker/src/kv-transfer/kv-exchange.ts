@@ -26,9 +26,10 @@ import { blockPositions, parts, placeOf } from './block-place.ts'
 import type { BlockCodec } from './codec-client.ts'
 import { GuestLinks, type GuestLinksOptions } from './guest-links.ts'
 import { HeldPrompts } from './held-prompts.ts'
+import { type TransferCount, TransferTally } from './transfer-tally.ts'
 
 export interface KvExchangeOptions
-  extends Pick<GuestLinksOptions, 'worker' | 'timers' | 'random' | 'onNote'> {
+  extends Pick<GuestLinksOptions, 'worker' | 'proxy' | 'timers' | 'random' | 'onNote'> {
   readonly codec: BlockCodec
   /** Blocks that came are kept there for later prompts; `null` keeps none. */
   readonly store: KvBlockStore | null
@@ -57,6 +58,8 @@ export class KvExchange implements HandoverEdge {
   readonly #receiving = new Map<SessionId, KvPlan>()
   /** Sessions whose pages may go, since the coordinator knows what they hold. */
   readonly #promised = new Set<SessionId>()
+  readonly #sent = new TransferTally<SessionId>()
+  readonly #came = new TransferTally<SessionId>()
   #engine: StageEngine | null = null
   /** That the engine computed so far. */
   #positions = 0
@@ -112,7 +115,10 @@ export class KvExchange implements HandoverEdge {
     }
     if (this.#imports.get(session)?.key !== effect.key) return
     this.#imports.delete(session)
-    if (this.#promised.has(session)) return
+    if (this.#promised.has(session)) {
+      this.options.onNote('info', `Prompt ${session} is taken over.`)
+      return
+    }
     this.#receive({ type: 'lost', session, reason: 'The pages were needed, or lost with their ring.' })
   }
 
@@ -144,7 +150,9 @@ export class KvExchange implements HandoverEdge {
     this.#receive({ type: 'linked', peer, role: 'worker' })
     return {
       message: (message) => {
-        if (this.#callers.get(peer) === link) this.#receive({ type: 'message', peer, message })
+        if (this.#callers.get(peer) !== link) return
+        if (message.type === 'kv-block') this.#came.add(message.session, message, message.bytes.length)
+        this.#receive({ type: 'message', peer, message })
       },
       closed: () => {
         if (this.#callers.get(peer) !== link) return
@@ -207,6 +215,8 @@ export class KvExchange implements HandoverEdge {
     const held = this.#held.get(session)
     const layers = this.#engine?.kv.layers
     if (held === undefined || layers === undefined || held.computed === 0) return
+    const length = this.#sending.get(session)?.plan.shape.length
+    if (held.computed === length) this.options.onNote('info', `Prompt ${session} is computed.`)
     this.#send({ type: 'computed', session, layers, end: held.computed })
   }
 
@@ -216,9 +226,12 @@ export class KvExchange implements HandoverEdge {
 
   #performSender(effect: SenderEffect): void {
     switch (effect.type) {
-      case 'send':
-        ;(this.#gateways.get(effect.peer) ?? this.#guests.link(effect.peer))?.send(effect.message, 'kv')
+      case 'send': {
+        const { peer, message } = effect
+        if (message.type === 'kv-block') this.#sent.add(message.session, message, message.bytes.length)
+        ;(this.#gateways.get(peer) ?? this.#guests.link(peer))?.send(message, 'kv')
         break
+      }
       case 'begin':
         this.#tellComputed(effect.session)
         break
@@ -229,6 +242,7 @@ export class KvExchange implements HandoverEdge {
       case 'aborted':
         // The gateway ends the session in the ring.
         this.#sending.delete(effect.session)
+        this.#noteCount('Sent', effect.session, this.#sent.take(effect.session))
     }
   }
 
@@ -289,7 +303,14 @@ export class KvExchange implements HandoverEdge {
       case 'over':
         this.#receiving.delete(effect.session)
         this.#promised.delete(effect.session)
+        this.#noteCount('Took', effect.session, this.#came.take(effect.session))
     }
+  }
+
+  #noteCount(what: string, session: SessionId, count: TransferCount | null): void {
+    if (count === null) return
+    const { blocks, again, bytes } = count
+    this.options.onNote('info', `${what} ${blocks} blocks of ${session}, ${again} again, ${bytes} bytes.`)
   }
 
   /** Blocks that need not travel: what the ring found in its cache, and what this machine kept. */
@@ -361,7 +382,10 @@ export class KvExchange implements HandoverEdge {
       engine.capacity.pageTokens,
     )
     const { layer, part } = facts
-    await engine.writeKv({ layer, part, ...place, encoding: 'stored', data: rows.subarray(skipped) })
+    await engine.writeKv(
+      { layer, part, ...place, encoding: 'stored', data: rows.subarray(skipped) },
+      () => this.#imports.get(session) === imported,
+    )
   }
 
   /** What computing a block again would take: its share of the layers' time. */

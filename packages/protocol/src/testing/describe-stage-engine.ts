@@ -287,6 +287,10 @@ export function describeStageEngine(name: string, fixture: StageEngineFixture): 
       await engine!.writeKv({ ...slice!, data, refines: true })
       close([engine!], 1)
       await expect(engine!.writeKv({ ...slice!, data: data.subarray(1) })).rejects.toThrow()
+      await expect(
+        engine!.writeKv({ ...slice!, data }, () => false),
+        'not wanted',
+      ).rejects.toThrow()
       expect(await generate([engine!], { key: 2, tokens: prompt(53, 4) }, 2)).toHaveLength(2)
     })
 

@@ -123,9 +123,10 @@ export class FakeStageEngine implements StageEngine {
     })
   }
 
-  writeKv(slice: KvSliceWrite): Promise<void> {
+  writeKv(slice: KvSliceWrite, isWanted?: () => boolean): Promise<void> {
     return this.#enqueue(() => {
       if (this.#stopped) this.#assertUsable()
+      if (isWanted?.() === false) throw new FakeEngineError('the slice is not wanted any more')
       const held = [...this.#sessions.values()].some(({ pages }) =>
         slice.pages.some((page) => pages.includes(page)),
       )
