@@ -11,9 +11,11 @@ export { FlowRouter, type FlowRouterOptions, fittingLinks } from './serving/rout
 export { atSink, atSource, type RoutedRequest, type Router } from './serving/routing/router.ts'
 export { SwarmRouter } from './serving/routing/swarm-router.ts'
 export {
+  type Batching,
   type BatchLimits,
   checkServingFleet,
   type FleetLink,
+  type PassOverheads,
   type ServingFleet,
   type StageMachine,
 } from './serving/serving-fleet.ts'

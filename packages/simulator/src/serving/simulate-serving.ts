@@ -39,6 +39,7 @@ class ServingSimulation {
   private turnedAway = 0
   private nextId = 0
   private events = 0
+  private inWave = false
 
   constructor(private readonly given: ServingRun) {
     const { fleet, window } = given
@@ -50,7 +51,7 @@ class ServingSimulation {
         'an end after its beginning',
       )
     }
-    this.machines = fleet.machines.map((machine) => new MachineState(machine))
+    this.machines = fleet.machines.map((machine) => new MachineState(machine, fleet.batching ?? 'mixed'))
     this.stride = fleet.machines.length + 1
     this.bytesPerMs = new Float64Array(this.stride ** 2)
     this.latencyMs = new Float64Array(this.stride ** 2)
@@ -67,7 +68,9 @@ class ServingSimulation {
     if (workload.kind === 'open') {
       for (const arrival of workload.arrivals) this.comes(arrival.atMs, arrival)
     } else {
-      for (let index = 0; index < workload.initial; index += 1) {
+      this.inWave = workload.refill.by === 'waves'
+      const initial = this.inWave ? 1 : workload.initial
+      for (let index = 0; index < initial; index += 1) {
         this.comes(index * workload.gapMs, workload.draw())
       }
     }
@@ -104,12 +107,12 @@ class ServingSimulation {
       beganMs: nowMs,
       sentMs: nowMs,
     }
-    if (!this.given.router.admit(flight)) {
-      this.turnedAway += 1
-      return
-    }
-    this.flights[id] = flight
-    this.send(flight, atSource)
+    const admitted = this.given.router.admit(flight)
+    if (admitted) {
+      this.flights[id] = flight
+      this.send(flight, atSource)
+    } else this.turnedAway += 1
+    this.continueWave(admitted)
   }
 
   /** Over the link to where the request goes next; a prompt's router is asked, a decode step follows its path. */
@@ -194,8 +197,19 @@ class ServingSimulation {
     const { workload, router } = this.given
     if (workload.kind === 'open') return
     const { refill } = workload
-    const more = refill.by === 'replace' ? !afterPrompt : router.kvUsage() <= refill.kvMost
-    if (more) this.comes(this.queue.timeMs + workload.gapMs, workload.draw())
+    if (refill.by === 'waves') {
+      if (afterPrompt || this.inWave || router.kvUsage() > refill.kvLeast) return
+      this.inWave = true
+    } else if (refill.by === 'replace' ? afterPrompt : router.kvUsage() > refill.kvMost) return
+    this.comes(this.queue.timeMs + workload.gapMs, workload.draw())
+  }
+
+  /** After a request of a wave has been let in or turned away. */
+  private continueWave(admitted: boolean): void {
+    const { workload, router } = this.given
+    if (workload.kind === 'open' || workload.refill.by !== 'waves' || !this.inWave) return
+    this.inWave = admitted && router.kvUsage() <= workload.refill.kvMost
+    if (this.inWave) this.comes(this.queue.timeMs + workload.gapMs, workload.draw())
   }
 
   private link(from: number, to: number): number {
