@@ -29,6 +29,7 @@ export type {
   StageReport,
 } from './serving/serving-plan.ts'
 export { type Bound, UnitCosts } from './serving/unit-costs.ts'
+export { worstLink } from './serving/units.ts'
 export {
   type Lengths,
   precisions,

@@ -22,6 +22,8 @@ export class MachineState {
   kvPeak = 0
   busyMs = 0
   batch: Flight[] | null = null
+  /** Waits for sequences that come back from the batch before. */
+  gathering = false
   private waiting: Flight[] = []
   private spare: Flight[] = []
   private arrivedTokens = 0
@@ -29,6 +31,10 @@ export class MachineState {
 
   constructor(readonly machine: StageMachine) {
     this.layerCount = machine.layers.end - machine.layers.first
+  }
+
+  get isIdle(): boolean {
+    return this.batch === null && !this.gathering
   }
 
   arrive(flight: Flight): void {

@@ -69,7 +69,11 @@ function alike(machines: readonly FleetMachine[], across: boolean): readonly (re
   return [...groups.values()]
 }
 
-function worstLink(members: Unit['members'], links: LinkLookup): LinkRate {
+/** The worst link among the members of a group. */
+export function worstLink(
+  members: readonly { readonly machine: FleetMachine }[],
+  links: LinkLookup,
+): LinkRate {
   let { delayMs, bytesPerS } = members[0]!.machine.inside
   const machines = [...new Set(members.map(({ machine }) => machine))]
   for (const [at, machine] of machines.entries()) {
