@@ -31,6 +31,7 @@ export type {
 export { type Bound, UnitCosts } from './serving/unit-costs.ts'
 export { worstLink } from './serving/units.ts'
 export {
+  checkServingWorkload,
   type Lengths,
   precisions,
   type ServingGoal,
@@ -38,3 +39,4 @@ export {
   type ServingWorkload,
   type WeightPrecision,
 } from './serving/workload.ts'
+export { checkTrainingJob, type TrainingJob } from './training/job.ts'
