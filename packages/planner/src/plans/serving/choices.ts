@@ -1,11 +1,11 @@
 import type { Random } from '@deos/domain'
 import type { ModelShape } from '../../models/index.ts'
-import { type ComputeFleet, LinkLookup } from '../fleet.ts'
+import { type ComputeFleet, type FleetMachine, LinkLookup } from '../fleet.ts'
 import type { Assignment } from './assignment.ts'
 import { GroupForms } from './groups.ts'
 import { improvePartition, type Partition, partitionUnits, roominess } from './partition.ts'
 import { splitRoles } from './split-roles.ts'
-import { type Unit, unitsOf } from './units.ts'
+import { classOf, type Unit, unitsOf } from './units.ts'
 import type { ServingWorkload, WeightPrecision } from './workload.ts'
 
 /** One way to serve the workload with the whole fleet. */
@@ -30,6 +30,7 @@ export interface ChoiceSearch {
 }
 
 interface Start {
+  readonly degreeOf: (machine: FleetMachine) => number
   readonly forms: GroupForms
   readonly units: readonly Unit[]
   readonly tensorParallel: number
@@ -40,6 +41,8 @@ interface Start {
 const degrees = [1, 2, 4, 8]
 /** Of the starts, so many are improved. */
 const improved = 3
+/** With more classes of machines, all have the same degree. */
+const mostClasses = 8
 
 /**
  * Every precision, tensor-parallel degree and depth of pipelines that makes sense, best first; the best of them improved
@@ -96,31 +99,88 @@ function startsOf(
   links: LinkLookup,
   search: ChoiceSearch,
 ): Start[] {
+  const context = { shape, fleet, workload, links, search, seen: new Set<string>() }
   const starts: Start[] = []
-  const seen = new Set<string>()
   for (const precision of workload.precisions) {
+    const own: Start[] = []
     for (const acrossMachines of [false, true]) {
       for (const degree of degrees) {
-        const units = unitsOf(fleet, links, shape, degree, acrossMachines)
-        const key = `${precision}|${units.map(({ kindKey, place }) => `${kindKey}@${place}`).join('|')}`
-        if (seen.has(key)) continue
-        seen.add(key)
-        const forms = new GroupForms(shape, precision, workload, fleet, links)
-        const tried = new Set<string>()
-        for (const mixed of [false, true]) {
-          for (const roomy of roominess) {
-            if (starts.length > 0 && search.shouldStop?.() === true) return starts
-            const partition = partitionUnits(units, forms, roomy, mixed)
-            const sizes = partition.groups
-              .map((group) => group.units.map(({ index }) => index).join())
-              .join('/')
-            if (tried.has(sizes)) continue
-            tried.add(sizes)
-            starts.push({ forms, units, tensorParallel: degree, acrossMachines, partition })
-          }
-        }
+        if (starts.length + own.length > 0 && search.shouldStop?.() === true) return [...starts, ...own]
+        own.push(...divisions(context, precision, degree, () => degree, acrossMachines))
       }
+    }
+    starts.push(...own, ...ownDegrees(context, precision, own))
+  }
+  return starts
+}
+
+interface Context {
+  readonly shape: ModelShape
+  readonly fleet: ComputeFleet
+  readonly workload: ServingWorkload
+  readonly links: LinkLookup
+  readonly search: ChoiceSearch
+  /** Divisions of accelerators that were tried. */
+  readonly seen: Set<string>
+}
+
+/** Pipelines of several depths over one division of accelerators into groups. */
+function divisions(
+  { shape, fleet, workload, links, seen }: Context,
+  precision: WeightPrecision,
+  degree: number,
+  degreeOf: (machine: FleetMachine) => number,
+  acrossMachines: boolean,
+): readonly Start[] {
+  const units = unitsOf(fleet, links, shape, degreeOf, acrossMachines)
+  const key = `${precision}|${units.map(({ kindKey, place }) => `${kindKey}@${place}`).join('|')}`
+  if (seen.has(key)) return []
+  seen.add(key)
+  const forms = new GroupForms(shape, precision, workload, fleet, links)
+  const tried = new Set<string>()
+  const starts: Start[] = []
+  for (const mixed of [false, true]) {
+    for (const roomy of roominess) {
+      const partition = partitionUnits(units, forms, roomy, mixed)
+      const sizes = partition.groups.map((group) => group.units.map(({ index }) => index).join()).join('/')
+      if (tried.has(sizes)) continue
+      tried.add(sizes)
+      starts.push({ forms, units, tensorParallel: degree, acrossMachines, partition, degreeOf })
     }
   }
   return starts
+}
+
+const bestOf = (starts: readonly Start[]): Start | null =>
+  starts.reduce<Start | null>(
+    (best, start) =>
+      best === null || start.partition.assignment.score > best.partition.assignment.score ? start : best,
+    null,
+  )
+
+/** From the best of the uniform degrees on, a degree of its own for one class of machines after the other. */
+function ownDegrees(
+  context: Context,
+  precision: WeightPrecision,
+  uniform: readonly Start[],
+): readonly Start[] {
+  const classes = [...new Set(context.fleet.machines.map(classOf))]
+  let best = bestOf(uniform)
+  const found: Start[] = []
+  if (classes.length === 1 || classes.length > mostClasses) return found
+  for (const each of classes) {
+    for (const degree of degrees) {
+      for (const acrossMachines of [false, true]) {
+        if (best === null || context.search.shouldStop?.() === true) return found
+        const { degreeOf } = best
+        const changed = (machine: FleetMachine) => (classOf(machine) === each ? degree : degreeOf(machine))
+        const most = Math.max(degree, best.tensorParallel)
+        const next = bestOf(divisions(context, precision, most, changed, acrossMachines))
+        if (next === null || next.partition.assignment.score <= best.partition.assignment.score) continue
+        best = next
+        found.push(next)
+      }
+    }
+  }
+  return found
 }

@@ -16,7 +16,7 @@ export interface Unit {
 }
 
 /**
- * Divides every machine's accelerators into groups of at most `degree`. Where machines have fewer each, alike machines
+ * Divides every machine's accelerators into groups of at most its degree. Where machines have fewer each, alike machines
  * of one site form groups, if `acrossMachines` allows it.
  *
  * @param fleet - in canonical order
@@ -25,7 +25,7 @@ export function unitsOf(
   fleet: ComputeFleet,
   links: LinkLookup,
   shape: ModelShape,
-  degree: number,
+  degreeOf: (machine: FleetMachine) => number,
   acrossMachines: boolean,
 ): readonly Unit[] {
   const units: Unit[] = []
@@ -50,7 +50,7 @@ export function unitsOf(
       Array.from({ length: machine.accelerators }, (_, slot) => ({ machine, slot })),
     )
     for (let at = 0; at < slots.length; ) {
-      const size = tensorDegrees(shape, Math.min(degree, slots.length - at)).at(-1)!
+      const size = tensorDegrees(shape, Math.min(degreeOf(group[0]!), slots.length - at)).at(-1)!
       add(slots.slice(at, at + size), size)
       at += size
     }
@@ -58,12 +58,16 @@ export function unitsOf(
   return units
 }
 
+/** Machines of one class are alike and stand at one site; they have the same tensor-parallel degree. */
+export const classOf = ({ region, site, accelerator }: FleetMachine): string =>
+  JSON.stringify([region, site, accelerator.name, accelerator.memoryGiB])
+
 /** Each machine by itself, or with those of its kind at its site. */
 function alike(machines: readonly FleetMachine[], across: boolean): readonly (readonly FleetMachine[])[] {
   if (!across) return machines.map((machine) => [machine])
   const groups = new Map<string, FleetMachine[]>()
   for (const machine of machines) {
-    const key = JSON.stringify([machine.region, machine.site, machine.accelerator.name])
+    const key = classOf(machine)
     groups.set(key, [...(groups.get(key) ?? []), machine])
   }
   return [...groups.values()]
