@@ -24,6 +24,8 @@ export class MachineState {
   kvPeak = 0
   busyMs = 0
   batch: Flight[] | null = null
+  /** Waits for sequences that come back from the batch before. */
+  gathering = false
   private waiting: Flight[] = []
   private spare: Flight[] = []
   /** Decode steps that follow the prompts being computed. */
@@ -36,6 +38,10 @@ export class MachineState {
     private readonly batching: Batching,
   ) {
     this.layerCount = machine.layers.end - machine.layers.first
+  }
+
+  get isIdle(): boolean {
+    return this.batch === null && !this.gathering
   }
 
   arrive(flight: Flight): void {

@@ -12,11 +12,17 @@ export interface ServingRun {
   readonly workload: Workload
   /** What counts: `[fromMs, toMs)`. A closed workload ends with it, an open one when its last request has ended. */
   readonly window: { readonly fromMs: number; readonly toMs: number }
+  /**
+   * How long a machine waits behind a batch for sequences that come straight back, so that they join the next one; 0 if
+   * it takes at once what waits. A little is what engines do that step all their sequences together.
+   */
+  readonly gatherMs?: number
 }
 
 const created = 0
 const arrived = 1
 const computed = 2
+const gathered = 3
 
 /** Plays requests through a fleet. The same run gives the same result. */
 export function simulateServing(run: ServingRun): ServingResult {
@@ -81,6 +87,7 @@ class ServingSimulation {
       this.events += 1
       if (queue.kind === arrived) this.arrives(this.flights[queue.subject]!)
       else if (queue.kind === computed) this.batchEnds(queue.subject)
+      else if (queue.kind === gathered) this.resumes(queue.subject)
       else this.begins(queue.subject)
     }
     return this.result()
@@ -143,7 +150,7 @@ class ServingSimulation {
       return
     }
     this.machines[to]!.arrive(flight)
-    if (this.machines[to]!.batch === null) this.compute(to)
+    if (this.machines[to]!.isIdle) this.compute(to)
   }
 
   private compute(index: number): void {
@@ -161,6 +168,17 @@ class ServingSimulation {
       flight.hop += 1
       this.send(flight, index)
     }
+    const { gatherMs = 0 } = this.given
+    if (gatherMs === 0) {
+      this.compute(index)
+      return
+    }
+    machine.gathering = true
+    this.queue.push(this.queue.timeMs + gatherMs, gathered, index)
+  }
+
+  private resumes(index: number): void {
+    this.machines[index]!.gathering = false
     this.compute(index)
   }
 
@@ -185,7 +203,7 @@ class ServingSimulation {
     for (const index of flight.path) {
       const machine = this.machines[index]!
       machine.release(flight)
-      if (machine.batch === null) this.compute(index)
+      if (machine.isIdle) this.compute(index)
     }
     this.given.router.finished(flight)
     this.flights[flight.id] = null
