@@ -16,6 +16,7 @@ import {
   PeerNode,
   parsePeerAddress,
   RingHost,
+  ringNetwork,
   systemTimers,
   TcpTransport,
   type Transport,
@@ -85,6 +86,7 @@ export class Worker implements Service {
       hiddenSize: config.hiddenSize,
     }
     const ring = ringId(assignment.ring)
+    const transport = await this.openTransport(ring)
     this.exchange = await this.openExchange()
     this.host = new RingHost(
       {
@@ -95,7 +97,7 @@ export class Worker implements Service {
         ...defaultHostTiming,
       },
       {
-        transport: await this.openTransport(ring),
+        transport,
         timers: systemTimers,
         random: systemRandom,
         onNote: (level, text) => this.logger[level](text),
@@ -171,8 +173,10 @@ export class Worker implements Service {
 
   private async openExchange(): Promise<KvExchange> {
     const { worker, kvStoreBytes } = this.assignment
+    const { node, proxy } = this
     return new KvExchange({
       worker,
+      network: node === null ? ringNetwork(proxy) : { node, proxy },
       timers: systemTimers,
       random: systemRandom,
       onNote: (level, text) => this.logger[level](text),

@@ -28,7 +28,7 @@ import { GuestLinks, type GuestLinksOptions } from './guest-links.ts'
 import { HeldPrompts } from './held-prompts.ts'
 
 export interface KvExchangeOptions
-  extends Pick<GuestLinksOptions, 'worker' | 'timers' | 'random' | 'onNote'> {
+  extends Pick<GuestLinksOptions, 'worker' | 'network' | 'timers' | 'random' | 'onNote'> {
   readonly codec: BlockCodec
   /** Blocks that came are kept there for later prompts; `null` keeps none. */
   readonly store: KvBlockStore | null
