@@ -23,6 +23,7 @@ import {
   PeerNode,
   parsePeerAddress,
   RingHost,
+  ringNetwork,
   systemTimers,
   TcpTransport,
   type Transport,
@@ -96,6 +97,7 @@ export class Worker implements Service {
     }
     const ring = ringId(assignment.ring)
     this.tracing = await startTracing({ service: 'deos-worker', env: process.env })
+    const transport = await this.openTransport(ring)
     this.exchange = await this.openExchange()
     this.host = new RingHost(
       {
@@ -106,7 +108,7 @@ export class Worker implements Service {
         ...defaultHostTiming,
       },
       {
-        transport: await this.openTransport(ring),
+        transport,
         timers: systemTimers,
         random: systemRandom,
         onNote: (level, text) => this.logger[level](text),
@@ -193,9 +195,10 @@ export class Worker implements Service {
 
   private async openExchange(): Promise<KvExchange> {
     const { worker, kvStoreBytes } = this.assignment
+    const { node, proxy } = this
     return new KvExchange({
       worker,
-      proxy: this.proxy,
+      network: node === null ? ringNetwork(proxy) : { node, proxy },
       timers: systemTimers,
       random: systemRandom,
       onNote: (level, text) => this.logger[level](text),
