@@ -39,6 +39,8 @@ const MBPS = [1_000, 10_000] as const
 const CLAIMED_MBPS = 10_000
 const CACHE_BYTES = [2 ** 38, 2 ** 40, 2 ** 42] as const
 const CLAIMED_CACHE = 2 ** 40
+/** What large models are said to reach, and less. */
+const OTHER_RATIOS = [4, 5, 8, 16] as const
 
 interface Ratios {
   readonly lossless: number
@@ -57,6 +59,10 @@ export async function measureVolume(options: MeasureVolumeOptions) {
   progress(`${requests.length} requests of the trace`)
   const ratios = await ratiosOf(options)
   const rates = { hereMsPerToken: msPerToken(HERE), thereMsPerToken: msPerToken(THERE) }
+  const otherRatios = OTHER_RATIOS.map((ratio) => {
+    const settings = settingsOf(ratio, CLAIMED_MBPS, CLAIMED_CACHE, rates)
+    return { ratio, saved: sharesOf(playTrace(requests, settings)).saved }
+  })
   const runs = (['lossless', 'guarded'] as const).flatMap((coding) =>
     MBPS.flatMap((mbps) =>
       CACHE_BYTES.map((cacheBytes) => {
@@ -77,7 +83,7 @@ export async function measureVolume(options: MeasureVolumeOptions) {
         'All requests of the trace share one cache in the decode region, of encoded blocks, also of those computed there.',
         'Counted are blocks, their frames and acknowledgements, content ids, and tokens of split prompts; not TCP’s headers, nor the bases, which travel once.',
       ],
-      ...{ ratios, rates, claimed: { mbps: CLAIMED_MBPS, cacheBytes: CLAIMED_CACHE }, runs },
+      ...{ ratios, rates, claimed: { mbps: CLAIMED_MBPS, cacheBytes: CLAIMED_CACHE }, otherRatios, runs },
     },
   }
 }

@@ -54,11 +54,7 @@ export function connectionRate({ mbps, rttMs, loss }: SplitCell, connections: nu
 /** Bytes a second of one connection while the others are idle. */
 export const soleRate = (cell: SplitCell): number => connectionRate(cell, 1)
 
-/**
- * What may be exposed: the last layer's keys and values on their way, and one more block on its way. A packet that is
- * lost comes a round trip later, and Linux waits 200 ms more for one of the last of a message; one such wait counts as
- * the block's, where packets are lost.
- */
+/** What may be exposed: the last layer's keys and values on their way, and one more block on its way. */
 export function exposedBoundMs(cell: SplitCell, blockBytes: number, parts: number): number {
   const wayMs = (bytes: number): number => cell.rttMs / 2 + (1000 * bytes) / soleRate(cell)
   return wayMs(parts * blockBytes) + wayMs(blockBytes)
