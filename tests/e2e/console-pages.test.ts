@@ -240,7 +240,7 @@ describe('what people do', () => {
       await page.getByText('this stays text').waitFor()
       expect(await page.locator('.prose script, .prose img').count()).toBe(0)
       await page.getByText('Where the time went').waitFor()
-      await page.getByText('hop · mum-3090').waitFor()
+      await page.getByText('4 · mum-3090').waitFor()
       await page.screenshot({ path: `${screenshots}/playground-answer-desktop.png` })
       await page.getByLabel('Message', { exact: true }).fill('Again, please.')
       await page.keyboard.press('Enter')

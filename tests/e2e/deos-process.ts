@@ -34,12 +34,13 @@ export class DeosProcess {
     home: string,
     words: readonly string[],
     readonly command = 'serve',
+    env: Readonly<Record<string, string>> = {},
   ) {
     if (!existsSync(script)) throw new Error(`${script} does not exist. Run "npm run build" first.`)
     // What `join` runs prints nothing else.
     const json = command === 'join' ? [] : ['--json']
     this.#process = spawn(process.execPath, [script, command, ...json, ...words], {
-      env: { ...process.env, DEOS_HOME: home, DEOS_API_KEY: '', DATABASE_URL: '' },
+      env: { ...process.env, DEOS_HOME: home, DEOS_API_KEY: '', DATABASE_URL: '', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     let rest = ''

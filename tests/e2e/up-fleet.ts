@@ -33,8 +33,12 @@ interface Run {
   readonly client: ApiClient
 }
 
-async function startIn(home: string, words: readonly string[]): Promise<Run> {
-  const up = new DeosProcess(home, ['--port', '0', '--control-port', '0', ...words], 'up')
+async function startIn(
+  home: string,
+  words: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Run> {
+  const up = new DeosProcess(home, ['--port', '0', '--control-port', '0', ...words], 'up', env)
   try {
     const ready = (await up.event(({ event }) => event === 'ready')) as UpReady
     const { url, key } = JSON.parse(readFileSync(ready.account, 'utf8')) as { url: string; key: string }
@@ -58,9 +62,13 @@ export class UpFleet {
     this.#run = run
   }
 
-  static async start({ ephemeral }: { readonly ephemeral: boolean }): Promise<UpFleet> {
+  /** @param setup - variables of its environment besides those of the tests */
+  static async start(setup: {
+    readonly ephemeral: boolean
+    readonly env?: Readonly<Record<string, string>>
+  }): Promise<UpFleet> {
     const home = mkdtempSync(join(tmpdir(), 'deos-up-'))
-    return new UpFleet(home, await startIn(home, ephemeral ? ['--ephemeral'] : []))
+    return new UpFleet(home, await startIn(home, setup.ephemeral ? ['--ephemeral'] : [], setup.env))
   }
 
   get up(): DeosProcess {

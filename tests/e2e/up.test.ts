@@ -1,3 +1,4 @@
+import { SpanCollector } from '@deos/service/testing'
 import OpenAI, { AuthenticationError } from 'openai'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type AnswerRequest, ask, type StreamedAnswer, streamAnswer } from './streamed-answer.ts'
@@ -9,6 +10,7 @@ const EMBEDDED = 'deos-7m'
 const names = ['desktop', 'laptop', 'mini', 'workstation']
 
 let fleet: UpFleet
+let collector: SpanCollector
 let key: string
 let undisturbed: StreamedAnswer
 
@@ -66,7 +68,9 @@ async function lastEvent(): Promise<number> {
 }
 
 beforeAll(async () => {
-  fleet = await UpFleet.start({ ephemeral: true })
+  collector = await SpanCollector.start()
+  const env = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_BSP_SCHEDULE_DELAY: '200' }
+  fleet = await UpFleet.start({ ephemeral: true, env })
   key = await newKey('tests')
   undisturbed = await streamAnswer(long())
 }, 120_000)
@@ -74,8 +78,49 @@ beforeAll(async () => {
 afterAll(async () => {
   const startMs = performance.now()
   expect(await fleet?.stop()).toBe(0)
+  collector.stop()
   report('Ctrl-C ended everything after', performance.now() - startMs)
 }, 60_000)
+
+test('a request is one trace from the gateway to every stage, and its record tells what each took', async () => {
+  const traceId = 'ab'.repeat(16)
+  const { response } = await openai(key)
+    .chat.completions.create(
+      { model: EMBEDDED, messages: [{ role: 'user', content: 'What is a ring?' }], max_tokens: 12 },
+      { headers: { traceparent: `00-${traceId}-${'cd'.repeat(8)}-01` } },
+    )
+    .withResponse()
+  const machines = await ringOf()
+  const spans = await eventually('its trace', async () => {
+    const found = collector.spans.filter((span) => span.traceId === traceId)
+    const stages = found.filter(({ name }) => name.startsWith('stage '))
+    return stages.length === machines.length && found.some(({ name }) => name.startsWith('chat '))
+      ? found
+      : undefined
+  })
+  const request = spans.find(({ name }) => name === `chat ${EMBEDDED}`)!
+  expect(request.parentSpanId).toBe('cd'.repeat(8))
+  for (const stage of machines.keys()) {
+    const span = spans.find(({ name }) => name === `stage ${stage}`)!
+    expect(span.parentSpanId).toBe(request.spanId)
+    const below = spans.filter(({ parentSpanId }) => parentSpanId === span.spanId)
+    expect(below.map(({ name }) => name).sort()).toEqual(['decode', 'prefill'])
+  }
+  const id = response.headers.get('x-request-id')!
+  const record = await eventually('its record', () =>
+    fleet.client.requests.show({ params: { request: id } }).catch(() => undefined),
+  )
+  const { items } = await fleet.client.machines.list()
+  const names = record.hops.map(({ machineId }) => items.find((machine) => machine.id === machineId)?.name)
+  expect(names).toEqual(machines)
+  for (const { prefill, decode } of record.hops) {
+    for (const { computeMs, linkMs } of [prefill, decode]) {
+      expect(computeMs).toBeGreaterThan(0)
+      expect(linkMs).toBeGreaterThanOrEqual(0)
+    }
+    expect(prefill.computeMs + decode.computeMs).toBeLessThan(record.durationMs)
+  }
+})
 
 test('four machines are there, and a ring of several of them serves', async () => {
   const { machines } = await fleet.json<{ machines: NamedState[] }>('node', 'ls')

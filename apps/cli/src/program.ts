@@ -8,6 +8,7 @@ import { Output } from './output.ts'
 import { embeddedModel, version } from './package-root.ts'
 import { addControl, addModelRegistry } from './program/control.ts'
 import { type CommonFlags, examples, jsonOption, perform } from './program/parts.ts'
+import { addPlanning } from './program/planning.ts'
 import { addProcesses } from './program/processes.ts'
 import type { AdapterFile } from './ring/serving-settings.ts'
 
@@ -461,6 +462,7 @@ export function createProgram(): Command {
   addProcesses(program)
   addControl(program)
   addModelRegistry(addModel(program))
+  addPlanning(program)
   addDoctor(program)
   addBench(program)
   program.addHelpText(

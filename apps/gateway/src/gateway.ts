@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net'
 import type { Clock, IdSource } from '@deos/domain'
-import { ListenError, type Logger, type Service } from '@deos/service'
+import { ListenError, type Logger, type OpenSpan, type Service } from '@deos/service'
 import type { FastifyInstance } from 'fastify'
 import { type Access, FixedAccess } from './access/access.ts'
 import { registerAnthropic } from './anthropic/routes.ts'
@@ -40,6 +40,8 @@ export interface Serving {
   readonly publicModels: readonly string[]
   /** Whether clients may name their requests themselves. */
   readonly foreignRequestIds: boolean
+  /** The span of a request to the API that just came with this `traceparent`; `null` if nobody traces. */
+  readonly beginSpan: (traceparent: string | null) => OpenSpan | null
   readonly state: () => GatewayState
   /** Adds to the metrics what only this way of serving has. */
   readonly watch: (metrics: GatewayMetrics) => void
@@ -54,6 +56,7 @@ export function fixedServing(model: TextModel, adapters: readonly string[], apiK
     access: new FixedAccess(apiKey),
     publicModels: models.list().map((each) => each.id),
     foreignRequestIds: true,
+    beginSpan: () => null,
     state: () => ({ ready: backend.status().ready, details: { models: [modelHealth(id, backend)] } }),
     watch: (metrics) => metrics.watchRing(backend),
   }
@@ -83,12 +86,12 @@ export class Gateway implements Service {
     this.#answering = new Answering(options, () => this.metrics, parts.clock)
     this.metrics = new GatewayMetrics(() => this.#answering.inFlight)
     serving.watch(this.metrics)
-    const { models, access, publicModels, foreignRequestIds, state } = serving
+    const { models, access, publicModels, foreignRequestIds, beginSpan, state } = serving
     this.#keyRequired = access.keyRequired
     const draining = () => this.#draining
     this.#app = createServer(
       { ...options, draining, foreignRequestIds },
-      { ...parts, metrics: this.metrics, access },
+      { ...parts, metrics: this.metrics, access, beginSpan },
     )
     const services = { models, answering: this.#answering, ids: parts.ids }
     registerOpenAi(this.#app, services)

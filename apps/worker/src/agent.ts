@@ -21,8 +21,9 @@ import { MachineInUseError, takeMachineLock } from './agent/machine/machine-lock
 /** Where a build put the script of another process. */
 const entryFile = (name: string): string => fileURLToPath(new URL(name, import.meta.url))
 
-/** A parent that is gone reads nothing; that alone is no reason to end. */
+/** A person at a terminal reads the log instead. A parent that is gone reads nothing; that alone is no reason to end. */
 function tell(event: AgentEvent): void {
+  if (process.stdout.isTTY) return
   try {
     writeSync(1, `${JSON.stringify(event)}\n`)
   } catch (error) {

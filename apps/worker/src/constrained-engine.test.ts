@@ -71,7 +71,7 @@ function create() {
 
 const session = (key: number, grammar: string | null, resumed = 0): EngineSession => ({
   ...{ key, tokens: Int32Array.of(5, 6, 0, 1), resumed, maxTokens: 9, sampling: defaultSampling },
-  ...{ needs: { ...plainNeeds, grammar }, pooling: null, cachedTokens: 0, pages: [] },
+  ...{ needs: { ...plainNeeds, grammar }, pooling: null, trace: null, cachedTokens: 0, pages: [] },
 })
 const step = (...keys: readonly [key: number, sample: boolean][]): EngineStep => ({
   entries: keys.map(([key, sample]) => ({ key, position: 0, count: 1, sample, pages: [] })),

@@ -56,7 +56,7 @@ describeStageEngine('an engine process', {
 const session = (key: number, adapter: string | null = null): EngineSession => ({
   ...{ key, tokens: Int32Array.of(5, 6, 7), resumed: 0, maxTokens: 9 },
   ...{ sampling: { ...defaultSampling, temperature: 0 }, needs: { ...plainNeeds, adapter } },
-  ...{ pooling: null, cachedTokens: 0, pages: [] },
+  ...{ pooling: null, trace: null, cachedTokens: 0, pages: [] },
 })
 const prompt = (key: number): StepEntry => ({ key, position: 0, count: 3, sample: true, pages: [key] })
 const tokens = Int32Array.of(5, 6, 7)

@@ -4,7 +4,14 @@ import { fileURLToPath } from 'node:url'
 import { modelId, ringId, workerId } from '@deos/domain'
 import { openModel } from '@deos/engine/weights/open-model'
 import { defaultLeaderOptions, type RingLeaderOptions, type StageEngine } from '@deos/protocol'
-import { type Logger, type Service, systemRandom, unixSeconds } from '@deos/service'
+import {
+  type Logger,
+  type Service,
+  startTracing,
+  systemRandom,
+  type Tracing,
+  unixSeconds,
+} from '@deos/service'
 import {
   defaultHostTiming,
   dialBy,
@@ -16,6 +23,7 @@ import {
   PeerNode,
   parsePeerAddress,
   RingHost,
+  ringNetwork,
   systemTimers,
   TcpTransport,
   type Transport,
@@ -29,6 +37,7 @@ import { BlockCodec, KvExchange } from './kv-transfer/index.ts'
 import { ModelGrammars } from './model-grammars.ts'
 import { ParentChannel } from './parent-channel.ts'
 import { StageLoadMeter } from './stage-load.ts'
+import { TracedEngine } from './traced-engine.ts'
 
 const LOAD_REPORT_MS = 1_000
 
@@ -44,6 +53,8 @@ export class Worker implements Service {
   private exchange: KvExchange | null = null
   private node: PeerNode | null = null
   private constrained: ConstrainedEngine | null = null
+  private tracing: Tracing | null = null
+  private traced: TracedEngine | null = null
   private loaded: EngineClient | null = null
   private readonly meter = new StageLoadMeter(systemTimers.now())
   private stopReporting: () => void = () => undefined
@@ -85,6 +96,8 @@ export class Worker implements Service {
       hiddenSize: config.hiddenSize,
     }
     const ring = ringId(assignment.ring)
+    this.tracing = await startTracing({ service: 'deos-worker', env: process.env })
+    const transport = await this.openTransport(ring)
     this.exchange = await this.openExchange()
     this.host = new RingHost(
       {
@@ -95,7 +108,7 @@ export class Worker implements Service {
         ...defaultHostTiming,
       },
       {
-        transport: await this.openTransport(ring),
+        transport,
         timers: systemTimers,
         random: systemRandom,
         onNote: (level, text) => this.logger[level](text),
@@ -119,6 +132,8 @@ export class Worker implements Service {
     await this.host?.stop()
     await this.engine.stop()
     await this.grammars.stop()
+    this.traced?.forget('the worker stopped')
+    await this.tracing?.stop()
   }
 
   private async openTransport(ring: ReturnType<typeof ringId>): Promise<Transport> {
@@ -169,11 +184,21 @@ export class Worker implements Service {
     return this.constrained
   }
 
+  /** Where somebody collects traces, what sessions take here is reported. */
+  private trace(engine: StageEngine): StageEngine {
+    if (this.tracing === null) return engine
+    const { ring, stage, layers, model } = this.assignment
+    const place = { ring, stage, layers, model: model.id }
+    this.traced = new TracedEngine(engine, place, this.tracing, () => Date.now())
+    return this.traced
+  }
+
   private async openExchange(): Promise<KvExchange> {
     const { worker, kvStoreBytes } = this.assignment
+    const { node, proxy } = this
     return new KvExchange({
       worker,
-      proxy: this.proxy,
+      network: node === null ? ringNetwork(proxy) : { node, proxy },
       timers: systemTimers,
       random: systemRandom,
       onNote: (level, text) => this.logger[level](text),
@@ -195,7 +220,7 @@ export class Worker implements Service {
         this.logger.info({ ...report, kvType: kv.type, enginePid: engine.pid }, 'The engine is loaded.')
         this.loaded = engine
         this.exchange?.attach(engine)
-        this.host?.attachEngine(this.constrain(engine))
+        this.host?.attachEngine(this.trace(this.constrain(engine)))
         this.parent.send({ event: 'ready', device: engine.report.device, enginePid: engine.pid })
       },
       onLost: (reason) => {
@@ -204,6 +229,7 @@ export class Worker implements Service {
         this.exchange?.attach(null)
         this.host?.detachEngine(reason)
         this.constrained?.forget()
+        this.traced?.forget(reason)
         this.parent.send({ event: 'engine-lost', reason })
       },
       onImpossible: (message) => {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { type ApiClient, connect } from '@deos/sdk'
+import { controlPlaneFlags } from '@deos/service'
 import { ServerProcess } from '../serve/server-process.ts'
 
 export interface ControlPlaneOptions {
@@ -36,7 +37,7 @@ export class ControlPlaneProcess {
     const process_ = new ServerProcess({
       name: 'control plane',
       file: process.execPath,
-      args: [...nodeFlags, entry, '--port', '0', '--model-folders', modelFolder],
+      args: [...controlPlaneFlags, ...nodeFlags, entry, '--port', '0', '--model-folders', modelFolder],
       env: {
         DEOS_BOOTSTRAP_KEY: key,
         DEOS_GATEWAY_TOKEN: gatewayToken,

@@ -6,7 +6,7 @@ import { InstantStageEngine } from './instant-stage-engine.ts'
 const capacity = { kvPages: 8, pageTokens: 4, contextLength: 16, maxBatchTokens: 8 }
 const session = (key: number, pages: readonly number[]) => ({
   ...{ key, tokens: Int32Array.of(1), resumed: 0, maxTokens: 4, sampling: defaultSampling },
-  ...{ needs: plainNeeds, pooling: null, cachedTokens: 0, pages },
+  ...{ needs: plainNeeds, pooling: null, trace: null, cachedTokens: 0, pages },
 })
 const entry = (key: number, count: number, sample: boolean, pages: readonly number[] = []) => ({
   ...{ key, position: 0, count, sample, pages },

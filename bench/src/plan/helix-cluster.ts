@@ -1,7 +1,14 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { FlowInstance, FlowPlacement } from '@deos/planner'
-import { type FleetLink, LayerTimes, type ServingFleet } from '@deos/simulator'
+import {
+  type Batching,
+  type BatchLimits,
+  type FleetLink,
+  LayerTimes,
+  type PassOverheads,
+  type ServingFleet,
+} from '@deos/simulator'
 import { z } from 'zod'
 
 const byLayers = z.record(z.string(), z.number())
@@ -77,18 +84,24 @@ function bothWays(links: readonly FleetLink[]): readonly FleetLink[] {
   return [...links, ...turned]
 }
 
-/**
- * A cluster with a placement, ready to simulate. Machines without layers stay out; the result says which machine stands
- * for which of the cluster.
- *
- * @param kvTokens - tokens in each layer's cache of kinds whose stages hold more layers than were measured
- */
+export interface StageOptions {
+  /** Tokens in each layer's cache of kinds whose stages hold more layers than were measured. */
+  readonly kvTokens?: (kind: string, layers: number) => number | undefined
+  /** Other than those of the profiles. */
+  readonly limits?: BatchLimits
+  /** Decode steps that share a pass at most, where the profiles allow more. */
+  readonly stepsPerPass?: number
+  readonly batching?: Batching
+  readonly overheads?: PassOverheads
+}
+
+/** A cluster with a placement, ready to simulate. Machines without layers stay out. */
 export function stageFleet(
   cluster: HelixCluster,
   profiles: HelixProfiles,
   model: HelixModel,
   placement: FlowPlacement,
-  kvTokens: (kind: string, layers: number) => number | undefined = () => undefined,
+  { kvTokens, limits: given, stepsPerPass, batching = 'mixed', overheads }: StageOptions = {},
 ): ServingFleet {
   const { layers, activationBytes } = modelFacts[model]
   const index = new Map<number, number>()
@@ -101,20 +114,21 @@ export function stageFleet(
     const measured = String(Math.min(count, profile.max_layers))
     const promptRequests = profile.prompt_max_requests_by_layers[measured]!
     const decodeRequests = profile.decode_max_tokens_by_layers[measured]!
-    const promptTokens = promptRequests * longestPrompt
+    const limits = given ?? {
+      promptRequests,
+      promptTokens: promptRequests * longestPrompt,
+      decodeRequests: Math.min(decodeRequests, stepsPerPass ?? decodeRequests),
+      decodeContext: decodeRequests * contextPerDecode,
+    }
     return [
       {
         name: `${kind}-${device}`,
         layers: range,
-        times: layerTimes(profile, promptTokens, decodeRequests),
-        kvTokens: kvTokens(kind, count) ?? profile.vllm_num_blocks_by_layers[measured]! * blockTokens,
-        limits: {
-          promptRequests,
-          promptTokens,
-          decodeRequests,
-          decodeContext: decodeRequests * contextPerDecode,
-        },
+        times: layerTimes(profile, limits.promptTokens, limits.decodeRequests),
+        kvTokens: kvTokens?.(kind, count) ?? profile.vllm_num_blocks_by_layers[measured]! * blockTokens,
+        limits,
         inputMsPerToken: activationBytes / inputBytesPerMs,
+        ...(overheads === undefined ? {} : { overheads }),
       },
     ]
   })
@@ -123,7 +137,7 @@ export function stageFleet(
     const to = typeof link.to === 'number' ? index.get(link.to) : link.to
     return from === undefined || to === undefined ? [] : [{ ...link, from, to }]
   })
-  return { layers, machines, links, activationBytes, tokenBytes }
+  return { layers, machines, links, activationBytes, tokenBytes, batching }
 }
 
 /** The flow problem of a placed fleet, with every link, at the rates of an instance of the same machines. */

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { HelixMethod, HelixRow, HelixSite, ServingMode } from './helix-rows.ts'
+import type { RunKind } from './helix-rows.ts'
+import type { HelixMethod, HelixRow, HelixSite, ServingMode } from './helix-settings.ts'
 
 /** A line of `published_results.csv`: decode tokens/s by simulation or on real machines. */
 export interface PublishedRow extends HelixRow {
-  readonly kind: 'simulation' | 'prototype'
+  readonly kind: RunKind
   readonly decodeTokensPerSecond: number
   /** p5, p25, p50, p75 and p95 in seconds; empty where none was published. */
   readonly promptSeconds: readonly number[]

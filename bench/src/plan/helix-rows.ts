@@ -9,6 +9,7 @@ import {
 } from '@deos/planner'
 import {
   ChanceRouter,
+  type ClosedWorkload,
   FlowRouter,
   percentile,
   type Router,
@@ -26,19 +27,27 @@ import {
   stageFleet,
 } from './helix-cluster.ts'
 import { type HelixInstance, readHelixInstances } from './helix-instances.ts'
+import {
+  clusterFile,
+  clusterFolder,
+  forcedKv,
+  type HelixRow,
+  type HelixSite,
+  helixAdmission,
+  type Load,
+  loads,
+  machineKinds,
+  prototypeLimits,
+  prototypeOverheads,
+  prototypeSettings,
+  type Seconds,
+  type ServingMode,
+  seconds,
+  separateFirst,
+} from './helix-settings.ts'
 import { HelixTrace } from './helix-workload.ts'
 
-export type HelixSite = 'single24' | 'geo24'
-export type HelixMethod = 'Helix' | 'Swarm' | 'Separate Pipelines'
-export type ServingMode = 'offline' | 'online'
-
-/** One line of the published table. */
-export interface HelixRow {
-  readonly site: HelixSite
-  readonly model: HelixModel
-  readonly mode: ServingMode
-  readonly method: HelixMethod
-}
+export type RunKind = 'simulation' | 'prototype'
 
 /** What a whole row did, its sub-clusters together. */
 export interface RowResult {
@@ -53,89 +62,12 @@ export interface RowResult {
 export interface Part {
   readonly fleet: ServingFleet
   readonly router: (mode: ServingMode) => Router
-  /** Offline: share of the KV cache up to which requests are let in; null replaces what is finished. */
-  readonly fillUpTo: number | null
+  /** Offline. */
+  readonly refill: ClosedWorkload['refill']
   /** Offline: requests at once. Online: tokens/s that arrive. Both as in the authors' scripts. */
   readonly initial: number
   readonly load: number
 }
-
-export const seconds = { offline: { from: 60, to: 660 }, online: { from: 0, to: 1800 } } as const
-/** Helix's: requests are let in up to `fillUpTo`, a machine takes them up to `kvMost`. */
-export const helixAdmission = { fillUpTo: 0.8, kvMost: 0.85 }
-const kinds = ['a100', 'l4', 't4'] as const
-
-/** From the authors' step3_simulation.py: [requests at once, tokens/s online], Helix and separate pipelines by kind. */
-export const loads: Readonly<
-  Record<
-    HelixSite,
-    Readonly<Record<HelixModel, Readonly<Record<HelixMethod, readonly (readonly [number, number])[]>>>>
-  >
-> = {
-  single24: {
-    llama1_30b: {
-      Helix: [
-        [20, 600],
-        [20, 200],
-        [20, 170],
-      ],
-      Swarm: [[50, 450]],
-      'Separate Pipelines': [
-        [30, 500],
-        [25, 150],
-        [25, 150],
-      ],
-    },
-    llama2_70b: {
-      Helix: [[20, 700]],
-      Swarm: [[180, 350]],
-      'Separate Pipelines': [
-        [18, 240],
-        [40, 120],
-        [3, 10],
-      ],
-    },
-  },
-  geo24: {
-    llama1_30b: {
-      Helix: [
-        [20, 560],
-        [20, 140],
-        [20, 140],
-      ],
-      Swarm: [[60, 380]],
-      'Separate Pipelines': [
-        [35, 520],
-        [40, 100],
-        [40, 140],
-      ],
-    },
-    llama2_70b: {
-      Helix: [[20, 320]],
-      Swarm: [[180, 160]],
-      'Separate Pipelines': [
-        [1, 1],
-        [60, 120],
-        [50, 60],
-      ],
-    },
-  },
-}
-
-/** Of stages with more layers than were measured, tokens for each layer: the authors' cluster files. */
-const forcedKv: Readonly<Record<HelixSite, Readonly<Record<string, number>>>> = {
-  single24: { 'a100/20': 491_900 / 20, 'l4/10': 593_600 / 10, 't4/6': 216_960 / 6, 't4/7': 44_800 / 7 },
-  geo24: { 'a100/20': 35_200 / 20, 'l4/10': 786_080 / 10, 't4/6': 794_976 / 6, 't4/7': 456_960 / 7 },
-}
-
-/** First layers where the authors' pipelines over slow links do not follow the order of the machines. */
-const separateFirst: Readonly<Record<string, readonly number[]>> = {
-  'geo24/llama1_30b/l4': [32, 8, 24, 39, 0, 16, 53, 46],
-  'geo24/llama2_70b/t4': [62, 0, 35, 42, 56, 21, 74, 49, 14, 7, 28, 68],
-}
-
-const clusterFolder = { single24: 'single_cluster', geo24: 'distributed_clusters' } as const
-const clusterFile = { single24: 'cluster24', geo24: '3cluster24' } as const
 
 /** The authors' clusters, workload and placements, read once. */
 export class HelixSetup {
@@ -159,31 +91,36 @@ export class HelixSetup {
     return found
   }
 
-  fleet(site: HelixSite, part: string, model: HelixModel, placement: FlowPlacement): ServingFleet {
+  fleet(
+    site: HelixSite,
+    part: string,
+    model: HelixModel,
+    placement: FlowPlacement,
+    run: RunKind,
+  ): ServingFleet {
     const kv = forcedKv[site]
-    return stageFleet(this.cluster(site, part), this.profiles, model, placement, (kind, layers) =>
-      layers > this.profiles[`${model}/${kind}`]!.max_layers ? kv[`${kind}/${layers}`] : undefined,
-    )
+    return stageFleet(this.cluster(site, part), this.profiles, model, placement, {
+      kvTokens: (kind, layers) =>
+        layers > this.profiles[`${model}/${kind}`]!.max_layers ? kv[`${kind}/${layers}`] : undefined,
+      ...(run === 'prototype'
+        ? { limits: prototypeLimits, batching: 'promptsFirst', overheads: prototypeOverheads }
+        : {}),
+    })
   }
 
-  run(row: HelixRow, seed: number): RowResult {
-    return together(this.parts(row).map((part) => this.runPart(part, row.mode, seed)))
+  /** The row as the authors simulated it, or as they ran it on machines. */
+  run(row: HelixRow, seed: number, kind: RunKind = 'simulation', window?: Seconds): RowResult {
+    const settings = kind === 'prototype' ? prototypeSettings(row) : null
+    const given = loads[row.site][row.model][row.method]
+    const parts = this.parts(row, settings === null ? given : given.map(settings.load), kind)
+    return together(parts.map((part) => this.runPart(part, row.mode, seed, window ?? settings?.window)))
   }
 
-  runPart(
-    part: Part,
-    mode: ServingMode,
-    seed: number,
-    { from, to }: { readonly from: number; readonly to: number } = seconds[mode],
-  ): ServingResult {
+  runPart(part: Part, mode: ServingMode, seed: number, { from, to }: Seconds = seconds[mode]): ServingResult {
     const workload =
       mode === 'online'
         ? this.trace.open(seed, part.load, to * 1000)
-        : this.trace.closed(
-            seed,
-            part.initial,
-            part.fillUpTo === null ? { by: 'replace' } : { by: 'fill', kvMost: part.fillUpTo },
-          )
+        : this.trace.closed(seed, part.initial, part.refill)
     return simulateServing({
       fleet: part.fleet,
       router: part.router(mode),
@@ -197,7 +134,7 @@ export class HelixSetup {
     fleet: ServingFleet,
     instance: FlowInstance,
     placement: FlowPlacement,
-    [initial, load]: readonly [number, number],
+    [initial, load]: Load,
     admission = helixAdmission,
   ): Part {
     const index = new Map(
@@ -217,37 +154,36 @@ export class HelixSetup {
         expectedOutputTokens: mode === 'online' ? 240 * 0.6 : 240,
         mayTurnAway: mode === 'offline',
       })
-    return { fleet, router, fillUpTo: admission.fillUpTo, initial, load }
+    return { fleet, router, refill: admission.refill, initial, load }
   }
 
-  private parts({ site, model, method }: HelixRow): readonly Part[] {
-    const given = loads[site][model][method]
-    if (method === 'Swarm') return [this.swarmPart(site, model, given[0]!)]
+  private parts({ site, model, method }: HelixRow, given: readonly Load[], run: RunKind): readonly Part[] {
+    if (method === 'Swarm') return [this.swarmPart(site, model, given[0]!, run)]
     if (method === 'Helix' && model === 'llama2_70b') {
       const { instance, published } = this.instance(`${site}_llama70b`)
       const { placement } = published.find((each) => each.method === 'helix')!
-      const fleet = this.fleet(site, clusterFile[site], model, placement)
+      const fleet = this.fleet(site, clusterFile[site], model, placement, run)
       return [this.flowPart(fleet, instance, placement, given[0]!)]
     }
     if (method === 'Helix') {
-      return kinds.map((kind, at) => {
+      return machineKinds.map((kind, at) => {
         const name = kind === 'l4' ? 'single24_llama30b_l4' : `${site}_llama30b_${kind}`
         const { instance, published } = this.instance(name)
         const { placement } = published[0]!
-        return this.flowPart(this.fleet(site, kind, model, placement), instance, placement, given[at]!)
+        return this.flowPart(this.fleet(site, kind, model, placement, run), instance, placement, given[at]!)
       })
     }
-    return kinds.map((kind, at) => this.separatePart(site, model, kind, given[at]!))
+    return machineKinds.map((kind, at) => this.separatePart(site, model, kind, given[at]!, run))
   }
 
-  private swarmPart(site: HelixSite, model: HelixModel, [initial, load]: readonly [number, number]): Part {
+  private swarmPart(site: HelixSite, model: HelixModel, [initial, load]: Load, run: RunKind): Part {
     const { instance, published } = this.instance(`${site}_llama70b`)
     const placement =
       model === 'llama2_70b'
         ? published.find((each) => each.method === 'swarm')!.placement
         : swarmStages({ ...instance, layers: 60, devices: this.rates30b(instance) }, 6)!
-    const fleet = this.fleet(site, clusterFile[site], model, placement)
-    return { fleet, router: () => new SwarmRouter(fleet), fillUpTo: null, initial, load }
+    const fleet = this.fleet(site, clusterFile[site], model, placement, run)
+    return { fleet, router: () => new SwarmRouter(fleet), refill: { by: 'replace' }, initial, load }
   }
 
   /** Devices of the whole cluster with the rates that the instances of single kinds give for LLaMA 30B. */
@@ -263,13 +199,20 @@ export class HelixSetup {
     site: HelixSite,
     model: HelixModel,
     kind: string,
-    [initial, load]: readonly [number, number],
+    [initial, load]: Load,
+    run: RunKind,
   ): Part {
     const { kinds: members } = this.cluster(site, kind)
     const layers = model === 'llama2_70b' ? 80 : 60
     const placement = separatePlacement(separateFirst[`${site}/${model}/${kind}`], members, layers)
-    const fleet = this.fleet(site, kind, model, placement)
-    return { fleet, router: () => new ChanceRouter(fleet, seededRandom(1)), fillUpTo: null, initial, load }
+    const fleet = this.fleet(site, kind, model, placement, run)
+    return {
+      fleet,
+      router: () => new ChanceRouter(fleet, seededRandom(1)),
+      refill: { by: 'replace' },
+      initial,
+      load,
+    }
   }
 }
 

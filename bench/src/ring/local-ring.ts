@@ -85,10 +85,10 @@ export class LocalRing {
           ...{ tenant: 'bench', priority: 0, needs: plainNeeds, pooling: null },
         },
         {
-          onToken: ({ sampled, finish, engineUs }) => {
+          onToken: ({ sampled, finish, times }) => {
             arrivalsMs.push(performance.now() - started)
             produced.push(sampled.token)
-            engineMs.push(engineUs / 1000)
+            engineMs.push(times.reduce((sum, { computeUs }) => sum + computeUs, 0) / 1000)
             if (finish !== null) resolve({ arrivalsMs, tokens: produced, engineMs })
           },
           onRejected: (code, message) => reject(new Error(`${code}: ${message}`)),

@@ -26,7 +26,7 @@ export function measureSim({ quick, helixFolder, progress }: SimBenchOptions) {
   const seeds = quick ? [1] : [1, 2, 3, 4, 5]
   const known = new Map<string, Omit<SimulatedRow, keyof PublishedRow | 'error'>>()
   const rows = published.map((row): SimulatedRow => {
-    const name = rowName(row)
+    const name = `${row.kind} ${rowName(row)}`
     if (!known.has(name)) {
       progress(name)
       known.set(name, simulateRow(setup, row, seeds))
@@ -71,7 +71,7 @@ function one(
 function simulateRow(setup: HelixSetup, row: PublishedRow, seeds: readonly number[]) {
   const runs = seeds.map((seed) => {
     const startedMs = performance.now()
-    const result = setup.run(row, seed)
+    const result = setup.run(row, seed, row.kind)
     return { result, eventsPerSecond: (result.events / (performance.now() - startedMs)) * 1000 }
   })
   const middle = runs[0]!.result

@@ -31,7 +31,7 @@ const SMALL_BYTES = 64
 
 const small: Message = { type: 'close', epoch: 1, key: 1 }
 const large: Message = {
-  ...{ type: 'step', epoch: 1, step: 1, engineUs: 0 },
+  ...{ type: 'step', epoch: 1, step: 1, times: [] },
   entries: [{ key: 1, position: 0, count: 1, sample: true, pages: [] }],
   hidden: new Uint8Array(MESSAGE_BYTES),
 }

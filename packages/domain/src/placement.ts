@@ -28,6 +28,11 @@ export interface PlacementRequest {
   readonly providers: readonly string[] | null
   /** Machines that another replica should not share, as far as there are others. */
   readonly avoid: readonly MachineId[]
+  /**
+   * What it is to be good at: `decode` reads the weights for each token, `prefill` multiplies with them for many tokens
+   * of a prompt at once. By default `decode`.
+   */
+  readonly work?: 'decode' | 'prefill'
 }
 
 /** A stage that has a place but no id yet. */

@@ -17,4 +17,5 @@ export {
 export { NativeLibraryError, PINNED_GGML_VERSION, UnsupportedPlatformError } from './ggml/library.ts'
 export { rowBytes, type TensorType, tensorBytes, tensorTypes } from './ggml/tensor-type.ts'
 export * from './lora/index.ts'
+export * from './ranks/index.ts'
 export * from './stage/index.ts'

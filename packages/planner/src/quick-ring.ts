@@ -220,7 +220,8 @@ function evened(demand: Demand, links: LinkTimes, { order, ranges }: Ring): Ring
   return { order, ranges: even, tokenMs: tokenMsOf(demand, links, order, even) }
 }
 
-function tokenMsOf(
+/** The ways of a token around the ring, and the weights read for it. */
+export function tokenMsOf(
   demand: Demand,
   links: LinkTimes,
   order: readonly PlacementCandidate[],

@@ -9,6 +9,7 @@ import {
 import type { Demand } from './demand.ts'
 import { byRoom, type Eligible, totalRoom } from './eligible.ts'
 import type { LinkTimes } from './link-times.ts'
+import { PIECE_TOKENS } from './prompt-pieces.ts'
 import type { RingChoice } from './quick-ring.ts'
 
 const nameOf = ({ machine, device }: PlacementCandidate) => `${machine}/${device}`
@@ -30,12 +31,13 @@ export function reasonsFor(
   links: LinkTimes,
   choice: RingChoice,
 ): readonly string[] {
+  const unit = request.work === 'prefill' ? `piece of ${PIECE_TOKENS} tokens of a prompt` : 'token'
   return [
     whatIsNeeded(request, demand),
-    ...whoHoldsWhat(demand, choice),
+    ...whoHoldsWhat(demand, choice, unit),
     whyNotFewer(demand, eligible, choice),
-    ...timeOfAToken(demand, links, choice),
-    ...whyNotOthers(eligible, choice),
+    ...timeOfAToken(demand, links, choice, unit),
+    ...whyNotOthers(eligible, choice, unit),
     ...whoWasAvoided(eligible, choice),
     ...whoWasLeftOut(request, eligible),
   ]
@@ -80,7 +82,7 @@ function whatIsMissing(
 
 const layerRoom = (demand: Demand): string => formatBytes(bytes(Math.round(demand.roomBytes / demand.layers)))
 
-function whoHoldsWhat(demand: Demand, { best }: RingChoice): readonly string[] {
+function whoHoldsWhat(demand: Demand, { best }: RingChoice, unit: string): readonly string[] {
   return best.order.map((candidate, index) => {
     const range = best.ranges[index]!
     const { region, provider } = candidate.location
@@ -89,7 +91,7 @@ function whoHoldsWhat(demand: Demand, { best }: RingChoice): readonly string[] {
     const time = formatMs(demand.readTime(range, candidate.benchmark.weightBytesPerSecond))
     const where = `${nameOf(candidate)} (${region}, ${provider})`
     const layers = `layers ${formatLayers(range)}, ${layerCount(range)} of ${demand.layers}`
-    return `${where} holds ${layers}: ${weights} of weights and ${kv} of KV in ${formatBytes(candidate.freeBytes)} free, ${time} for each token.`
+    return `${where} holds ${layers}: ${weights} of weights and ${kv} of KV in ${formatBytes(candidate.freeBytes)} free, ${time} for each ${unit}.`
   })
 }
 
@@ -111,10 +113,15 @@ function whyNotFewer(demand: Demand, eligible: Eligible, { best }: RingChoice): 
   return `Not in fewer than ${stages} stages: ${who} (${formatBytes(totalRoom(largest))}) would have room ${holds}.`
 }
 
-function timeOfAToken(demand: Demand, links: LinkTimes, { best }: RingChoice): readonly string[] {
+function timeOfAToken(
+  demand: Demand,
+  links: LinkTimes,
+  { best }: RingChoice,
+  unit: string,
+): readonly string[] {
   const crossings = links.around(best.order)
   const linkMs = crossings.reduce((sum, { timeMs }) => sum + timeMs, 0)
-  const total = `A token is predicted to take ${formatMs(best.tokenMs)}`
+  const total = `A ${unit} is predicted to take ${formatMs(best.tokenMs)}`
   if (crossings.length === 0) {
     return [`${total}: ${formatBytes(demand.readBytes)} of weights are read for each.`]
   }
@@ -127,7 +134,7 @@ function timeOfAToken(demand: Demand, links: LinkTimes, { best }: RingChoice): r
   return [sentence, `Not measured and taken for slow: ${ways}.`]
 }
 
-function whyNotOthers(eligible: Eligible, { best, runnerUp }: RingChoice): readonly string[] {
+function whyNotOthers(eligible: Eligible, { best, runnerUp }: RingChoice, unit: string): readonly string[] {
   if (!runnerUp) {
     return eligible.fresh.length + eligible.avoided.length > best.order.length
       ? [`No ${count(best.order.length, 'other device')} that fit were found.`]
@@ -137,7 +144,7 @@ function whyNotOthers(eligible: Eligible, { best, runnerUp }: RingChoice): reado
   const difference = runnerUp.tokenMs - best.tokenMs
   return [
     difference > best.tokenMs * 1e-6
-      ? `Not on ${who}: a token would take ${formatMs(runnerUp.tokenMs)}.`
+      ? `Not on ${who}: a ${unit} would take ${formatMs(runnerUp.tokenMs)}.`
       : `${who} would do as well.`,
   ]
 }

@@ -7,7 +7,7 @@ import type { KvMessage } from './kv/transfer/transfer-messages.ts'
  */
 
 /** Bumped whenever a message changes its meaning; peers with another version are refused by name. */
-export const PROTOCOL_VERSION = 3
+export const PROTOCOL_VERSION = 4
 
 /** Short name of a session inside one epoch of one ring, given out by the leader. */
 export type SessionKey = number
@@ -68,6 +68,8 @@ export interface OpenRequest {
   readonly needs: SessionNeeds
   /** Asks for one vector of the prompt instead of tokens. */
   readonly pooling: Pooling | null
+  /** W3C `traceparent` that stages report their part of the work under; `null` reports nothing. */
+  readonly trace: string | null
 }
 
 export interface CancelRequest {
@@ -134,6 +136,15 @@ export interface Failed {
   readonly message: string
 }
 
+/** What steps took at one stage, in whole microseconds. */
+export interface StageTime {
+  /** Behind other steps, and on the way to the engine and back. */
+  readonly waitUs: number
+  readonly computeUs: number
+  /** On to the next stage, from the last one to the first: half of the round trip that the link showed last; 0 if unknown. */
+  readonly linkUs: number
+}
+
 /** Last stage → gateway. `index` counts generated tokens from 0, resumed ones included. */
 export interface TokenDelivery {
   readonly type: 'token'
@@ -141,8 +152,8 @@ export interface TokenDelivery {
   readonly index: number
   readonly sampled: SampledToken
   readonly finish: FinishReason | null
-  /** Time the engines of all stages spent on the step that sampled it, in microseconds. */
-  readonly engineUs: number
+  /** One for each stage, in order: what the session's steps since the token before took; the first token's are those of the prompt. */
+  readonly times: readonly StageTime[]
   /** Positions of the prompt that were not computed because their KV was still there. */
   readonly cachedTokens: number
 }
@@ -169,6 +180,7 @@ export interface OpenSession {
   readonly sampling: SamplingParams
   readonly needs: SessionNeeds
   readonly pooling: Pooling | null
+  readonly trace: string | null
   /** Positions whose KV is there already, in `pages`; a multiple of the page size, and less than the prompt. */
   readonly cachedTokens: number
   /** The pages of those positions, in order; other sessions may hold them too, and nobody writes to them. */
@@ -238,8 +250,8 @@ export interface Step {
   readonly epoch: number
   readonly step: number
   readonly entries: readonly StepEntry[]
-  /** Time the engines of earlier stages spent on it, in microseconds. */
-  readonly engineUs: number
+  /** What it took at earlier stages, in order. */
+  readonly times: readonly StageTime[]
   /** Raw little-endian float32; empty inside the leader, which has `tokens` instead. */
   readonly hidden: Uint8Array
 }

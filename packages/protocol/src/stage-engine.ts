@@ -20,6 +20,8 @@ export interface EngineSession {
   readonly sampling: SamplingParams
   readonly needs: SessionNeeds
   readonly pooling: Pooling | null
+  /** W3C `traceparent` to report its steps under; `null` reports nothing. */
+  readonly trace: string | null
   /** Positions that the session begins with, already computed, in `pages`. */
   readonly cachedTokens: number
   readonly pages: readonly number[]

@@ -1,40 +1,11 @@
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
+import { SpanCollector } from './testing/index.ts'
 import { type EndedSpan, parseTraceparent, startTracing } from './tracing.ts'
 
-interface SentSpan {
-  readonly name: string
-  readonly traceId: string
-  readonly spanId: string
-  readonly parentSpanId?: string
-  readonly startTimeUnixNano: string
-  readonly attributes: readonly { readonly key: string; readonly value: Record<string, unknown> }[]
-  readonly status: { readonly code: number }
-}
-
-/** A collector that keeps what it is sent as JSON. */
-async function startCollector() {
-  const received: { readonly path: string; readonly body: string }[] = []
-  const server = createServer((request, response) => {
-    const chunks: Buffer[] = []
-    request.on('data', (chunk: Buffer) => chunks.push(chunk))
-    request.on('end', () => {
-      received.push({ path: request.url!, body: Buffer.concat(chunks).toString('utf8') })
-      response.writeHead(200, { 'content-type': 'application/json' }).end('{}')
-    })
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  onTestFinished(() => {
-    server.close()
-  })
-  const spans = (): SentSpan[] =>
-    received.flatMap(({ body }) =>
-      JSON.parse(body).resourceSpans.flatMap((resource: { scopeSpans: { spans: SentSpan[] }[] }) =>
-        resource.scopeSpans.flatMap((scope) => scope.spans),
-      ),
-    )
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, received, spans }
+async function startCollector(): Promise<SpanCollector> {
+  const collector = await SpanCollector.start()
+  onTestFinished(() => collector.stop())
+  return collector
 }
 
 const ended: EndedSpan = {
@@ -48,15 +19,16 @@ const ended: EndedSpan = {
 }
 
 test('spans reach a collector as parts of the trace that asked', async () => {
-  const { url, received, spans } = await startCollector()
-  const tracing = await startTracing({ service: 'gateway', env: { OTEL_EXPORTER_OTLP_ENDPOINT: `${url}/` } })
+  const collector = await startCollector()
+  const env = { OTEL_EXPORTER_OTLP_ENDPOINT: `${collector.url}/` }
+  const tracing = await startTracing({ service: 'gateway', env })
   const trace = '0af7651916cd43dd8448eb211c80319c'
   tracing!.record(ended, `00-${trace}-b7ad6b7169203331-01`)
   tracing!.record({ ...ended, name: 'alone', error: null, children: [] }, 'nonsense')
   await tracing!.stop()
-  expect(received[0]!.path).toBe('/v1/traces')
+  expect(collector.received[0]!.path).toBe('/v1/traces')
   const [parent, child, alone] = ['chat bytes', 'decode', 'alone'].map((name) =>
-    spans().find((span) => span.name === name),
+    collector.spans.find((span) => span.name === name),
   )
   expect(parent).toMatchObject({
     traceId: trace,
@@ -67,6 +39,26 @@ test('spans reach a collector as parts of the trace that asked', async () => {
   expect(parent!.attributes).toContainEqual({ key: 'gen_ai.request.model', value: { stringValue: 'bytes' } })
   expect(child).toMatchObject({ traceId: trace, parentSpanId: parent!.spanId })
   expect(alone!.traceId).not.toBe(trace)
+})
+
+test('others work for a span before it ends, and it tells then what became of it', async () => {
+  const collector = await startCollector()
+  const tracing = await startTracing({
+    service: 'gateway',
+    env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url },
+  })
+  const open = tracing!.begin({ name: 'request', kind: 'server', startMs: 1_700_000_000_000 }, null)
+  tracing!.record({ ...ended, name: 'stage 0', children: [] }, open.traceparent)
+  open.end({ ...ended, error: null })
+  tracing!.begin({ name: 'never ended', kind: 'server', startMs: 1 }, null)
+  await tracing!.stop()
+  const named = (name: string) => collector.spans.find((span) => span.name === name)!
+  expect(named('stage 0')).toMatchObject({
+    traceId: named('chat bytes').traceId,
+    parentSpanId: named('chat bytes').spanId,
+  })
+  expect(named('chat bytes')).toMatchObject({ startTimeUnixNano: '1700000000000000000', status: { code: 0 } })
+  expect(collector.spans.map(({ name }) => name).sort()).toEqual(['chat bytes', 'decode', 'stage 0'])
 })
 
 test('is off unless a collector is named', async () => {

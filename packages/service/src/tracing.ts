@@ -1,4 +1,4 @@
-import type { Attributes, Context, Span, Tracer } from '@opentelemetry/api'
+import type { Attributes, Context, Span, SpanContext, Tracer } from '@opentelemetry/api'
 
 /** A stretch of work that is over. Times are milliseconds since 1970. */
 export interface EndedSpan {
@@ -12,8 +12,19 @@ export interface EndedSpan {
   readonly children: readonly Omit<EndedSpan, 'children' | 'kind' | 'error'>[]
 }
 
+/** Work that has begun, and that others may work for. */
+export interface OpenSpan {
+  /** W3C trace context for them. */
+  readonly traceparent: string
+  /** Kind and beginning stay what they were. Never ended, it is never sent. */
+  end(span: Omit<EndedSpan, 'kind' | 'startMs'>): void
+}
+
 /** Hands spans to a collector, in batches and in the background. */
 export interface Tracing {
+  /** @param traceparent - W3C trace context of whoever asked; `null`, or anything else, begins a new trace */
+  begin(span: Pick<EndedSpan, 'name' | 'kind' | 'startMs'>, traceparent: string | null): OpenSpan
+  /** Work that was not known to have begun. */
   /** @param traceparent - W3C trace context of whoever asked; `null`, or anything else, begins a new trace */
   record(span: EndedSpan, traceparent: string | null): void
   /** Sends what is left. */
@@ -67,24 +78,38 @@ export async function startTracing({ service, env }: TracingSettings): Promise<T
       ? api.ROOT_CONTEXT
       : api.trace.setSpanContext(api.ROOT_CONTEXT, { ...parent, isRemote: true })
   }
+  const start = (
+    { name, kind, startMs }: Pick<EndedSpan, 'name' | 'kind' | 'startMs'>,
+    traceparent: string | null,
+  ): OpenSpan => {
+    const kinds = { server: api.SpanKind.SERVER, internal: api.SpanKind.INTERNAL }
+    const span = begin(tracer, { name, startMs, attributes: {} }, kinds[kind], contextOf(traceparent))
+    return {
+      traceparent: formatTraceparent(span.spanContext()),
+      end(ended) {
+        const within = api.trace.setSpan(api.ROOT_CONTEXT, span)
+        for (const child of ended.children) {
+          begin(tracer, child, api.SpanKind.INTERNAL, within).end(new Date(child.endMs))
+        }
+        span.updateName(ended.name).setAttributes(ended.attributes)
+        if (ended.error !== null) span.setStatus({ code: api.SpanStatusCode.ERROR, message: ended.error })
+        span.end(new Date(ended.endMs))
+      },
+    }
+  }
   return {
-    record(ended, traceparent) {
-      const kind = ended.kind === 'server' ? api.SpanKind.SERVER : api.SpanKind.INTERNAL
-      const span = begin(tracer, ended, kind, contextOf(traceparent))
-      const within = api.trace.setSpan(api.ROOT_CONTEXT, span)
-      for (const child of ended.children) {
-        begin(tracer, child, api.SpanKind.INTERNAL, within).end(new Date(child.endMs))
-      }
-      if (ended.error !== null) span.setStatus({ code: api.SpanStatusCode.ERROR, message: ended.error })
-      span.end(new Date(ended.endMs))
-    },
+    begin: start,
+    record: (ended, traceparent) => start(ended, traceparent).end(ended),
     stop: () => provider.shutdown(),
   }
 }
 
+const formatTraceparent = ({ traceId, spanId, traceFlags }: SpanContext): string =>
+  `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, '0')}`
+
 function begin(
   tracer: Tracer,
-  { name, startMs, attributes }: Omit<EndedSpan, 'children' | 'kind' | 'error'>,
+  { name, startMs, attributes }: Pick<EndedSpan, 'name' | 'startMs' | 'attributes'>,
   kind: number,
   parent: Context,
 ): Span {

@@ -5,15 +5,18 @@
  */
 export { SimulationInputError } from './errors.ts'
 export { EventQueue } from './events/event-queue.ts'
+export * from './plans/index.ts'
 export { LayerTimes, type TimePoint } from './serving/layer-times.ts'
 export { ChanceRouter } from './serving/routing/chance-router.ts'
 export { FlowRouter, type FlowRouterOptions, fittingLinks } from './serving/routing/flow-router.ts'
 export { atSink, atSource, type RoutedRequest, type Router } from './serving/routing/router.ts'
 export { SwarmRouter } from './serving/routing/swarm-router.ts'
 export {
+  type Batching,
   type BatchLimits,
   checkServingFleet,
   type FleetLink,
+  type PassOverheads,
   type ServingFleet,
   type StageMachine,
 } from './serving/serving-fleet.ts'

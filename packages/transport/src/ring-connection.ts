@@ -12,6 +12,7 @@ import {
   type RingClientEvent,
   type RingClientOptions,
   type RingStatus,
+  type StageTime,
   type WireLimits,
 } from '@deos/protocol'
 import type { Transport } from './link.ts'
@@ -44,8 +45,8 @@ export interface DeliveredToken {
   readonly index: number
   readonly sampled: SampledToken
   readonly finish: FinishReason | null
-  /** Time the ring's engines spent on it; the rest of the time was spent between them. */
-  readonly engineUs: number
+  /** What its steps took at each stage; the first token's are those of the prompt. */
+  readonly times: readonly StageTime[]
   /** Positions of the prompt that were not computed because their KV was still there. */
   readonly cachedTokens: number
 }

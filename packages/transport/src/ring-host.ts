@@ -2,6 +2,7 @@ import { describeError as describe, type Random, type SessionId } from '@deos/do
 import {
   type EngineEffect,
   type EngineSession,
+  type EngineStepResult,
   type ImportEffect,
   isKvMessage,
   type KvMessage,
@@ -289,10 +290,11 @@ export class RingHost {
         break
       case 'engine-step': {
         const { epoch, step } = effect
+        const askedMs = this.edge.timers.now()
         engine.step(effect.work).then(
           (result) => {
             if (this.#engine === engine) this.edge.handover?.computed(effect.work.entries)
-            ifCurrent({ type: 'engine-stepped', epoch, step, result })
+            ifCurrent({ type: 'engine-stepped', epoch, step, result, ...this.#between(askedMs, result) })
           },
           (error: unknown) => ifCurrent({ type: 'engine-failed', epoch, step, reason: describe(error) }),
         )
@@ -316,6 +318,13 @@ export class RingHost {
           },
         )
     }
+  }
+
+  /** What a step took besides computing: here since it was asked for, and what it will take to the next stage. */
+  #between(askedMs: number, { computeUs }: EngineStepResult): { waitUs: number; linkUs: number } {
+    const passedUs = Math.round((this.edge.timers.now() - askedMs) * 1000)
+    const roundTripMs = this.nextLink?.estimates.roundTripMs ?? 0
+    return { waitUs: Math.max(0, passedUs - computeUs), linkUs: Math.round(roundTripMs * 500) }
   }
 
   #resolveDrained(): void {

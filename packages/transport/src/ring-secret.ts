@@ -3,7 +3,7 @@ import type { RingId } from '@deos/domain'
 
 const MIN_SECRET_BYTES = 16
 
-/** How TLS tells a guest from a member: no peer's id begins like this. */
+/** How handshakes tell a guest from a member: no peer's id begins like this. */
 export const GUEST_PREFIX = 'guest:'
 
 /**
@@ -30,11 +30,19 @@ export function ringKey(secret: Uint8Array, ring: RingId): Buffer {
  * What a worker of another ring proves at this ring's doors to be let in as a guest under that name. Whoever knows the
  * ring's secret can make it; from it nothing else follows, neither the secret nor another guest's key.
  *
+ * @param machine - public key of the guest's machine, which the connection proves: nobody else can use the key then;
+ *   null where links prove no machine
  * @throws RangeError if the secret is too short to be one
  */
-export function guestKey(secret: Uint8Array, ring: RingId, guest: string): Uint8Array {
+export function guestKey(
+  secret: Uint8Array,
+  ring: RingId,
+  guest: string,
+  machine: string | null = null,
+): Uint8Array {
   checkSecret(secret)
-  return new Uint8Array(hkdfSync('sha256', secret, 'deos guest', JSON.stringify([ring, guest]), 32))
+  const who = machine === null ? [ring, guest] : [ring, guest, machine]
+  return new Uint8Array(hkdfSync('sha256', secret, 'deos guest', JSON.stringify(who), 32))
 }
 
 function checkSecret(secret: Uint8Array): void {

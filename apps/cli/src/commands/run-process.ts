@@ -9,14 +9,16 @@ const passedOn = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
  * command's.
  *
  * @param env - added to ours; secrets travel here, since arguments show in every process list
+ * @param nodeFlags - for Node itself
  * @throws CommandError if the build is missing
  */
 export async function runProcess(
   name: string,
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  nodeFlags: readonly string[] = [],
 ): Promise<void> {
-  const child = spawn(process.execPath, [builtScript(name), ...args], {
+  const child = spawn(process.execPath, [...nodeFlags, builtScript(name), ...args], {
     env: { ...process.env, ...env },
     // Not our standard input: a pipe there would look like a supervisor's.
     stdio: ['ignore', 'inherit', 'inherit'],

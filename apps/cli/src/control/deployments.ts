@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type * as api from '@deos/sdk'
 import type { ApiClient, DeepReadonly } from '@deos/sdk'
-import { CommandError } from '../cli-error.ts'
+import { CommandError, EXIT_FAILURE } from '../cli-error.ts'
 import type { Output } from '../output.ts'
 import { formatPercent } from '../text/quantities.ts'
 import { formatFields, formatTable } from '../text/table.ts'
@@ -82,6 +82,7 @@ export const slugOf = (model: string): string =>
 
 async function preview(client: ApiClient, spec: SpecInput, output: Output): Promise<void> {
   const plan = await client.deployments.preview({ body: { spec } })
+  if (plan.placement === null) process.exitCode = EXIT_FAILURE
   output.result(plan, () =>
     [
       ...(plan.placement === null

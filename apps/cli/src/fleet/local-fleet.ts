@@ -2,7 +2,13 @@ import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Clock, DomainError } from '@deos/domain'
-import { createRunFolder, defaultRestartLimits, type RestartLimits, startChild } from '@deos/service'
+import {
+  controlPlaneFlags,
+  createRunFolder,
+  defaultRestartLimits,
+  type RestartLimits,
+  startChild,
+} from '@deos/service'
 import { builtScript, packageRoot } from '../package-root.ts'
 import {
   hasUrl,
@@ -160,6 +166,7 @@ export class LocalFleet {
       title: 'The control plane',
       name: 'control-plane',
       script: builtScript('control-plane'),
+      nodeFlags: controlPlaneFlags,
       runFolder: this.runFolder,
       limits: defaultRestartLimits,
       isReady: hasUrl,

@@ -20,6 +20,8 @@ export interface KeptProcessOptions {
   /** Of the log: `gateway`. */
   readonly name: string
   readonly script: string
+  /** For Node itself. */
+  readonly nodeFlags?: readonly string[]
   readonly runFolder: string
   /** @param url - where it listened in an earlier life; it should listen there again */
   readonly args: (url: string | null) => readonly string[]
@@ -87,7 +89,7 @@ export class KeptProcess {
     const { script, args, env } = this.options
     this.#child = this.parts.startChild({
       script,
-      nodeFlags: [],
+      nodeFlags: this.options.nodeFlags ?? [],
       args: args(this.#url),
       env,
       logFile: this.#logFile,

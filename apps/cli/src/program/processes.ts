@@ -1,3 +1,4 @@
+import { controlPlaneFlags } from '@deos/service'
 import type { Command } from 'commander'
 import { UsageError } from '../cli-error.ts'
 import { examples } from './parts.ts'
@@ -49,7 +50,7 @@ export function addProcesses(program: Command): void {
       ),
   ).action(async (flags: readonly string[]) => {
     const { runProcess } = await import('../commands/run-process.ts')
-    await runProcess('control-plane', flags)
+    await runProcess('control-plane', flags, {}, controlPlaneFlags)
   })
   own(
     program

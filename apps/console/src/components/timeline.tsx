@@ -2,6 +2,7 @@ import type { Names } from '../data/names.ts'
 import type { RequestRecord } from '../data/types.ts'
 import { formatDuration } from '../format/numbers.ts'
 import { classNames } from './class-names.ts'
+import { Hops } from './hops.tsx'
 
 type Span = RequestRecord['timeline'][number]
 type Phase = Span['phase']
@@ -9,55 +10,58 @@ type Phase = Span['phase']
 const colours: Readonly<Record<Phase, string>> = {
   queue: 'bg-line-strong',
   prefill: 'bg-[var(--series-2)]',
-  hop: 'bg-[var(--series-4)]',
   decode: 'bg-[var(--series-1)]',
   interruption: 'bg-bad',
 }
 
-const order: readonly Phase[] = ['queue', 'prefill', 'hop', 'decode', 'interruption']
+const order: readonly Phase[] = ['queue', 'prefill', 'decode', 'interruption']
 
 interface Lane {
-  readonly name: string
   readonly phase: Phase
   readonly spans: readonly Span[]
   readonly totalMs: number
 }
 
-/** One lane a phase, and one for each machine that was hopped to. */
-export function lanesOf(timeline: readonly Span[], machineName: (id: string) => string): readonly Lane[] {
-  const lanes = new Map<string, Span[]>()
+/** One lane a phase. */
+export function lanesOf(timeline: readonly Span[]): readonly Lane[] {
+  const lanes = new Map<Phase, Span[]>()
   for (const span of [...timeline].sort(
     (a, b) => order.indexOf(a.phase) - order.indexOf(b.phase) || a.startMs - b.startMs,
   )) {
-    const name = span.phase === 'hop' && span.machineId !== null ? machineName(span.machineId) : span.phase
-    lanes.set(name, [...(lanes.get(name) ?? []), span])
+    lanes.set(span.phase, [...(lanes.get(span.phase) ?? []), span])
   }
-  return [...lanes].map(([name, spans]) => ({
-    name,
-    phase: spans[0]!.phase,
+  return [...lanes].map(([phase, spans]) => ({
+    phase,
     spans,
     totalMs: spans.reduce((sum, { startMs, endMs }) => sum + (endMs - startMs), 0),
   }))
 }
 
-/** Where a request's time went. */
+/** Where a request's time went: one phase after another, and below them what each stage took. */
 export function Timeline({ record, names }: { readonly record: RequestRecord; readonly names: Names }) {
-  const lanes = lanesOf(record.timeline, names.machine)
+  return (
+    <div className="flex min-w-0 flex-col gap-4">
+      <Phases record={record} />
+      <Hops hops={record.hops} machineName={names.machine} />
+    </div>
+  )
+}
+
+function Phases({ record }: { readonly record: RequestRecord }) {
+  const lanes = lanesOf(record.timeline)
   const endMs = Math.max(record.durationMs, ...record.timeline.map((span) => span.endMs), 0.001)
   if (lanes.length === 0)
     return <p className="text-sm text-ink-3">No timeline was recorded for this request.</p>
   return (
     <ul aria-label={`Timeline of ${formatDuration(endMs)}`} className="flex min-w-0 flex-col gap-1.5">
-      {lanes.map(({ name, phase, spans, totalMs }) => (
-        <li key={name} className="grid grid-cols-[6.5rem_minmax(0,1fr)_4.5rem] items-center gap-2 text-xs">
-          <span className="truncate text-ink-2" title={name}>
-            {phase === 'hop' ? `hop · ${name}` : name}
-          </span>
+      {lanes.map(({ phase, spans, totalMs }) => (
+        <li key={phase} className="grid grid-cols-[6.5rem_minmax(0,1fr)_4.5rem] items-center gap-2 text-xs">
+          <span className="truncate text-ink-2">{phase}</span>
           <span className="relative block h-3.5 rounded-sm bg-raised">
             {spans.map((span) => (
               <span
                 key={`${span.startMs}-${span.endMs}`}
-                title={`${name}: ${formatDuration(span.startMs)} to ${formatDuration(span.endMs)}`}
+                title={`${phase}: ${formatDuration(span.startMs)} to ${formatDuration(span.endMs)}`}
                 className={classNames('absolute inset-y-0 min-w-0.5 rounded-sm', colours[phase])}
                 style={{
                   left: `${(span.startMs / endMs) * 100}%`,

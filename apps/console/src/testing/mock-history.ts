@@ -226,11 +226,14 @@ export function requestsAt({ ago }: Clock) {
     const start = 8 + (index % 4) * 11
     const prefillEnd = start + 190 + (index % 3) * 40
     const end = prefillEnd + decodeMs
-    const hop = (name: string, at: number, ms: number) => ({
-      phase: 'hop' as const,
-      startMs: at,
-      endMs: at + ms,
-      machineId: machineId(name),
+    const hop = (name: string, stage: number, stepMs: number) => ({
+      ...{ replicaId: 'replica-chat-1', stage, machineId: machineId(name) },
+      prefill: { waitMs: 3 + stage, computeMs: stepMs * 6, linkMs: 1 + stage * 9 },
+      decode: {
+        waitMs: 40 + stage * 15,
+        computeMs: decodeMs * stepMs * 0.01,
+        linkMs: decodeMs * 0.01 * (1 + stage),
+      },
     })
     return {
       id: requestId(index),
@@ -253,17 +256,12 @@ export function requestsAt({ ago }: Clock) {
       timeline: failed
         ? []
         : [
-            { phase: 'queue' as const, startMs: 0, endMs: start, machineId: null },
-            { phase: 'prefill' as const, startMs: start, endMs: prefillEnd, machineId: null },
-            hop('hel-rack-1', start, 62),
-            hop('hel-rack-2', start + 63, 58),
-            hop('sto-a6000', start + 122, 49),
-            hop('mum-3090', start + 174, 18),
+            { phase: 'queue' as const, startMs: 0, endMs: start },
+            { phase: 'prefill' as const, startMs: start, endMs: prefillEnd },
             {
               phase: 'decode' as const,
               startMs: prefillEnd,
               endMs: interrupted ? prefillEnd + decodeMs * 0.4 : end,
-              machineId: null,
             },
             ...(interrupted
               ? [
@@ -271,17 +269,18 @@ export function requestsAt({ ago }: Clock) {
                     phase: 'interruption' as const,
                     startMs: prefillEnd + decodeMs * 0.4,
                     endMs: prefillEnd + decodeMs * 0.55,
-                    machineId: null,
                   },
                   {
                     phase: 'decode' as const,
                     startMs: prefillEnd + decodeMs * 0.55,
                     endMs: end,
-                    machineId: null,
                   },
                 ]
               : []),
           ],
+      hops: failed
+        ? []
+        : [hop('hel-rack-1', 0, 10), hop('hel-rack-2', 1, 9), hop('sto-a6000', 2, 8), hop('mum-3090', 3, 5)],
     }
   })
 }

@@ -60,6 +60,14 @@ describeDatabases('a cluster', (open, again) => {
     expect(row).toEqual({ name: 'reconcile', holder: 'other', at: now() })
   })
 
+  test('work that is not to be remembered leaves nothing behind', async () => {
+    const database = await open()
+    const claims = claimsOf(database, 'one')
+    expect(await claims.tryRun('once', async () => 'done', { remembers: false })).toBe('done')
+    expect(await claims.tryRun('once', async () => 'again', { remembers: false })).toBe('again')
+    expect(await database.queries.$count(claimRows)).toBe(0)
+  })
+
   test('many claims at once do not wait for each other', async () => {
     const database = await open()
     const [one, other] = [claimsOf(database, 'one'), claimsOf(await again(database), 'other')]

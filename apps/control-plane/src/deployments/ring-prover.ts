@@ -110,7 +110,7 @@ export class RingProver {
     if (this.#busy.has(ring) || this.#busy.size >= mostAtOnce) return
     const unwanted = new AbortController()
     const done = this.parts.claims
-      .tryRun(`verify:${ring}`, () => work(unwanted.signal))
+      .tryRun(`verify:${ring}`, () => work(unwanted.signal), { remembers: false })
       .then(
         () => undefined,
         (error: unknown) => {

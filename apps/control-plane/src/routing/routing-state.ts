@@ -65,6 +65,7 @@ function targetOf(
         ringSecret: rings.secretOf(replica),
         leader: replica.stages[0]!.linkAddress,
         tail: replica.stages.at(-1)!.linkAddress,
+        machines: replica.stages.map(({ machine }) => machine),
         predictedTokenMs: replica.tokenMs,
       })),
     createdAt: new Date(deployment.createdAtMs).toISOString(),

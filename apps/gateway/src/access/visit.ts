@@ -1,4 +1,5 @@
 import type { AccessGrant } from '@deos/api'
+import type { OpenSpan } from '@deos/service'
 import type { Ticket } from '../accounting/ticket.ts'
 
 /** Who sends a request. */
@@ -15,8 +16,8 @@ export interface Visit {
   readonly id: string
   /** By the server's clock. */
   readonly arrivedMs: number
-  /** W3C trace context as it came in; `null` without. */
-  readonly traceparent: string | null
+  /** Its part of a trace; `null` if nobody traces. */
+  readonly span: OpenSpan | null
   caller: Caller
   /** Once it is known which deployment is asked; never on a gateway of one model. */
   ticket: Ticket | null

@@ -1,7 +1,19 @@
+import { addTimes, type StageTime } from '@deos/protocol'
+
 /** A stretch of time by the gateway's clock. */
 export interface Stretch {
   readonly startMs: number
   readonly endMs: number
+}
+
+/** What an answer took at the stages of one replica. */
+export interface ReplicaTimes {
+  readonly replicaId: string
+  /** Where its stages were, in order. */
+  readonly machines: readonly string[]
+  /** Up to the first token that came from there, and after it. */
+  prefill: readonly StageTime[]
+  decode: readonly StageTime[]
 }
 
 /** What became of one answer of a request, as far as its gateway sees it. */
@@ -15,25 +27,35 @@ export class AnswerTrace {
   tokens = 0
   /** As the first token told. */
   cachedTokens: number | null = null
-  /** Time that engines spent on its tokens; the rest was spent between them. */
-  engineUs = 0
+  /** One for each replica it was sent to, in order. */
+  readonly replicas: ReplicaTimes[] = []
+  /** Whether the replica of now has begun to answer. */
+  #prefilled = false
   readonly interruptions: { startMs: number; endMs: number | null }[] = []
 
   /** @param prompt - answers to the same prompt share it, and count it once */
   constructor(readonly prompt: Int32Array) {}
 
-  sent(replicaId: string, nowMs: number): void {
+  /** @param machines - where the replica's stages are, in order */
+  sent(replicaId: string, machines: readonly string[], nowMs: number): void {
     this.replicaId = replicaId
     this.sentMs ??= nowMs
+    this.#prefilled = false
+    if (this.replicas.at(-1)?.replicaId !== replicaId) {
+      this.replicas.push({ replicaId, machines, prefill: [], decode: [] })
+    }
   }
 
-  token(cachedTokens: number, engineUs: number, nowMs: number): void {
+  token(cachedTokens: number, times: readonly StageTime[], nowMs: number): void {
     this.#resume(nowMs)
     this.firstMs ??= nowMs
     this.lastMs = nowMs
     this.tokens += 1
     this.cachedTokens ??= cachedTokens
-    this.engineUs += engineUs
+    const replica = this.replicas.at(-1)
+    const phase = this.#prefilled ? 'decode' : 'prefill'
+    if (replica !== undefined) replica[phase] = addTimes(replica[phase], times)
+    this.#prefilled = true
   }
 
   interrupted(nowMs: number): void {

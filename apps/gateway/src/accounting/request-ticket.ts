@@ -11,6 +11,7 @@ import type { Charge, RateLimits } from '../access/rate-limits.ts'
 import type { Visit } from '../access/visit.ts'
 import { Problem } from '../http/problem.ts'
 import { AnswerTrace } from './answer-trace.ts'
+import { hopsOf } from './hops.ts'
 import { chargedPrices, costOf, largestCost, type TokenCounts, type TokenPrices } from './prices.ts'
 import type { RecordHandover } from './record-handover.ts'
 import type { Operation, Ticket, Work } from './ticket.ts'
@@ -21,8 +22,6 @@ export interface EndedRequest {
   readonly record: AnsweredRequest
   readonly visit: Visit
   readonly operation: Operation
-  /** Time that engines spent on its tokens. */
-  readonly engineUs: number
 }
 
 export interface TicketOptions {
@@ -171,6 +170,10 @@ export class RequestTicket implements Ticket {
     this.#prices = chargedPrices(target.prices)
   }
 
+  get trace(): string | null {
+    return this.#visit.span?.traceparent ?? null
+  }
+
   headers(): Readonly<Record<string, string>> {
     return this.#parts.limits.headers(this.#grant)
   }
@@ -212,9 +215,8 @@ export class RequestTicket implements Ticket {
     this.#charge?.correct(record.promptTokens + record.completionTokens)
     if (this.#reserve === 'held') this.#desk.released()
     this.#parts.handover.add(record)
-    const engineUs = this.#answers.reduce((sum, answer) => sum + answer.engineUs, 0)
     const operation = this.#work?.operation ?? 'chat'
-    this.#parts.onEnd({ record, visit: this.#visit, operation, engineUs })
+    this.#parts.onEnd({ record, visit: this.#visit, operation })
   }
 
   #record(status: number): AnsweredRequest {
@@ -250,6 +252,7 @@ export class RequestTicket implements Ticket {
       durationMs: ms(durationMs),
       interruptions: answers.reduce((sum, { interruptions }) => sum + interruptions.length, 0),
       timeline: timelineOf(answers, { startMs: arrivedMs, endMs }),
+      hops: hopsOf(answers),
       reserved: this.#reserve === 'held' || this.#reserve === 'asked',
     }
   }

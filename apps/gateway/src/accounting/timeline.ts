@@ -19,15 +19,13 @@ const most = (values: readonly (number | null)[]): number | null => {
 
 /**
  * The parts of a request's life since it arrived: waiting here until the first answer was handed to a ring, from there to
- * the first token (waiting in the ring included), then to the last; interruptions lie within. Which stage a token was at when
- * is not known here, so there are no hops.
+ * the first token (waiting in the ring included), then to the last; interruptions lie within.
  */
 export function timelineOf(answers: readonly AnswerTrace[], { startMs, endMs }: Stretch): Span[] {
   const span = (phase: Span['phase'], from: number, to: number): Span => ({
     phase,
     startMs: ms(Math.max(0, from - startMs)),
     endMs: ms(Math.max(0, to - startMs)),
-    machineId: null,
   })
   const sentMs = least(answers.map((answer) => answer.sentMs))
   const firstMs = least(answers.map((answer) => answer.firstMs))

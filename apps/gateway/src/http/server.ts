@@ -1,5 +1,5 @@
 import type { Clock, IdSource } from '@deos/domain'
-import type { Logger } from '@deos/service'
+import type { Logger, OpenSpan } from '@deos/service'
 import {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -34,6 +34,7 @@ export interface ServerParts {
   readonly clock: Clock
   readonly metrics: GatewayMetrics
   readonly access: Access
+  readonly beginSpan: (traceparent: string | null) => OpenSpan | null
 }
 
 const isApi = (url: string): boolean => /^\/(v1|api)(\/|$|\?)/.test(url)
@@ -156,7 +157,7 @@ export function createServer(options: ServerOptions, parts: ServerParts): Fastif
     request.visit = {
       id: request.id,
       arrivedMs: parts.clock.now(),
-      traceparent: typeof traceparent === 'string' ? traceparent : null,
+      span: isApi(request.url) ? parts.beginSpan(typeof traceparent === 'string' ? traceparent : null) : null,
       caller: nobody,
       ticket: null,
     }

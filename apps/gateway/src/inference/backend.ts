@@ -1,5 +1,5 @@
 import type { SampledToken, SamplingParams } from '@deos/domain'
-import type { FinishReason, Pooling, RingUsage, SessionNeeds } from '@deos/protocol'
+import type { FinishReason, Pooling, RingUsage, SessionNeeds, StageTime } from '@deos/protocol'
 
 /** What every request to a backend says. */
 export interface BackendRequest {
@@ -14,6 +14,8 @@ export interface BackendRequest {
   readonly needs: SessionNeeds
   /** Budget from now until the last token; 0 is unlimited. */
   readonly deadlineMs: number
+  /** W3C `traceparent` that whoever works on it reports under. Default none. */
+  readonly trace?: string | null
 }
 
 /** One sequence to continue, in tokens. Text, templates and stop strings are dealt with above this interface. */
@@ -38,8 +40,8 @@ export interface GenerateEvent {
   readonly finish: FinishReason | null
   /** Positions of the prompt that were not computed because their KV was still there. */
   readonly cachedTokens: number
-  /** Time that engines spent on it, where that is known. */
-  readonly engineUs?: number
+  /** What its steps took at each stage, where that is known; the first token's are those of the prompt. */
+  readonly times?: readonly StageTime[]
 }
 
 export interface BackendStatus {

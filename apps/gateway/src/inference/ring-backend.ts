@@ -74,8 +74,8 @@ class Inbox implements GenerationHandlers {
     return this.#ended
   }
 
-  onToken({ sampled, finish, cachedTokens, engineUs }: Parameters<GenerationHandlers['onToken']>[0]): void {
-    this.#items.push({ sampled, finish, cachedTokens, engineUs })
+  onToken({ sampled, finish, cachedTokens, times }: Parameters<GenerationHandlers['onToken']>[0]): void {
+    this.#items.push({ sampled, finish, cachedTokens, times })
     if (finish !== null) this.#ended = true
     this.#wake()
   }

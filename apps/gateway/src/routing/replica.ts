@@ -58,6 +58,11 @@ export class Replica implements Candidate {
     return this.#listing.replicaId
   }
 
+  /** Where its stages are, in order. */
+  get machines(): RoutedReplica['machines'] {
+    return this.#listing.machines
+  }
+
   get generation(): number {
     return this.#listing.generation
   }

@@ -38,6 +38,8 @@ export interface RoutedBackendParts {
 
 /** What the request knows of its answers, so that it can tell later. */
 export interface AnswerTraces {
+  /** W3C `traceparent` that rings report under; `null` if nobody traces. */
+  readonly trace: string | null
   answer(prompt: Int32Array): AnswerTrace
   embedded(): void
 }
@@ -95,24 +97,21 @@ export class RoutedBackend implements Backend {
     const trace = this.#traces.answer(request.tokens)
     const delivered: number[] = []
     const ask: Ask<GenerateEvent> = (ring, attempt, stop) =>
-      ring.generate({ ...request, ...attempt, delivered: [...delivered] }, stop)
-    for await (const { sampled, finish, cachedTokens, engineUs = 0 } of this.#follow(
-      request,
-      trace,
-      ask,
-      signal,
-    )) {
+      ring.generate({ ...request, ...attempt, trace: this.#traces.trace, delivered: [...delivered] }, stop)
+    for await (const token of this.#follow(request, trace, ask, signal)) {
+      const { sampled, finish, cachedTokens, times = [] } = token
       delivered.push(sampled.token)
-      trace.token(cachedTokens, engineUs, this.#parts.clock.now())
-      yield { sampled, finish, cachedTokens: trace.cachedTokens!, engineUs }
+      trace.token(cachedTokens, times, this.#parts.clock.now())
+      yield { sampled, finish, cachedTokens: trace.cachedTokens!, times }
       if (finish !== null) return
     }
   }
 
   async embed(request: EmbedRequest, signal: AbortSignal): Promise<Float32Array> {
     const trace = this.#traces.answer(request.tokens)
+    const { trace: context } = this.#traces
     const ask: Ask<Float32Array> = async function* (ring, attempt, stop) {
-      yield await ring.embed({ ...request, ...attempt }, stop)
+      yield await ring.embed({ ...request, ...attempt, trace: context }, stop)
     }
     for await (const vector of this.#follow(request, trace, ask, signal)) {
       this.#traces.embedded()
@@ -141,7 +140,7 @@ export class RoutedBackend implements Backend {
         trace.interrupted(clock.now())
         this.#parts.onInterrupted(request.id, reason)
       })
-      trace.sent(replica.id, clock.now())
+      trace.sent(replica.id, replica.machines, clock.now())
       try {
         for await (const item of ask(stay.ring, { id, deadlineMs }, AbortSignal.any([signal, stay.signal]))) {
           stay.progress()

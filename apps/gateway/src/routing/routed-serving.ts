@@ -1,6 +1,6 @@
 import type { ApiClient, RoutingState } from '@deos/api'
 import type { Clock, Random } from '@deos/domain'
-import type { Logger, Tracing } from '@deos/service'
+import type { Logger, OpenSpan, Tracing } from '@deos/service'
 import { GrantedAccess } from '../access/granted-access.ts'
 import { RateLimits } from '../access/rate-limits.ts'
 import { defaultHandover, RecordHandover } from '../accounting/record-handover.ts'
@@ -8,7 +8,7 @@ import { type EndedRequest, TicketDesk } from '../accounting/request-ticket.ts'
 import type { Serving } from '../gateway.ts'
 import type { GatewayState } from '../http/operations.ts'
 import type { GatewayMetrics } from '../metrics.ts'
-import { traceRequest } from '../telemetry/request-spans.ts'
+import { requestSpan } from '../telemetry/request-spans.ts'
 import { GatewayReporter } from './gateway-reporter.ts'
 import { ModelShelf, type OpenWords } from './model-shelf.ts'
 import type { OpenRing } from './replica.ts'
@@ -126,6 +126,12 @@ export class RoutedServing implements Serving {
     })
   }
 
+  readonly beginSpan = (traceparent: string | null): OpenSpan | null =>
+    this.#parts.tracing?.begin(
+      { name: 'request', kind: 'server', startMs: this.#parts.wallMs() },
+      traceparent,
+    ) ?? null
+
   readonly watch = (metrics: GatewayMetrics): void => {
     this.#metrics = metrics
     metrics.watchReplicas(() => this.#pool.all)
@@ -174,12 +180,12 @@ export class RoutedServing implements Serving {
   }
 
   #ended(ended: EndedRequest): void {
-    const { tracing, logger } = this.#parts
+    const { logger } = this.#parts
     const { id, model, status, durationMs, completionTokens, interruptions, deploymentId } = ended.record
     logger.debug(
       { requestId: id, deploymentId, model, status, durationMs, completionTokens, interruptions },
       'A request ended.',
     )
-    if (tracing !== null) traceRequest(tracing, ended)
+    ended.visit.span?.end(requestSpan(ended))
   }
 }

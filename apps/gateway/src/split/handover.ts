@@ -200,9 +200,11 @@ export class Handover {
 
   /** Tells a sender where the receivers of its layers are, and lets it in there. */
   #introduce({ peer, layers }: KvRoute): void {
+    const from = this.prefill.links.addressOf(peer)
+    if (from === null) return
     for (const receiver of this.#receivers) {
       if (commonLayers(layers, receiver.layers) === null) continue
-      const door = this.decode.links.door(receiver.peer, peer)
+      const door = this.decode.links.door(receiver.peer, peer, from)
       if (door === null) continue
       this.prefill.links.send(peer, {
         ...{ type: 'kv-introduce', epoch: 0, session: sessionId(this.#id) },

@@ -4,6 +4,8 @@ import { systemIds, systemRandom } from '@deos/service'
 import {
   guestKey,
   linkIdentity,
+  namesMachine,
+  parsePeerAddress,
   type RingNetwork,
   ringTransport,
   SupervisedLink,
@@ -65,12 +67,28 @@ export class StageLinks {
     this.#links.find(({ link }) => link.link?.peer === peer)?.link.link?.send(message)
   }
 
-  /** Where a worker takes guests, and the key that lets one in under its name; `null` while it cannot be reached. */
-  door(peer: string, guest: string): { readonly address: string; readonly key: Uint8Array } | null {
-    const found = this.#links.find(({ link }) => link.link?.peer === peer)
-    if (found === undefined) return null
+  /** Where a worker listens; `null` while it cannot be reached. */
+  addressOf(peer: string): string | null {
+    return this.#links.find(({ link }) => link.link?.peer === peer)?.address ?? null
+  }
+
+  /**
+   * Where a worker takes guests, and the key that lets one in under its name.
+   *
+   * @param from - where the guest listens: at a keyed address it is let in from that machine only
+   * @returns `null` while the worker cannot be reached, or if it asks for a machine's key and the guest has none
+   */
+  door(
+    peer: string,
+    guest: string,
+    from: string,
+  ): { readonly address: string; readonly key: Uint8Array } | null {
+    const address = this.addressOf(peer)
+    if (address === null) return null
+    const machine = namesMachine(address) ? parsePeerAddress(from).key : null
+    if (namesMachine(address) && machine === null) return null
     const { ring, secret } = this.options
-    return { address: found.address, key: guestKey(secret, ringId(ring), guest) }
+    return { address, key: guestKey(secret, ringId(ring), guest, machine) }
   }
 
   #supervise(address: string): SupervisedLink {

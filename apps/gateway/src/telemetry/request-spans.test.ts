@@ -1,4 +1,4 @@
-import type { EndedSpan, Tracing } from '@deos/service'
+import type { EndedSpan as Ended, Tracing } from '@deos/service'
 import { expect, test } from 'vitest'
 import { InstantRings } from '../testing/instant-ring.ts'
 import { targetOf } from '../testing/scripted-control-plane.ts'
@@ -6,9 +6,14 @@ import { until } from '../testing/start-gateway.ts'
 import { startRoutedGateway } from '../testing/start-routed-gateway.ts'
 
 test('a request is one span with its phases below, in the trace of whoever asked', async () => {
-  const recorded: { readonly span: EndedSpan; readonly traceparent: string | null }[] = []
+  const recorded: { readonly span: Ended; readonly traceparent: string | null }[] = []
+  const own = `00-${'a'.repeat(32)}-${'c'.repeat(16)}-01`
   const tracing: Tracing = {
-    record: (span, traceparent) => recorded.push({ span, traceparent }),
+    begin: ({ startMs, kind }, traceparent) => ({
+      traceparent: own,
+      end: (span) => recorded.push({ span: { ...span, startMs, kind }, traceparent }),
+    }),
+    record: () => expect.unreachable('Requests begin before they end.'),
     stop: async () => undefined,
   }
   const rings = new InstantRings()
@@ -27,8 +32,11 @@ test('a request is one span with its phases below, in the trace of whoever asked
   await until(() => recorded.length === 1)
   const [{ span, traceparent: parent }] = recorded as [(typeof recorded)[number]]
   expect(parent).toBe(traceparent)
+  const asked = [...rings.rings.values()].flatMap(({ opened }) => opened)
+  expect(asked.map(({ trace }) => trace)).toEqual([own])
   expect(span).toMatchObject({
     name: 'chat bytes',
+    kind: 'server',
     error: null,
     attributes: {
       'gen_ai.operation.name': 'chat',

@@ -1,15 +1,14 @@
-import type { EndedSpan, Tracing } from '@deos/service'
+import type { EndedSpan } from '@deos/service'
 import type { EndedRequest } from '../accounting/request-ticket.ts'
 import { attributeNames as names, providerName } from './gen-ai-attributes.ts'
 
 /** One span for a request, and one below it for each part of its timeline. Texts and keys are in none. */
-export function requestSpan({ record, operation, engineUs }: EndedRequest): EndedSpan {
+export function requestSpan({ record, operation }: EndedRequest): Omit<EndedSpan, 'kind' | 'startMs'> {
   const startMs = Date.parse(record.at)
+  const engineMs = record.hops.reduce((sum, hop) => sum + hop.prefill.computeMs + hop.decode.computeMs, 0)
   const failed = record.status >= 500
   return {
     name: `${operation} ${record.model}`,
-    kind: 'server',
-    startMs,
     endMs: startMs + record.durationMs,
     error: failed ? `status ${record.status}` : null,
     attributes: {
@@ -25,7 +24,7 @@ export function requestSpan({ record, operation, engineUs }: EndedRequest): Ende
       [names.project]: record.projectId,
       [names.streamed]: record.streamed,
       [names.interruptions]: record.interruptions,
-      [names.engineMs]: engineUs / 1000,
+      [names.engineMs]: engineMs,
       ...(record.deploymentId !== null && { [names.deployment]: record.deploymentId }),
       ...(record.replicaId !== null && { [names.replica]: record.replicaId }),
       ...(record.ttftMs !== null && { [names.firstTokenMs]: record.ttftMs }),
@@ -39,6 +38,3 @@ export function requestSpan({ record, operation, engineUs }: EndedRequest): Ende
     })),
   }
 }
-
-export const traceRequest = (tracing: Tracing, ended: EndedRequest): void =>
-  tracing.record(requestSpan(ended), ended.visit.traceparent)

@@ -92,7 +92,8 @@ export function sayTo(
   for (const [index, token] of tokens.entries()) {
     if (index < first || index >= end) continue
     const finish = token === END ? 'stop' : index + 1 === tokens.length ? 'length' : null
-    handlers.onToken({ index, sampled: { token, logprobs: null }, finish, engineUs: 500, cachedTokens })
+    const times = [{ waitUs: 0, computeUs: 500, linkUs: 0 }]
+    handlers.onToken({ index, sampled: { token, logprobs: null }, finish, times, cachedTokens })
   }
 }
 

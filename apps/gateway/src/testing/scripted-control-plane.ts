@@ -65,6 +65,7 @@ export function targetOf(changes: TargetChanges = {}): RouteTarget {
           ringSecret: '5e'.repeat(32),
           leader: `${ring}:1`,
           tail: `${ring}:2`,
+          machines: ['machine-a'],
           predictedTokenMs: null,
         })),
         createdAt: '2026-01-05T09:30:00.000Z',

@@ -90,7 +90,7 @@ export class ScriptedRing {
       index,
       sampled: { token, logprobs: null },
       finish,
-      engineUs: 1000,
+      times: [{ waitUs: 100, computeUs: 1000, linkUs: 10 }],
       cachedTokens,
     })
   }

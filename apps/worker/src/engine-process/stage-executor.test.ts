@@ -206,6 +206,6 @@ test('a mean over positions that are not computed is refused', async () => {
 function poolingSession(tokens: Int32Array, pooling: Pooling): EngineSession {
   return {
     ...{ key: 1, tokens, resumed: 0, maxTokens: 1, sampling: defaultSampling },
-    ...{ needs: plainNeeds, pooling, cachedTokens: 0, pages: [] },
+    ...{ needs: plainNeeds, pooling, trace: null, cachedTokens: 0, pages: [] },
   }
 }

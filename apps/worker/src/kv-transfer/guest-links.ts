@@ -2,20 +2,20 @@ import { describeError, type Random } from '@deos/domain'
 import type { KvIntroduce, KvMessage } from '@deos/protocol'
 import { isKvMessage } from '@deos/protocol'
 import {
-  type HttpProxy,
   type Link,
   linkIdentity,
-  namesMachine,
+  type RingNetwork,
+  ringTransport,
   SupervisedLink,
-  TcpTransport,
   type Timers,
+  type Transport,
 } from '@deos/transport'
 
 export interface GuestLinksOptions {
   /** As whom this worker calls on others. */
   readonly worker: string
-  /** Through which they are dialled; `null` dials directly. */
-  readonly proxy: HttpProxy | null
+  /** With this worker's key: where machines prove theirs, a guest's key is made for it. */
+  readonly network: RingNetwork
   readonly timers: Timers
   readonly random: Random
   readonly onNote: (level: 'info' | 'warn', text: string) => void
@@ -27,7 +27,7 @@ export interface GuestLinksOptions {
 interface Visit {
   readonly introduction: KvIntroduce
   readonly link: SupervisedLink
-  readonly transport: TcpTransport
+  readonly transport: Transport
 }
 
 const reconnect = { firstDelayMs: 50, maxDelayMs: 2_000 } as const
@@ -54,17 +54,12 @@ export class GuestLinks {
       return
     }
     if (known !== undefined) this.#end(peer, known)
-    if (namesMachine(address)) {
-      this.options.onNote('warn', `${peer} has a keyed address, where guests cannot call yet.`)
-      return
-    }
     for (const [oldest, visit] of this.#visits) {
       if (this.#visits.size < MAX_VISITS) break
       this.#end(oldest, visit)
     }
-    const { worker, proxy, timers, random, onNote } = this.options
-    const identity = linkIdentity('guest', worker, ring)
-    const transport = new TcpTransport({ identity, secret: key, proxy })
+    const { worker, network, timers, random, onNote } = this.options
+    const transport = ringTransport(address, linkIdentity('guest', worker, ring), key, network)
     const link = new SupervisedLink({ address, ...reconnect }, transport, timers, random, {
       onUp: (open) => {
         if (open.peer === peer) this.options.onUp(peer)

@@ -29,7 +29,7 @@ import { HeldPrompts } from './held-prompts.ts'
 import { type TransferCount, TransferTally } from './transfer-tally.ts'
 
 export interface KvExchangeOptions
-  extends Pick<GuestLinksOptions, 'worker' | 'proxy' | 'timers' | 'random' | 'onNote'> {
+  extends Pick<GuestLinksOptions, 'worker' | 'network' | 'timers' | 'random' | 'onNote'> {
   readonly codec: BlockCodec
   /** Blocks that came are kept there for later prompts; `null` keeps none. */
   readonly store: KvBlockStore | null

@@ -4,6 +4,7 @@ import type { DeepReadonly } from '../contract/route-types.ts'
 import {
   deploymentIdSchema,
   keyIdSchema,
+  machineIdSchema,
   modelIdSchema,
   organisationIdSchema,
   projectIdSchema,
@@ -35,6 +36,8 @@ export const routedReplicaSchema = component(
     leader: linkAddressSchema.nullable(),
     /** Where the last stage listens: the leader's in a ring of one. */
     tail: linkAddressSchema.nullable(),
+    /** Where its stages are, in order. */
+    machines: z.array(machineIdSchema),
     /** Predicted time of one token of one sequence. */
     predictedTokenMs: z.number().min(0).nullable(),
   }),

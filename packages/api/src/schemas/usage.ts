@@ -49,12 +49,33 @@ export type Usage = z.output<typeof usageSchema>
 export const spanSchema = component(
   'RequestSpan',
   z.object({
-    phase: z.enum(['queue', 'prefill', 'hop', 'decode', 'interruption']),
+    phase: z.enum(['queue', 'prefill', 'decode', 'interruption']),
     /** Since the request arrived. */
     startMs: millisecondsSchema(),
     endMs: millisecondsSchema(),
-    /** Where it happened, for hops. */
+  }),
+)
+
+const hopTimesSchema = z.object({
+  /** Behind other requests' steps, and on the way to the engine and back. */
+  waitMs: millisecondsSchema(),
+  computeMs: millisecondsSchema(),
+  /** On to the next stage, from the last one to the first: half of a round trip for each step. */
+  linkMs: millisecondsSchema(),
+})
+
+/** What a request's steps took at one stage. Stages work on several steps at once, so sums may exceed the time that passed. */
+export const hopSchema = component(
+  'RequestHop',
+  z.object({
+    replicaId: replicaIdSchema,
+    /** From 0. */
+    stage: count(),
+    /** Null if the gateway did not know. */
     machineId: machineIdSchema.nullable(),
+    /** Up to the replica's first token, and after it. */
+    prefill: hopTimesSchema,
+    decode: hopTimesSchema,
   }),
 )
 
@@ -80,6 +101,8 @@ export const requestRecordSchema = component(
     durationMs: millisecondsSchema(),
     interruptions: count(),
     timeline: z.array(spanSchema),
+    /** In the order of the ring, one replica after another. */
+    hops: z.array(hopSchema),
   }),
 )
 export type RequestRecord = z.output<typeof requestRecordSchema>

@@ -8,6 +8,35 @@ export interface MatrixBundle {
   readonly parts: readonly { readonly matrix: string; readonly width: number }[]
 }
 
+/** Which part of a layer several ranks may share. */
+export type LayerPart = 'attention' | 'feedForward'
+
+/** Tokens at experts, a token once for each expert it goes through. */
+export interface RoutedRows {
+  /** `[hiddenSize, width or 1, rows]` */
+  readonly x: Tensor
+  /** Experts, I32 `[width, rows]`, numbered as the weights at hand are. */
+  readonly chosen: Tensor
+  /** `[1, width, rows]` */
+  readonly weights: Tensor
+  readonly width: number
+  readonly rows: number
+}
+
+/** The feed-forward network of a layer whose experts lie on several ranks. */
+export interface DispatchedExperts {
+  /** `[hiddenSize, keptCount]` */
+  readonly x: Tensor
+  /** Experts of each token, I32 `[used, keptCount]`, out of all. */
+  readonly chosen: Tensor
+  /** `[1, used, keptCount]` */
+  readonly weights: Tensor
+  /** This rank's part of what every token goes through besides, `[hiddenSize, keptCount]`; null if there is none. */
+  readonly shared: Tensor | null
+  /** Adds the computation of `[hiddenSize, width, rows]`, weighted, to the graph. */
+  compute(rows: RoutedRows): Tensor
+}
+
 /** What a layer's graph may use. Tensors are `[features, tokens]` float32 unless said otherwise. */
 export interface LayerContext {
   readonly builder: GraphBuilder
@@ -39,6 +68,13 @@ export interface LayerContext {
    * @returns `[width of a value * heads, outputs]`: only the rows that something later needs
    */
   attend(q: Tensor, k: Tensor, v: Tensor | null, sinks?: Tensor | null): Tensor
+  /** Adds up what the ranks of a stage have of a product; `partial` itself where one rank has all of that part. */
+  reduce(part: LayerPart, partial: Tensor): Tensor
+  /**
+   * Where experts lie on several ranks: each token's results of the experts it goes through, added up,
+   * `[hiddenSize, keptCount]`. Null where all experts are here.
+   */
+  readonly dispatch: ((experts: DispatchedExperts) => Tensor) | null
   /** Drops the rows of the residual stream that {@link LayerContext.attend} dropped from its result. */
   keepOutputs(x: Tensor): Tensor
 }

@@ -1,5 +1,5 @@
 import type { Tensor } from '../ggml/graph-builder.ts'
-import type { LayerContext, MatrixBundle } from './architecture.ts'
+import type { LayerContext, LayerPart, MatrixBundle } from './architecture.ts'
 import { companions } from './companions.ts'
 
 const F32_BYTES = Float32Array.BYTES_PER_ELEMENT
@@ -9,6 +9,14 @@ export function linear(context: LayerContext, name: string, x: Tensor): Tensor {
   const product = context.adapt(name, x, context.builder.matmul(context.weight(`${name}.weight`), x))
   const bias = context.optionalWeight(`${name}.bias`)
   return bias ? context.builder.add(product, bias) : product
+}
+
+/** {@link linear} of a matrix whose columns, and the rows of `x`, lie on the ranks that share this part of the layer. */
+export function reducedLinear(context: LayerContext, part: LayerPart, name: string, x: Tensor): Tensor {
+  const product = context.builder.matmul(context.weight(`${name}.weight`), x)
+  const whole = context.reduce(part, context.adapt(name, x, product))
+  const bias = context.optionalWeight(`${name}.bias`)
+  return bias ? context.builder.add(whole, bias) : whole
 }
 
 /**
@@ -95,7 +103,7 @@ export function selfAttention(context: LayerContext, x: Tensor, traits: Attentio
     v,
     context.optionalWeight('attn_sinks.weight'),
   )
-  return linear(context, 'attn_output', attended)
+  return reducedLinear(context, 'attention', 'attn_output', attended)
 }
 
 const rotate = (context: LayerContext, heads: Tensor): Tensor => context.rope(heads)
@@ -135,7 +143,7 @@ export function gateAndUp(
 /** `down(silu(gate x) * up x)`. */
 export function gatedFeedForward(context: LayerContext, x: Tensor): Tensor {
   const gated = context.builder.swiglu(...gateAndUp(context, companions.feedForward, x))
-  return linear(context, 'ffn_down', gated)
+  return reducedLinear(context, 'feedForward', 'ffn_down', gated)
 }
 
 /** The pre-norm layer most families share: attention, then a gated feed-forward, each with its residual. */
@@ -162,10 +170,15 @@ export function doubleNormLayer(context: LayerContext, x: Tensor, traits: LayerT
 /** `down(gelu(gate x) * up x)`. */
 export function geluFeedForward(context: LayerContext, x: Tensor): Tensor {
   const gated = context.builder.geglu(...gateAndUp(context, companions.feedForward, x))
-  return linear(context, 'ffn_down', gated)
+  return reducedLinear(context, 'feedForward', 'ffn_down', gated)
 }
 
 /** {@link gatedFeedForward} with gate and up in one matrix, gate first. */
 export function fusedFeedForward(context: LayerContext, x: Tensor): Tensor {
-  return linear(context, 'ffn_down', context.builder.swigluHalves(linear(context, 'ffn_up', x)))
+  return reducedLinear(
+    context,
+    'feedForward',
+    'ffn_down',
+    context.builder.swigluHalves(linear(context, 'ffn_up', x)),
+  )
 }

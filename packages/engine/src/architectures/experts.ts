@@ -1,6 +1,6 @@
 import { type ExpertConfig, isExpertLayer } from '@deos/domain'
 import type { Tensor } from '../ggml/graph-builder.ts'
-import type { LayerContext } from './architecture.ts'
+import type { LayerContext, RoutedRows } from './architecture.ts'
 import { gateAndUp, gatedFeedForward, linear } from './blocks.ts'
 import { companions } from './companions.ts'
 
@@ -41,12 +41,28 @@ export function expertFeedForward(
   traits: ExpertTraits = plainExperts,
 ): Tensor {
   const experts = context.config.experts!
+  const { builder, config, keptCount } = context
   const routing = route(context, experts, linear(context, 'ffn_gate_inp', x))
-  const routed = runExperts(context, experts, x, routing, traits)
-  if (experts.sharedFeedForwardSize === 0) return routed
-  const { builder } = context
-  const shared = builder.swiglu(...gateAndUp(context, companions.sharedExpert, x))
-  return builder.add(routed, linear(context, 'ffn_down_shexp', shared))
+  const shared = sharedExpert(context, experts, x)
+  const compute = (rows: RoutedRows) => runExperts(context, rows, traits)
+  if (context.dispatch) return context.dispatch({ x, ...routing, shared, compute })
+  const all = { x: builder.reshape3d(x, config.hiddenSize, 1, keptCount), ...routing }
+  const routed = sumOfExperts(
+    context,
+    experts.used,
+    compute({ ...all, width: experts.used, rows: keptCount }),
+  )
+  return shared ? builder.add(routed, shared) : routed
+}
+
+function sharedExpert(
+  context: LayerContext,
+  { sharedFeedForwardSize }: ExpertConfig,
+  x: Tensor,
+): Tensor | null {
+  if (sharedFeedForwardSize === 0) return null
+  const gated = context.builder.swiglu(...gateAndUp(context, companions.sharedExpert, x))
+  return linear(context, 'ffn_down_shexp', gated)
 }
 
 /** The feed-forward network of a layer, of experts where the layer has them. */
@@ -113,24 +129,21 @@ function insideBestGroups(
   return builder.reshape2d(inside, count, keptCount)
 }
 
+/** Weighted results, `[hiddenSize, width, rows]`. */
 function runExperts(
   context: LayerContext,
-  { used }: ExpertConfig,
-  x: Tensor,
-  { chosen, weights }: Routing,
+  { x, chosen, weights, width, rows }: RoutedRows,
   { activation, weighInput }: ExpertTraits,
 ): Tensor {
-  const { builder, config, keptCount } = context
-  const { hiddenSize } = config
+  const { builder, config } = context
   const project = (name: string, input: Tensor) => {
     const product = builder.expertMatmul(context.weight(`${name}.weight`), input, chosen)
     const bias = context.optionalWeight(`${name}.bias`)
     return bias ? builder.addExpertBias(product, bias, chosen) : product
   }
-  let input = builder.reshape3d(x, hiddenSize, 1, keptCount)
-  if (weighInput) {
-    input = builder.multiply(builder.repeat3d(input, hiddenSize, used, keptCount), weights)
-  }
+  const input = weighInput
+    ? builder.multiply(builder.repeat3d(x, config.hiddenSize, width, rows), weights)
+    : x
   const gate = project('ffn_gate_exps', input)
   const up = project('ffn_up_exps', input)
   const gated =
@@ -138,7 +151,7 @@ function runExperts(
       ? builder.swiglu(gate, up)
       : builder.clippedSwiglu(gate, up, clippedSlope, clippedLimit)
   const down = project('ffn_down_exps', gated)
-  return sumOfExperts(context, used, weighInput ? down : builder.multiply(down, weights))
+  return weighInput ? down : builder.multiply(down, weights)
 }
 
 /** Adds up `[hiddenSize, used, rows]` over the experts. */
@@ -154,4 +167,4 @@ function sumOfExperts({ builder, config, keptCount }: LayerContext, used: number
 }
 
 /** Most graph nodes one layer of experts adds to those of a plain one, views included. */
-export const expertNodes = ({ used }: ExpertConfig): number => 48 + 2 * used
+export const expertNodes = ({ used }: ExpertConfig): number => 56 + 2 * used

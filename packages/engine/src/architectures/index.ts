@@ -11,7 +11,13 @@ import { qwen2 } from './qwen2.ts'
 import { qwen3 } from './qwen3.ts'
 import { qwen3moe } from './qwen3moe.ts'
 
-export type { Architecture, LayerContext, MatrixBundle } from './architecture.ts'
+export type {
+  Architecture,
+  DispatchedExperts,
+  LayerContext,
+  LayerPart,
+  MatrixBundle,
+} from './architecture.ts'
 export { expertNodes } from './experts.ts'
 export { latentAttentionNodes } from './latent-attention.ts'
 

@@ -1,6 +1,6 @@
 import type { Tensor } from '../ggml/graph-builder.ts'
 import type { LayerContext } from './architecture.ts'
-import { linear, rmsNorm } from './blocks.ts'
+import { linear, reducedLinear, rmsNorm } from './blocks.ts'
 
 const F32_BYTES = Float32Array.BYTES_PER_ELEMENT
 
@@ -19,7 +19,7 @@ export const latentAttentionNodes = 16
  */
 export function latentAttention(context: LayerContext, x: Tensor): Tensor {
   const attended = context.attend(queries(context, x), keys(context, x), null)
-  return linear(context, 'attn_output', values(context, attended))
+  return reducedLinear(context, 'attention', 'attn_output', values(context, attended))
 }
 
 /** `[kvRank + ropeDim, heads, tokens]`: each head's plain part in the space of the cached vectors, and its rotated part. */

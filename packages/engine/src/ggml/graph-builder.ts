@@ -270,6 +270,11 @@ export class GraphBuilder {
     return this.ggml.isContiguous(x.pointer) ? x : { pointer: this.ggml.cont(this.context, x.pointer) }
   }
 
+  /** The same elements without gaps, in memory that nothing else of the graph uses as long as nothing reads the copy. */
+  copy(x: Tensor): Tensor {
+    return { pointer: this.ggml.cont(this.context, x.pointer) }
+  }
+
   view2d(x: Tensor, columns: number, rows: number, rowStride: number, offset: number): Tensor {
     return { pointer: this.ggml.view2d(this.context, x.pointer, columns, rows, rowStride, offset) }
   }

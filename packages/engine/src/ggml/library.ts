@@ -203,6 +203,7 @@ function bind(base: LibraryHandle, ggml: LibraryHandle) {
     newTensor1d: b('ggml_new_tensor_1d', p, [p, 'int', i64]),
     newTensor2d: b('ggml_new_tensor_2d', p, [p, 'int', i64, i64]),
     newTensor4d: b('ggml_new_tensor_4d', p, [p, 'int', i64, i64, i64, i64]),
+    elementCount: b('ggml_nelements', 'int64_t', [p]),
     setInput: b('ggml_set_input', 'void', [p]),
     setOutput: b('ggml_set_output', 'void', [p]),
 
@@ -249,6 +250,9 @@ function bind(base: LibraryHandle, ggml: LibraryHandle) {
 
     newGraphCustom: b('ggml_new_graph_custom', p, [p, 'size_t', 'bool']),
     buildForwardExpand: b('ggml_build_forward_expand', 'void', [p, p]),
+    graphNodeCount: b('ggml_graph_n_nodes', 'int', [p]),
+    graphNode: b('ggml_graph_node', p, [p, 'int']),
+    graphAddNode: b('ggml_graph_add_node', 'void', [p, p]),
     gallocrNew: b('ggml_gallocr_new', p, [p]),
     gallocrFree: b('ggml_gallocr_free', 'void', [p]),
     gallocrReserve: b('ggml_gallocr_reserve', 'bool', [p, p]),

@@ -63,3 +63,29 @@ export function moveView(tensor: Pointer, sourceAddress: number, offsetBytes: nu
 export function rowStride(tensor: Pointer): number {
   return Number(koffi.decode(tensor, STRIDES_OFFSET + BigUint64Array.BYTES_PER_ELEMENT, 'int64_t'))
 }
+
+/** The last dim of a tensor that has more than one element along it; 0 if there is none. */
+export interface LastDim {
+  readonly dim: number
+  readonly extent: number
+}
+
+export function lastDim(tensor: Pointer): LastDim {
+  for (let dim = 3; dim > 0; dim -= 1) {
+    const extent = Number(koffi.decode(tensor, EXTENTS_OFFSET + dim * 8, 'int64_t'))
+    if (extent !== 1) return { dim, extent }
+  }
+  return { dim: 0, extent: Number(koffi.decode(tensor, EXTENTS_OFFSET, 'int64_t')) }
+}
+
+/**
+ * Lets an operation compute only the beginning of an allocated tensor along its last dim.
+ *
+ * @param dim - nothing lies beyond it
+ * @param extent - at most what the tensor was allocated with
+ */
+export function shorten(tensor: Pointer, dim: number, extent: number): void {
+  write(tensor, EXTENTS_OFFSET + dim * 8, 'int64_t', extent)
+  const size = extent * Number(koffi.decode(tensor, STRIDES_OFFSET + dim * 8, 'int64_t'))
+  for (let outer = dim + 1; outer < 4; outer += 1) write(tensor, STRIDES_OFFSET + outer * 8, 'int64_t', size)
+}

@@ -2,8 +2,10 @@ import type { LayerRange, ModelConfig } from '@deos/domain'
 import { layerCount } from '@deos/domain'
 import {
   type Architecture,
+  type DispatchedExperts,
   expertNodes,
   type LayerContext,
+  type LayerPart,
   latentAttentionNodes,
   type MatrixBundle,
 } from '../architectures/index.ts'
@@ -15,8 +17,11 @@ import { dataAddress, moveView } from '../ggml/tensor-struct.ts'
 import type { AdapterStacks } from '../lora/adapter-stacks.ts'
 import { type EntryPlan, gatheredLength, type LayerReaches, maskLength, type Span } from './attention-plan.ts'
 import { type AttentionShape, attentionShape, foldsHeads } from './attention-shape.ts'
+import { ExpertDispatch } from './expert-dispatch.ts'
 import type { KvCache } from './kv-cache.ts'
 import { rotationNodes } from './kv-rotation.ts'
+import type { RankParts } from './rank-parts.ts'
+import { type Cut, SegmentedGraph } from './segmented-graph.ts'
 import type { WeightStore } from './weight-store.ts'
 
 const F16_BYTES = 2
@@ -59,6 +64,8 @@ export interface StageParts {
   readonly adapters: AdapterStacks
   readonly reaches: LayerReaches
   readonly memory: GraphMemory
+  /** Null where one rank computes the stage. */
+  readonly rank: RankParts | null
   rope(layer: number): RopeSettings
 }
 
@@ -109,6 +116,7 @@ export class StageGraph {
   readonly sizeBytes: number
   private readonly context: Pointer
   private readonly graph: Pointer
+  private readonly segments: SegmentedGraph
   private readonly generation: number
 
   constructor(
@@ -139,10 +147,11 @@ export class StageGraph {
     this.graph = builder.graph
     const { memory } = parts
     if (!memory.lay(this.graph)) {
-      this.close()
+      ggml.free(this.context)
       throw new RangeError(`No memory for a step of ${plans.length} entries on ${parts.backend.device.name}.`)
     }
     this.generation = memory.generation
+    this.segments = new SegmentedGraph(parts.backend, this.graph, stage.cuts)
     this.sizeBytes = ggml.usedMem(this.context)
   }
 
@@ -175,16 +184,18 @@ export class StageGraph {
   }
 
   run(): Promise<void> {
-    return this.parts.backend.compute(this.graph)
+    return this.segments.run()
   }
 
   close(): void {
+    this.segments.close()
     this.parts.backend.ggml.free(this.context)
   }
 }
 
 class StageGraphBuilder {
   readonly spans: MovableSpan[] = []
+  readonly cuts: Cut[] = []
   private readonly tokenCount: number
   private readonly outputCount: number
   private readonly positions: Tensor
@@ -226,7 +237,9 @@ class StageGraphBuilder {
     for (let layer = parts.layers.first; layer < parts.layers.end; layer += 1) {
       x = parts.architecture.layer(this.layerContext(layer), x)
       if (this.stopsAfterKv(layer)) break
-      if (layer === parts.layers.end - 1) output = parts.head ? this.headResult(x) : x
+      // The other ranks are through when the last sum is.
+      const gives = layer === parts.layers.end - 1 && parts.rank?.isFirst !== false
+      if (gives) output = parts.head ? this.headResult(x) : x
     }
     if (output) builder.output(output)
     return {
@@ -276,8 +289,14 @@ class StageGraphBuilder {
     return weight
   }
 
+  /** Rows behind a layer's attention. */
+  private keptCount(layer: number): number {
+    return this.isLast(layer) && this.outputRows ? this.outputCount : this.tokenCount
+  }
+
   private layerContext(layer: number): LayerContext {
     const { parts, builder } = this
+    const { rank } = parts
     const find = (name: string) => parts.weights.get(`blk.${layer}.${name}`)
     let isAttended = false
     return {
@@ -285,7 +304,7 @@ class StageGraphBuilder {
       config: parts.config,
       layer,
       tokenCount: this.tokenCount,
-      keptCount: this.isLast(layer) && this.outputRows ? this.outputCount : this.tokenCount,
+      keptCount: this.keptCount(layer),
       positions: this.positions,
       weight: (name) => this.stageWeight(`blk.${layer}.${name}`),
       optionalWeight: find,
@@ -297,8 +316,46 @@ class StageGraphBuilder {
         isAttended = true
         return this.attend(layer, q, k, v, sinks)
       },
+      reduce: (part, partial) => this.reduce(layer, part, partial),
+      dispatch: rank?.experts ? (experts) => this.dispatch(layer, rank, experts) : null,
       keepOutputs: (x) => (this.isLast(layer) && this.outputRows ? builder.rows(x, this.outputRows) : x),
     }
+  }
+
+  private reduce(layer: number, part: LayerPart, partial: Tensor): Tensor {
+    const { rank, backend } = this.parts
+    if (!rank?.shares(part) || this.stopsAfterKv(layer)) return partial
+    this.builder.expand(partial)
+    const { ggml } = backend
+    const values = new Float32Array(ggml.elementCount(partial.pointer))
+    this.cut(async () => {
+      ggml.tensorGet(partial.pointer, values, 0, values.byteLength)
+      await rank.sum(part, values)
+      ggml.tensorSet(partial.pointer, values, 0, values.byteLength)
+    })
+    return partial
+  }
+
+  private dispatch(layer: number, rank: RankParts, experts: DispatchedExperts): Tensor {
+    if (this.stopsAfterKv(layer)) return experts.x
+    const { backend, config } = this.parts
+    const { hiddenSize } = config
+    const rows = this.keptCount(layer)
+    const sizes = { hiddenSize, used: config.experts!.used, rows }
+    const dispatch = new ExpertDispatch({ backend, rank, ...sizes }, this.builder, experts)
+    this.cut(() => dispatch.take())
+    dispatch.build()
+    this.cut(
+      () => dispatch.combine(),
+      () => dispatch.count > 0,
+    )
+    return dispatch.result
+  }
+
+  /** What comes next is computed when `act` is through. */
+  private cut(act: () => Promise<void>, runs?: () => boolean): void {
+    const { ggml } = this.parts.backend
+    this.cuts.push({ node: ggml.graphNodeCount(this.builder.graph), act, ...(runs && { runs }) })
   }
 
   private bundle(layer: string, matrix: string): MatrixBundle | null {

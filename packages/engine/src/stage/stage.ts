@@ -13,6 +13,8 @@ import type { Backend } from '../ggml/backend.ts'
 import { GraphMemory } from '../ggml/graph-memory.ts'
 import { AdapterStacks } from '../lora/adapter-stacks.ts'
 import type { AdapterWeights } from '../lora/adapter-weights.ts'
+import { AdapterError } from '../lora/errors.ts'
+import { type RankTensor, rankCount, rankModel, rankPlace, type StageRank } from '../ranks/index.ts'
 import { requiredLayerTensors } from '../weights/families/index.ts'
 import type { TensorInfo } from '../weights/model-source.ts'
 import {
@@ -30,6 +32,7 @@ import { KvCache, type KvCacheOptions } from './kv-cache.ts'
 import { kvLayerLayout } from './kv-layout.ts'
 import { KvSlices } from './kv-slices.ts'
 import { checkKvType } from './kv-type.ts'
+import { RankParts } from './rank-parts.ts'
 import { layerRope } from './rope.ts'
 import { StageGraph, type StageParts } from './stage-graph.ts'
 import { WeightStore } from './weight-store.ts'
@@ -56,6 +59,8 @@ export interface StageOptions {
    * texts. Default: all the model was made for.
    */
   readonly contextLength?: number
+  /** Where several ranks compute the stage: which of them this is. All are loaded with the same weights, and keep a part. */
+  readonly rank?: StageRank
 }
 
 export interface StageBatch {
@@ -103,6 +108,7 @@ export class Stage {
     private readonly options: StageOptions,
     backend: Backend,
     weights: WeightStore,
+    private readonly rank: RankParts | null,
   ) {
     const { config, layers, embedding, head } = options
     const architecture = architectures.get(config.architecture)!
@@ -114,19 +120,21 @@ export class Stage {
       adapters: this.adapters,
       reaches: layerReaches(config, layers),
       memory: new GraphMemory(backend),
+      rank,
       rope: layerRope(options, architecture.ropeLayout, (name) => weights.get(name)),
     }
   }
 
   /** @throws StageConfigError if the model's family is unknown, a weight is missing or the options do not fit;
-   *   KvTypeError if its heads cannot be stored as asked */
+   *   KvTypeError if its heads cannot be stored as asked; RankSplitError if it cannot be divided as asked */
   static async load(backend: Backend, options: StageOptions): Promise<Stage> {
     checkOptions(options)
-    const weights = await WeightStore.load(backend, options.weights, {
-      headFromEmbedding: options.head && !options.weights.some(({ name }) => name === 'output.weight'),
+    const { rank, own } = rankOptions(options)
+    const weights = await WeightStore.load(backend, own.weights, {
+      headFromEmbedding: holdsHead(own, rank) && !own.weights.some(({ name }) => name === 'output.weight'),
     })
     try {
-      return new Stage(options, backend, weights)
+      return new Stage(own, backend, weights, rank)
     } catch (error) {
       weights.close()
       throw error
@@ -201,6 +209,12 @@ export class Stage {
    */
   addAdapter(name: string, weights: AdapterWeights): void {
     if (this.busy) throw new Error('An adapter cannot be loaded while a batch is computed.')
+    if (this.rank) {
+      throw new AdapterError(
+        `Stage ${formatLayers(this.layers)} is divided among ranks, which adapters are not.`,
+        'Serve adapters with stages of one rank.',
+      )
+    }
     this.adapters.add(name, weights)
   }
 
@@ -276,6 +290,7 @@ export class Stage {
     }
     await graph.run()
     const hasLogits = head && result === 'logits'
+    if (this.rank?.isFirst === false) return { hidden: nothing, logits: nothing }
     const values = this.readOutput(graph, head ? outputRows.length : tokenCount, hasLogits)
     return hasLogits ? { hidden: nothing, logits: values } : { hidden: values, logits: nothing }
   }
@@ -389,6 +404,25 @@ export class Stage {
     const bad = tokens.find((token) => token < 0 || token >= vocabSize)
     if (bad !== undefined) throw new RangeError(`Token ${bad} is outside the vocabulary of ${vocabSize}.`)
   }
+}
+
+const holdsHead = ({ head }: StageOptions, rank: RankParts | null): boolean => head && rank?.isFirst !== false
+
+/** The options with this rank's part of the model, where several compute the stage. */
+function rankOptions(options: StageOptions): {
+  readonly rank: RankParts | null
+  readonly own: StageOptions & { readonly weights: readonly RankTensor[] }
+} {
+  const { rank, config, weights } = options
+  if (!rank) return { rank: null, own: options }
+  const place = rankPlace(rank.split, rank.collective.rank)
+  if (rankCount(rank.split) === 1) return { rank: null, own: options }
+  const model = rankModel(config, weights, rank.split, place)
+  const parts = new RankParts(rank, place, model.shares)
+  const isHead = ({ name }: RankTensor) =>
+    name.startsWith('output') || (name === 'token_embd.weight' && !options.embedding)
+  const kept = parts.isFirst ? model.weights : model.weights.filter((tensor) => !isHead(tensor))
+  return { rank: parts, own: { ...options, config: model.config, weights: kept } }
 }
 
 function checkOptions({ config, layers, weights, kv, maxBatchTokens, embedding, head }: StageOptions): void {

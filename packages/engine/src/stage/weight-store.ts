@@ -4,7 +4,7 @@ import type { Tensor } from '../ggml/graph-builder.ts'
 import { preferHugePages } from '../ggml/huge-pages.ts'
 import type { Ggml, Pointer } from '../ggml/library.ts'
 import { MappedFile } from '../ggml/mapped-file.ts'
-import type { TensorInfo } from '../weights/model-source.ts'
+import type { BytePieces, RankTensor } from '../ranks/rank-weights.ts'
 import { newTensor, repackingFor } from './matrix-memory.ts'
 import { companionRuns, companionsTogether, type PlacedWeight } from './weight-bundles.ts'
 
@@ -19,7 +19,7 @@ const ROWWISE_REPACKING = 'CPU_REPACK'
 const REPACKED_ROWS = 64
 
 /** Whether a weight is only ever the left side of a matrix product, so that kernels may rearrange it. */
-function isMatrixOperand({ name, shape }: TensorInfo): boolean {
+function isMatrixOperand({ name, shape }: RankTensor): boolean {
   return shape.length >= 2 && name !== 'token_embd.weight' && name.endsWith('.weight')
 }
 
@@ -57,7 +57,7 @@ export class WeightStore {
    */
   static async load(
     backend: Backend,
-    infos: readonly TensorInfo[],
+    infos: readonly RankTensor[],
     { headFromEmbedding }: { headFromEmbedding: boolean },
   ): Promise<WeightStore> {
     const store = new WeightStore(backend, infos.length)
@@ -89,8 +89,8 @@ export class WeightStore {
     this.ggml.free(this.context)
   }
 
-  private async add(infos: readonly TensorInfo[]): Promise<void> {
-    const copied = new Map<Pointer, TensorInfo[]>()
+  private async add(infos: readonly RankTensor[]): Promise<void> {
+    const copied = new Map<Pointer, RankTensor[]>()
     for (const info of infos) {
       const bufferType =
         (isMatrixOperand(info) ? repackingFor(this.backend, info) : null) ?? this.plainCopyFor(info)
@@ -103,14 +103,15 @@ export class WeightStore {
   }
 
   /** Ordinary memory, for a weight that is needed there and cannot be used where it lies in its file. */
-  private plainCopyFor({ file, offset, sizeBytes }: TensorInfo): Pointer | null {
+  private plainCopyFor({ file, offset, sizeBytes, pieces }: RankTensor): Pointer | null {
     if (!this.backend.isHost) return null
+    if (pieces) return this.backend.bufferType
     const address = this.open(file).file.address(offset, sizeBytes)
     return address === null || offset % ALIGNMENT !== 0 ? this.backend.bufferType : null
   }
 
   /** Copies weights into one buffer in ordinary memory, companions side by side. */
-  private async copy(bufferType: Pointer, infos: readonly TensorInfo[]): Promise<void> {
+  private async copy(bufferType: Pointer, infos: readonly RankTensor[]): Promise<void> {
     let sizeBytes = 0
     const spots = companionsTogether(infos).map((info) => {
       const pointer = newTensor(this.ggml, this.context, info)
@@ -131,14 +132,14 @@ export class WeightStore {
     }
   }
 
-  private keepsRows(bufferType: Pointer, { shape }: TensorInfo): boolean {
+  private keepsRows(bufferType: Pointer, { shape }: RankTensor): boolean {
     if (shape.length !== 2) return false
     if (bufferType === this.backend.bufferType) return true
     return this.ggml.bufferTypeName(bufferType) === ROWWISE_REPACKING && shape[1]! % REPACKED_ROWS === 0
   }
 
   /** In place where the backend reads the mapped file, else in a buffer of its own on the device. */
-  private async place(info: TensorInfo): Promise<void> {
+  private async place(info: RankTensor): Promise<void> {
     const tensor = newTensor(this.ggml, this.context, info)
     if (this.backend.isHost) {
       const entry = this.open(info.file)
@@ -157,7 +158,7 @@ export class WeightStore {
   }
 
   private settle(
-    info: TensorInfo,
+    info: RankTensor,
     pointer: Pointer,
     buffer: Pointer,
     address: Pointer,
@@ -187,12 +188,14 @@ export class WeightStore {
   }
 
   /** Copies off the event loop: rearranging a large matrix takes a while. */
-  private fill(tensor: Pointer, info: TensorInfo): Promise<void> {
+  private fill(tensor: Pointer, info: RankTensor): Promise<void> {
     const { file } = this.open(info.file)
-    const data = file.address(info.offset, info.sizeBytes) ?? file.read(info.offset, info.sizeBytes)
+    const data = info.pieces
+      ? packed(file, info.pieces, info.sizeBytes)
+      : (file.address(info.offset, info.sizeBytes) ?? file.read(info.offset, info.sizeBytes))
     return new Promise((resolve, reject) => {
       this.ggml.tensorSet.async(tensor, data, 0, info.sizeBytes, (error: unknown) => {
-        file.release(info.offset, info.sizeBytes)
+        if (!info.pieces) file.release(info.offset, info.sizeBytes)
         if (error) reject(error instanceof Error ? error : new Error(String(error)))
         else resolve()
       })
@@ -216,7 +219,27 @@ export class WeightStore {
   }
 }
 
-const withTiedHead = (info: TensorInfo): readonly TensorInfo[] =>
+const withTiedHead = (info: RankTensor): readonly RankTensor[] =>
   info.name === 'token_embd.weight' ? [info, { ...info, name: 'output.weight' }] : [info]
+
+/** Read at once at most, of rows that some columns are taken from. */
+const READ_BYTES = 1 << 22
+
+function packed(file: MappedFile, pieces: readonly BytePieces[], sizeBytes: number): Uint8Array {
+  const data = new Uint8Array(sizeBytes)
+  let at = 0
+  for (const { offset, sizeBytes: size, strideBytes, count } of pieces) {
+    const atOnce = Math.max(1, Math.floor(READ_BYTES / Math.max(1, strideBytes)))
+    for (let first = 0; first < count; first += atOnce) {
+      const last = Math.min(first + atOnce, count) - 1
+      const read = file.read(offset + first * strideBytes, (last - first) * strideBytes + size)
+      for (let index = 0; index <= last - first; index += 1) {
+        data.set(read.subarray(index * strideBytes, index * strideBytes + size), at)
+        at += size
+      }
+    }
+  }
+  return data
+}
 
 const align = (offset: number, alignment: number): number => Math.ceil(offset / alignment) * alignment

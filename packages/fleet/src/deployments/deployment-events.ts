@@ -9,6 +9,7 @@ import type {
 } from '@deos/domain'
 import type { AssignedStage, DrainCause } from './deployment.ts'
 import type { DeploymentSpec } from './deployment-spec.ts'
+import type { ReplicaRole } from './replica-role.ts'
 
 interface Happened {
   readonly deployment: DeploymentId
@@ -48,9 +49,14 @@ export type DeploymentEvent =
   | (Happened & { readonly type: 'removalBegun'; readonly reason: string })
   /** Nothing of it is left anywhere. */
   | (Happened & { readonly type: 'deploymentRemoved'; readonly organisation: OrganisationId })
-  | (HappenedToReplica & { readonly type: 'replicaAdded'; readonly revision: number })
+  | (HappenedToReplica & {
+      readonly type: 'replicaAdded'
+      readonly revision: number
+      readonly role: ReplicaRole
+    })
   | (Happened & {
       readonly type: 'placementRefused'
+      readonly role: ReplicaRole
       readonly reasons: readonly string[]
       readonly fleetKey: string
       readonly count: number

@@ -1,6 +1,7 @@
 import { type Milliseconds, type ModelId, type Tokens, type TokensPerSecond, tokens } from '@deos/domain'
 import { isWholeWithin, oneLine } from '../field-rules.ts'
 import { invalidValue } from './deployment-error.ts'
+import { checkSplit, type SplitPolicy, sameSplit } from './split-policy.ts'
 
 /** What a deployment should achieve; what is missing does not matter. */
 export interface DeploymentTarget {
@@ -26,6 +27,8 @@ export interface DeploymentSpec {
   /** `null` allows every one. */
   readonly regions: readonly string[] | null
   readonly providers: readonly string[] | null
+  /** `null`: prompts are computed where they are decoded. */
+  readonly split: SplitPolicy | null
 }
 
 export const mostReplicas = 1000
@@ -38,7 +41,7 @@ export const mostReplicas = 1000
 export const kvTokensOf = ({ contextTokens, sessions }: DeploymentSpec, modelTokens: Tokens): Tokens =>
   tokens((contextTokens ?? modelTokens) * sessions)
 
-/** Whether a replica made for one serves the other as it is: only bounds and targets differ. */
+/** Whether a replica made for one serves the other as it is: only bounds, targets and who computes prompts differ. */
 export function sameRuntime(a: DeploymentSpec, b: DeploymentSpec): boolean {
   return (
     a.model === b.model &&
@@ -55,6 +58,7 @@ export function sameSpec(a: DeploymentSpec, b: DeploymentSpec): boolean {
     sameRuntime(a, b) &&
     a.minReplicas === b.minReplicas &&
     a.maxReplicas === b.maxReplicas &&
+    sameSplit(a.split, b.split) &&
     a.target.ttftMs === b.target.ttftMs &&
     a.target.tpotMs === b.target.tpotMs &&
     a.target.tokensPerSecond === b.target.tokensPerSecond &&
@@ -82,6 +86,7 @@ export function checkSpec(spec: DeploymentSpec): DeploymentSpec {
     maxReplicas: spec.maxReplicas,
     regions: checkNames('spec.regions', spec.regions),
     providers: checkNames('spec.providers', spec.providers),
+    split: checkSplit(spec.split),
   }
 }
 

@@ -10,6 +10,7 @@ import type {
 } from '@deos/domain'
 import { DeploymentError } from './deployment-error.ts'
 import { type DeploymentSpec, sameRuntime } from './deployment-spec.ts'
+import type { ReplicaRole } from './replica-role.ts'
 
 export interface Revision {
   /** From 1 on, without gaps. */
@@ -65,6 +66,8 @@ export type DrainCause = 'scale' | 'update' | 'machine' | 'room' | 'pause' | 're
 
 export interface Replica {
   readonly id: ReplicaId
+  /** Never changes. */
+  readonly role: ReplicaRole
   readonly revision: number
   readonly createdAtMs: Milliseconds
   readonly phase: ReplicaPhase
@@ -90,6 +93,8 @@ export interface Replica {
 
 /** The placer found no place. */
 export interface Refusal {
+  /** For what. Replicas that answer do not wait for those that only compute prompts. */
+  readonly role: ReplicaRole
   readonly reasons: readonly string[]
   /** Tells whether the fleet has changed since. */
   readonly fleetKey: string
@@ -109,6 +114,7 @@ export interface Deployment {
   readonly updatedAtMs: Milliseconds
   readonly revisions: readonly Revision[]
   readonly activeRevision: number
+  /** That answer. */
   readonly desiredReplicas: number
   readonly paused: { readonly reason: string } | null
   readonly removing: { readonly reason: string } | null
@@ -160,9 +166,13 @@ export const activeSpec = (deployment: Deployment): DeploymentSpec =>
 export const isCurrent = (deployment: Deployment, replica: Replica): boolean =>
   sameRuntime(requireRevision(deployment, replica.revision).spec, activeSpec(deployment))
 
-/** How many replicas should be published now. */
-export const wantedReplicas = ({ paused, removing, desiredReplicas }: Deployment): number =>
-  paused || removing ? 0 : desiredReplicas
+/** How many replicas of the role should be published now. Without any that answer, none computes prompts. */
+export function wantedReplicas(deployment: Deployment, role: ReplicaRole): number {
+  const { paused, removing, desiredReplicas } = deployment
+  if (paused || removing) return 0
+  if (role === 'decode' || desiredReplicas === 0) return desiredReplicas
+  return activeSpec(deployment).split?.prefillReplicas ?? 0
+}
 
 /** Every stage that has memory of a machine promised to it. */
 export function* promisedStages(state: DeploymentsState): Generator<AssignedStage> {

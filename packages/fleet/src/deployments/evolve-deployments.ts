@@ -90,8 +90,8 @@ function evolved(
     case 'removalBegun':
       return { ...deployment, removing: { reason: event.reason }, refusal: null, squeeze: null }
     case 'placementRefused': {
-      const { reasons, fleetKey, atMs, count, retryAtMs } = event
-      return { ...deployment, refusal: { reasons, fleetKey, atMs, count, retryAtMs } }
+      const { role, reasons, fleetKey, atMs, count, retryAtMs } = event
+      return { ...deployment, refusal: { role, reasons, fleetKey, atMs, count, retryAtMs } }
     }
     case 'updateSqueezed':
       return { ...deployment, squeeze: event.reason }
@@ -127,6 +127,7 @@ const activated = (deployment: Deployment, activeRevision: number, desiredReplic
 
 const added = (event: Extract<DeploymentEvent, { readonly type: 'replicaAdded' }>): Replica => ({
   id: event.replica,
+  role: event.role,
   revision: event.revision,
   createdAtMs: event.atMs,
   phase: 'placing',

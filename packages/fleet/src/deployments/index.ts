@@ -22,4 +22,6 @@ export { type DeploymentAction, mayLoad, outstandingActions } from './outstandin
 export { type ReconcileResult, reconcile } from './reconcile.ts'
 export { defaultReconcilerSettings, type ReconcilerSettings } from './reconciler-settings.ts'
 export type { MachineStanding, ReconcileInput } from './reconciliation.ts'
+export { type ReplicaRole, replicaRoles } from './replica-role.ts'
+export { type KvQuality, kvQualities, type SplitPolicy } from './split-policy.ts'
 export { restoreDeployments, type StoredDeployments, storeDeployments } from './stored-deployments.ts'

@@ -1,5 +1,6 @@
 import {
   type DeploymentId,
+  type MachineId,
   ms,
   type Placement,
   type PlacementOutcome,
@@ -7,20 +8,26 @@ import {
   type StageId,
 } from '@deos/domain'
 import { drain, sortReplicas } from './balance-replicas.ts'
-import { activeSpec, type Deployment, type Refusal, type Replica } from './deployment.ts'
+import { activeSpec, type Deployment, type Refusal, type Replica, wantedReplicas } from './deployment.ts'
 import { kvTokensOf } from './deployment-spec.ts'
 import { backoff } from './reconciler-settings.ts'
 import type { Reconciliation } from './reconciliation.ts'
+import { type ReplicaRole, replicaRoles } from './replica-role.ts'
 
 const unknownModel = 'unknown model'
 
-/** Finds machines for replicas that have none, oldest first; where one does not fit, the next one does not either. */
+/**
+ * Finds machines for replicas that have none: first for those that answer, oldest first. Where one does not fit, the next
+ * one does not either.
+ */
 export function placeReplicas(run: Reconciliation, id: DeploymentId): void {
-  for (const { id: replicaId } of run.deployment(id).replicas) {
+  const { replicas } = run.deployment(id)
+  for (const { id: replicaId } of replicaRoles.flatMap((role) => replicas.filter(hasRole(role)))) {
     const deployment = run.deployment(id)
     const replica = deployment.replicas.find((candidate) => candidate.id === replicaId)
     if (!replica || !isDue(replica, run)) continue
-    if (deployment.refusal && run.nowMs < retryAtMs(deployment, deployment.refusal, run)) return
+    const refusal = refusalOf(deployment, replica.role)
+    if (refusal && run.nowMs < retryAtMs(deployment, refusal, run)) return
     const request = requestFor(run, deployment, replica)
     const outcome = request
       ? run.input.placer.place(request, run.room(deployment.organisation))
@@ -29,11 +36,20 @@ export function placeReplicas(run: Reconciliation, id: DeploymentId): void {
       place(run, deployment, replica, outcome.placement)
       continue
     }
-    refuse(run, deployment, outcome.reasons)
+    refuse(run, deployment, replica.role, outcome.reasons)
     if (request) makeRoom(run, id, request)
     return
   }
 }
+
+const hasRole =
+  (role: ReplicaRole) =>
+  (replica: Replica): boolean =>
+    replica.role === role
+
+/** What keeps replicas of the role from being placed: those that answer wait for no others. */
+export const refusalOf = ({ refusal }: Deployment, role: ReplicaRole): Refusal | null =>
+  refusal?.role === 'prefill' && role === 'decode' ? null : refusal
 
 const isDue = ({ phase, failure }: Replica, { nowMs }: Reconciliation): boolean =>
   phase === 'placing' || (phase === 'failed' && nowMs >= failure!.retryAtMs)
@@ -67,13 +83,33 @@ function requestFor(run: Reconciliation, deployment: Deployment, replica: Replic
   if (!model || modelTokens === null) return null
   const others = deployment.replicas.filter(({ id }) => id !== replica.id)
   const theirs = others.flatMap(({ stages }) => stages.map(({ machine }) => machine))
-  return {
+  const request: PlacementRequest = {
     model,
     kvTokens: kvTokensOf(spec, modelTokens),
     regions: spec.regions,
     providers: spec.providers,
     avoid: [...new Set([...theirs, ...replica.avoid])].sort(),
+    work: replica.role,
   }
+  return replica.role === 'prefill' ? request : leavingTheStrongest(run, deployment, request)
+}
+
+/** The same, but where replicas that compute prompts would go is left to them if there is room elsewhere. */
+function leavingTheStrongest(
+  run: Reconciliation,
+  deployment: Deployment,
+  request: PlacementRequest,
+): PlacementRequest {
+  const placed = deployment.replicas.filter(({ role, stages }) => role === 'prefill' && stages.length > 0)
+  const reserved = new Set<MachineId>()
+  for (let count = placed.length; count < wantedReplicas(deployment, 'prefill'); count += 1) {
+    const avoid = [...new Set([...request.avoid, ...reserved])].sort()
+    const room = run.room(deployment.organisation)
+    const { placement } = run.input.placer.place({ ...request, avoid, work: 'prefill' }, room)
+    if (placement === null) break
+    for (const { machine } of placement.stages) reserved.add(machine)
+  }
+  return { ...request, avoid: [...new Set([...request.avoid, ...reserved])].sort() }
 }
 
 function place(run: Reconciliation, deployment: Deployment, replica: Replica, placement: Placement): void {
@@ -121,16 +157,22 @@ function assertSound(run: Reconciliation, deployment: Deployment, { stages }: Pl
   if (stranger) throw new Error(`A placement uses ${stranger.machine}, which was not offered.`)
 }
 
-function refuse(run: Reconciliation, deployment: Deployment, reasons: readonly string[]): void {
+function refuse(
+  run: Reconciliation,
+  deployment: Deployment,
+  role: ReplicaRole,
+  reasons: readonly string[],
+): void {
   const { refusal, id } = deployment
   const key = fleetKey(run, deployment)
-  const count = refusal?.fleetKey === key ? refusal.count + 1 : 1
+  const count = refusal?.fleetKey === key && refusal.role === role ? refusal.count + 1 : 1
   const { refusalBackoffMs, longestBackoffMs } = run.settings
   const waitMs = backoff(refusalBackoffMs, longestBackoffMs, count)
   run.emit({
     type: 'placementRefused',
     deployment: id,
     atMs: run.nowMs,
+    role,
     reasons,
     fleetKey: key,
     count,
@@ -143,13 +185,13 @@ function refuse(run: Reconciliation, deployment: Deployment, reasons: readonly s
  * makes it fit. None has to if what is going anyway makes room enough.
  */
 function makeRoom(run: Reconciliation, id: DeploymentId, request: PlacementRequest): void {
-  const { leaving } = sortReplicas(run, run.deployment(id))
+  const leaving = replicaRoles.flatMap((role) => sortReplicas(run, run.deployment(id), role).leaving)
   if (leaving.length === 0) return
   const freed = goingAnyway(run)
   const { organisation } = run.deployment(id)
   const fits = () => run.input.placer.place(request, run.room(organisation, freed)).placement !== null
   if (fits()) return
-  // Replicas on draining machines come first there, but give no room; others do.
+  // Replicas that compute prompts are missed least. Of one role those on draining machines give no room; others do.
   const inOrder = leaving.toReversed()
   for (const [index, replica] of inOrder.entries()) {
     for (const stage of replica.stages) freed.add(stage.id)

@@ -4,7 +4,7 @@ import type { Deployment, DeploymentsState, Replica } from './deployment.ts'
 import type { DeploymentEvent } from './deployment-events.ts'
 import { deadlineMs, noticeLosses, noticeProgress } from './notice-losses.ts'
 import { type DeploymentAction, outstandingActions } from './outstanding-actions.ts'
-import { placeReplicas, retryAtMs } from './place-replicas.ts'
+import { placeReplicas, refusalOf, retryAtMs } from './place-replicas.ts'
 import { defaultReconcilerSettings, type ReconcilerSettings } from './reconciler-settings.ts'
 import { type ReconcileInput, Reconciliation } from './reconciliation.ts'
 
@@ -71,9 +71,9 @@ function nextWake(run: Reconciliation): Milliseconds | null {
 }
 
 /** When a replica without a place is tried next. */
-function placingMs(run: Reconciliation, deployment: Deployment, { phase, failure }: Replica): number {
+function placingMs(run: Reconciliation, deployment: Deployment, { phase, failure, role }: Replica): number {
   if (phase !== 'placing' && phase !== 'failed') return Number.POSITIVE_INFINITY
   const ownMs = failure?.retryAtMs ?? run.nowMs
-  const { refusal } = deployment
+  const refusal = refusalOf(deployment, role)
   return refusal ? Math.max(ownMs, retryAtMs(deployment, refusal, run)) : ownMs
 }

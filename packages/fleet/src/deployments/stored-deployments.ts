@@ -2,7 +2,7 @@ import type { MachineId } from '@deos/domain'
 import type { Deployment, DeploymentsState } from './deployment.ts'
 
 /** Raised whenever stored deployments of before can no longer be read as they are. */
-const FORMAT = 2
+const FORMAT = 3
 
 /** Deployments as plain JSON. It spares folding the events up to it, nothing else depends on it. */
 export interface StoredDeployments {

@@ -2,7 +2,7 @@
 export { ModelDescriptionError } from './errors.ts'
 export { shapeFromGguf } from './gguf-shape.ts'
 export { shapeFromHuggingFace } from './huggingface-shape.ts'
-export { type ModelShape, shapeOfConfig } from './model-shape.ts'
+export { lookBack, type ModelShape, shapeOfConfig } from './model-shape.ts'
 export {
   halfPrecision,
   type LayerGraph,

@@ -17,6 +17,7 @@ const request = (length: number, overrides: Partial<OpenRequest> = {}): OpenRequ
   priority: 0,
   needs: plainNeeds,
   pooling: null,
+  trace: null,
   ...overrides,
 })
 const capacity = { kvPages: 100, pageTokens: 16, contextLength: 64, maxBatchTokens: 32 }

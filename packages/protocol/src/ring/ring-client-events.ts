@@ -7,6 +7,7 @@ import type {
   RejectCode,
   RingStatus,
   SessionNeeds,
+  StageTime,
 } from '../messages.ts'
 
 /** A generation as the gateway wants it; `id` is never used twice. */
@@ -23,6 +24,8 @@ export interface ClientRequest {
   readonly needs: SessionNeeds
   /** Asks for one vector of the tokens instead of more tokens. */
   readonly pooling: Pooling | null
+  /** W3C `traceparent` that stages report their part of the work under. Default none. */
+  readonly trace?: string | null
   /**
    * Tokens that another ring generated for this request already: the answer continues behind them, and its first token
    * has their number as its index. They count for `maxTokens`. Default none.
@@ -66,7 +69,7 @@ export type RingClientEffect =
       readonly index: number
       readonly sampled: SampledToken
       readonly finish: FinishReason | null
-      readonly engineUs: number
+      readonly times: readonly StageTime[]
       /** Positions of the prompt whose KV was still there. */
       readonly cachedTokens: number
     }

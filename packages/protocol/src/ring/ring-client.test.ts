@@ -56,7 +56,7 @@ class Bench {
       index,
       sampled,
       finish,
-      engineUs: 900,
+      times: [{ waitUs: 1, computeUs: 900, linkUs: 2 }],
       cachedTokens: 0,
     })
   }

@@ -159,6 +159,7 @@ export class RingClient {
       priority: request.priority,
       needs: request.needs,
       pooling: request.pooling,
+      trace: request.trace ?? null,
       deadlineMs: Number.isFinite(session.deadlineMs) ? Math.max(1, session.deadlineMs - nowMs) : 0,
     }
     out.push({ type: 'send-leader', message })
@@ -301,10 +302,10 @@ export class RingClient {
     session.delivered.push(message.sampled.token)
     session.fruitless = 0
     if (message.finish !== null) this.#forget(session)
-    const { index, sampled, finish, engineUs } = message
+    const { index, sampled, finish, times } = message
     session.cachedTokens ??= message.cachedTokens
     const { cachedTokens } = session
-    out.push({ type: 'token', id: session.request.id, index, sampled, finish, engineUs, cachedTokens })
+    out.push({ type: 'token', id: session.request.id, index, sampled, finish, times, cachedTokens })
   }
 
   #embedding(message: EmbeddingDelivery, out: RingClientEffect[]): void {

@@ -32,6 +32,10 @@ export type RingEvent =
       readonly epoch: number
       readonly step: number
       readonly result: EngineStepResult
+      /** From being asked for until now, computing left out. */
+      readonly waitUs: number
+      /** Half a round trip on the link to the next stage; 0 while unknown. */
+      readonly linkUs: number
     }
   | { readonly type: 'engine-failed'; readonly epoch: number; readonly step: number; readonly reason: string }
   /** An `engine-prepare` effect is through; `problem` says why the needs cannot be met. */

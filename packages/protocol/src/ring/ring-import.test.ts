@@ -90,7 +90,8 @@ class Ring {
         machine.steps += work.entries.reduce((sum, entry) => sum + entry.count, 0)
         for (const { key, pages } of work.entries) machine.sessionPages.get(`${key}`)?.push(...pages)
         engine.step(work).then(
-          (result) => this.feed(machine, { type: 'engine-stepped', epoch, step, result }),
+          (result) =>
+            this.feed(machine, { type: 'engine-stepped', epoch, step, result, waitUs: 0, linkUs: 0 }),
           (error: unknown) =>
             this.feed(machine, { type: 'engine-failed', epoch, step, reason: String(error) }),
         )
@@ -134,7 +135,7 @@ const open = (id: string, tokens: Int32Array, maxTokens = 8): GatewayToLeader =>
   session: sessionId(id),
   tokens,
   ...{ resumed: 0, maxTokens, stopTokens: [], sampling, deadlineMs: 0, tenant: 't', priority: 0 },
-  ...{ needs: plainNeeds, pooling: null },
+  ...{ needs: plainNeeds, pooling: null, trace: null },
 })
 
 const importOf = (id: string, tokens: Int32Array, deadlineMs = 0): GatewayToLeader => ({

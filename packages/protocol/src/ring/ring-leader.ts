@@ -523,7 +523,7 @@ export class RingLeader {
       const step = this.#nextStep++
       this.#flights.push({ step, sentMs: nowMs, composed })
       this.#counters.steps += 1
-      const message = { epoch: this.#epoch, step, entries, engineUs: 0, hidden: noHidden }
+      const message = { epoch: this.#epoch, step, entries, times: [], hidden: noHidden }
       out.push({ type: 'ring', message: { type: 'step', ...message }, tokens })
     }
   }
@@ -564,7 +564,7 @@ export class RingLeader {
 
   #sendOpen({ key, session, promptLength, holding }: Stay, out: LeaderEffect[]): void {
     const { request, gateway, tokens } = session
-    const { session: id, stopTokens, sampling, needs, pooling } = request
+    const { session: id, stopTokens, sampling, needs, pooling, trace } = request
     const capacity = this.#capacity!
     const fresh = promptLength === request.tokens.length
     const message: OpenSession = {
@@ -580,6 +580,7 @@ export class RingLeader {
       sampling,
       needs,
       pooling,
+      trace,
       cachedTokens: holding.shared.length * capacity.pageTokens,
       pages: holding.shared,
     }

@@ -7,6 +7,7 @@ import {
   plainNeeds,
   type RingCapacity,
   type RingMessage,
+  type StageTime,
   type StepEntry,
   type ToGateway,
 } from '../messages.ts'
@@ -50,6 +51,7 @@ const open = (id: string, overrides: Partial<OpenRequest> = {}): OpenRequest => 
   priority: 0,
   needs: plainNeeds,
   pooling: null,
+  trace: null,
   ...overrides,
 })
 
@@ -113,6 +115,8 @@ class Bench {
         pooled: [],
         computeUs: 250,
       },
+      waitUs: 30,
+      linkUs: 7,
     })
   }
 }
@@ -434,9 +438,11 @@ describe('the last of two stages', () => {
     epoch: 5,
     step,
     entries,
-    engineUs: 1000,
+    times: [earlier],
     hidden: new Uint8Array(rows * HIDDEN * 4),
   })
+  const earlier = { waitUs: 20, computeUs: 1000, linkUs: 5 }
+  const own = { waitUs: 30, computeUs: 250, linkUs: 7 }
   const prompt = { key: 1, position: 0, count: 3, sample: true, pages: [0] }
   const last = (): Bench => {
     const bench = new Bench(1, 2)
@@ -445,15 +451,30 @@ describe('the last of two stages', () => {
     return bench
   }
 
+  test('a token tells what all steps since the one before took at each stage', () => {
+    const bench = last()
+    bench.upstream(stepOf([{ ...prompt, count: 2, sample: false }], 2, 1))
+    bench.stepped([])
+    bench.upstream(stepOf([{ ...prompt, position: 2, count: 1, pages: [] }], 1, 2))
+    bench.stepped([10])
+    const twice = ({ waitUs, computeUs, linkUs }: StageTime): StageTime => ({
+      ...{ waitUs: 2 * waitUs, computeUs: 2 * computeUs, linkUs: 2 * linkUs },
+    })
+    expect(bench.answers).toMatchObject([{ type: 'token', index: 0, times: [twice(earlier), twice(own)] }])
+    bench.upstream(stepOf([{ ...prompt, position: 3, count: 1, pages: [] }], 1, 3))
+    bench.stepped([11])
+    expect(bench.answers).toMatchObject([{ type: 'token', index: 1, times: [earlier, own] }])
+  })
+
   test('delivers tokens to the gateway and results to the leader', () => {
     const bench = last()
     bench.upstream(stepOf([prompt], 3))
     bench.stepped([10])
     expect(bench.effects).toMatchObject([
-      { type: 'send-gateway', gateway: 'g', message: { type: 'token', index: 0, engineUs: 1250 } },
+      { type: 'send-gateway', gateway: 'g', message: { type: 'token', index: 0, times: [earlier, own] } },
       {
         type: 'send-downstream',
-        message: { type: 'step-done', results: [{ key: 1, token: 10, finish: null }] },
+        message: { type: 'step-done', results: [{ key: 1, token: 10, finish: null }], engineUs: 1250 },
       },
     ])
   })
@@ -534,7 +555,7 @@ describe('the last of two stages', () => {
     bench.upstream(stepOf([prompt], 3))
     const vector = new Uint8Array(Float32Array.of(1, 2).buffer)
     const result = { hidden: new Uint8Array(0), sampled: [], pooled: [vector], computeUs: 1 }
-    bench.feed({ type: 'engine-stepped', epoch: 5, step: 1, result })
+    bench.feed({ type: 'engine-stepped', epoch: 5, step: 1, result, waitUs: 0, linkUs: 0 })
     expect(bench.answers).toEqual([{ type: 'embedding', session: 'a', vector }])
     expect(bench.downstream).toMatchObject([{ results: [{ key: 1, token: -1, finish: 'stop' }] }])
   })

@@ -104,7 +104,7 @@ export class RingNode {
         stage.engineResetDone(this.#stageOut)
         break
       case 'engine-stepped':
-        stage.engineStepped(event.epoch, event.step, event.result, this.#stageOut)
+        stage.engineStepped(event, this.#stageOut)
         break
       case 'engine-failed':
         stage.engineFailed(event.epoch, event.step, event.reason, this.#stageOut)

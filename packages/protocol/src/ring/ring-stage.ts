@@ -12,6 +12,7 @@ import type {
   SessionKey,
   SessionNeeds,
   StageReport,
+  StageTime,
   Step,
   StepEntry,
   StepResult,
@@ -20,7 +21,8 @@ import type {
 import type { EngineStepResult } from '../stage-engine.ts'
 import { HeldPages } from './held-pages.ts'
 import { shortReason } from './reason.ts'
-import type { EngineEffect, ImportEffect, StageIdentity } from './ring-events.ts'
+import type { EngineEffect, ImportEffect, RingEvent, StageIdentity } from './ring-events.ts'
+import { addTimes, computeUs } from './stage-times.ts'
 
 /** What a stage asks of its worker: `ring` goes to the next stage, or to the leader from the last one. */
 export type StageEffect =
@@ -42,6 +44,8 @@ interface StageSession {
   readonly pages: number[]
   /** Tokens sampled here, resumed ones included. */
   generated: number
+  /** What its steps took since its last token, at each stage; counted where tokens are sampled. */
+  times: readonly StageTime[]
   closed: boolean
 }
 
@@ -50,20 +54,18 @@ interface PendingStep {
   readonly step: number
   readonly entries: readonly StepEntry[]
   readonly total: number
-  /** Spent by the engines of earlier stages. */
-  readonly engineUs: number
-  /** Sessions of the entries that sample. */
+  /** At earlier stages. */
+  readonly times: readonly StageTime[]
+  /** Of the entries, and of those that sample. */
+  readonly sessions: readonly StageSession[]
   readonly sampling: readonly StageSession[]
-  result: EngineStepResult | null
+  done: { readonly result: EngineStepResult; readonly time: StageTime } | null
 }
 
 type Outgoing = PendingStep | { readonly kind: 'message'; readonly message: RingMessage }
 
 /** While an engine resets, the leader sends nothing but probes; more than a few messages mean a broken peer. */
 const MAX_HELD = 64
-
-/** What its field on the wire holds: over an hour. */
-const MAX_ENGINE_US = 0xffff_ffff
 
 interface Held {
   readonly message: RingMessage
@@ -163,7 +165,10 @@ export class RingStage {
     this.#releaseHeld(out)
   }
 
-  engineStepped(epoch: number, step: number, result: EngineStepResult, out: StageEffect[]): void {
+  engineStepped(
+    { epoch, step, result, waitUs, linkUs }: Extract<RingEvent, { type: 'engine-stepped' }>,
+    out: StageEffect[],
+  ): void {
     if (epoch !== this.#epoch || this.#faultReason !== null) return
     const pending = this.#outbox.find((item) => item.kind === 'step' && item.step === step)
     if (pending?.kind !== 'step') return
@@ -172,7 +177,7 @@ export class RingStage {
       this.fault(problem, out)
       return
     }
-    pending.result = result
+    pending.done = { result, time: { waitUs, computeUs: result.computeUs, linkUs } }
     this.#flush(out)
   }
 
@@ -296,7 +301,7 @@ export class RingStage {
   }
 
   #open(message: OpenSession, capacity: RingCapacity, out: StageEffect[]): string | null {
-    const { key, tokens, resumed, maxTokens, sampling, pooling, cachedTokens, pages } = message
+    const { key, tokens, resumed, maxTokens, sampling, pooling, trace, cachedTokens, pages } = message
     if (this.#sessions.has(key) || this.#imports.has(key)) return `session key ${key} is already open`
     if (tokens.length > capacity.contextLength) {
       return `${tokens.length} prompt tokens exceed ${capacity.contextLength} positions`
@@ -312,13 +317,14 @@ export class RingStage {
       length: cachedTokens,
       pages: [...pages],
       generated: resumed,
+      times: [],
       closed: false,
     })
     this.#dirty = true
     const needs = this.#ownNeeds(message.needs)
     out.push({
       type: 'engine-open',
-      session: { key, tokens, resumed, maxTokens, sampling, needs, pooling, cachedTokens, pages },
+      session: { key, tokens, resumed, maxTokens, sampling, needs, pooling, trace, cachedTokens, pages },
       id: message.session,
     })
     this.#passOn(message, out)
@@ -367,12 +373,14 @@ export class RingStage {
     const { step, entries } = message
     let total = 0
     let pooling = 0
+    const sessions: StageSession[] = []
     const sampling: StageSession[] = []
     for (const entry of entries) {
       const session = this.#sessions.get(entry.key)
       if (session === undefined) return `step ${step} names unknown session key ${entry.key}`
       const problem = this.#extend(session, entry, capacity)
       if (problem !== null) return `step ${step}: ${problem}`
+      sessions.push(session)
       if (entry.sample) sampling.push(session)
       if (session.open.pooling !== null) pooling += 1
       total += entry.count
@@ -386,8 +394,8 @@ export class RingStage {
     if (hidden !== null && hidden.byteLength !== expected) {
       return `step ${step} carries ${hidden.byteLength} bytes of hidden states, not ${expected}`
     }
-    const { engineUs } = message
-    this.#outbox.push({ kind: 'step', step, entries, total, engineUs, sampling, result: null })
+    const { times } = message
+    this.#outbox.push({ kind: 'step', step, entries, total, times, sessions, sampling, done: null })
     out.push({ type: 'engine-step', epoch: this.#epoch, step, work: { entries, tokens, hidden } })
     return null
   }
@@ -426,30 +434,36 @@ export class RingStage {
       const head = this.#outbox[0]
       if (head === undefined) return
       if (head.kind === 'message') out.push({ type: 'ring', message: head.message })
-      else if (head.result === null) return
-      else this.#finish(head, head.result, out)
+      else if (head.done === null) return
+      else this.#finish(head, head.done.result, [...head.times, head.done.time], out)
       this.#outbox.shift()
     }
   }
 
-  #finish(pending: PendingStep, result: EngineStepResult, out: StageEffect[]): void {
+  #finish(
+    pending: PendingStep,
+    result: EngineStepResult,
+    times: readonly StageTime[],
+    out: StageEffect[],
+  ): void {
     const { step, entries } = pending
     const epoch = this.#epoch
-    const engineUs = Math.min(pending.engineUs + result.computeUs, MAX_ENGINE_US)
     if (!this.#last) {
       const { hidden } = result
-      out.push({ type: 'ring', message: { type: 'step', epoch, step, entries, engineUs, hidden } })
+      out.push({ type: 'ring', message: { type: 'step', epoch, step, entries, times, hidden } })
       return
     }
+    for (const session of pending.sessions) session.times = addTimes(session.times, times)
     const results = pending.sampling.map((session, index) =>
       session.open.pooling === null
-        ? this.#deliver(session, result.sampled[index]!, engineUs, out)
+        ? this.#deliver(session, result.sampled[index]!, out)
         : this.#deliverVector(session, result.pooled[index]!, out),
     )
+    const engineUs = computeUs(times)
     out.push({ type: 'ring', message: { type: 'step-done', epoch, step, results, engineUs } })
   }
 
-  #deliver(session: StageSession, sampled: SampledToken, engineUs: number, out: StageEffect[]): StepResult {
+  #deliver(session: StageSession, sampled: SampledToken, out: StageEffect[]): StepResult {
     const { key, gateway, session: id, cachedTokens } = session.open
     if (session.closed) return { key, token: sampled.token, finish: null }
     session.generated += 1
@@ -460,9 +474,10 @@ export class RingStage {
       index: session.generated - 1,
       sampled,
       finish,
-      engineUs,
+      times: session.times,
       cachedTokens,
     }
+    session.times = []
     // A step ahead may bring one more, which nobody asked for.
     if (finish !== null) session.closed = true
     out.push({ type: 'deliver', gateway, message })

@@ -9,6 +9,7 @@ import type {
   RingCapacity,
   RingUsage,
   StageReport,
+  StageTime,
   Step,
   StepEntry,
 } from '../messages.ts'
@@ -66,6 +67,8 @@ const usage: fc.Arbitrary<RingUsage> = fc.record({
   ...{ generatedTokens: sum, evictions: sum, preemptions: sum, recomputedTokens: sum },
 })
 
+const times = fc.array(fc.record<StageTime>({ waitUs: u32, computeUs: u32, linkUs: u32 }), { maxLength: 4 })
+
 const step: fc.Arbitrary<Step> = fc
   .record({
     epoch: u32,
@@ -80,7 +83,7 @@ const step: fc.Arbitrary<Step> = fc
       }),
       { minLength: 1, maxLength: 6 },
     ),
-    engineUs: u32,
+    times,
     width: fc.nat({ max: 5 }),
     fill: fc.nat({ max: 255 }),
   })
@@ -96,6 +99,7 @@ const generation = {
   sampling: arbitrarySampling,
   needs: fc.record({ adapter: fc.option(id), grammar: fc.option(id) }),
   pooling: fc.option(fc.constantFrom<Pooling>('mean', 'last')),
+  trace: fc.option(id),
 }
 
 /** `resumed` never exceeds the tokens there are. */
@@ -186,7 +190,7 @@ export const messageArbitraries: {
       ),
     }),
     finish,
-    engineUs: u32,
+    times,
     cachedTokens: token,
   }),
   embedding: fc.record({

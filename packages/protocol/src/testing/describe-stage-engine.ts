@@ -453,6 +453,7 @@ const sessionOf = (key: SessionKey, tokens: readonly number[]): EngineSession =>
   sampling: { ...defaultSampling, temperature: 0 },
   needs: plainNeeds,
   pooling: null,
+  trace: null,
   cachedTokens: 0,
   pages: [],
 })

@@ -14,7 +14,7 @@ const create = (stages: number) =>
   ).map((layers) => new FakeStageEngine({ model, layers, capacity }))
 
 const session = (key: number, tokens: Int32Array, resumed: number, sampling: SamplingParams) => ({
-  ...{ key, tokens, resumed, sampling, maxTokens: 64, needs: plainNeeds, pooling: null },
+  ...{ key, tokens, resumed, sampling, maxTokens: 64, needs: plainNeeds, pooling: null, trace: null },
   ...{ cachedTokens: 0, pages: [] },
 })
 

@@ -178,6 +178,7 @@ function readOpenRequest(fields: Fields, payload: Uint8Array, limits: WireLimits
     priority: fields.integer('priority', -100, 100),
     needs: readNeeds(fields.child('needs'), limits),
     pooling: readPooling(fields),
+    trace: readTrace(fields, limits),
   }
 }
 
@@ -202,6 +203,9 @@ function readNeeds(fields: Fields, limits: WireLimits): SessionNeeds {
 const readPooling = (fields: Fields): Pooling | null =>
   fields.isNull('pooling') ? null : fields.oneOf<Pooling>('pooling', ['mean', 'last'])
 
+const readTrace = (fields: Fields, limits: WireLimits): string | null =>
+  fields.isNull('trace') ? null : fields.id('trace', limits.maxIdBytes)
+
 function readOpen(fields: Fields, payload: Uint8Array, epoch: number, limits: WireLimits): OpenSession {
   const values = readTokens('open', payload)
   const pageCount = fields.integer('pageCount', 0, values.length)
@@ -220,6 +224,7 @@ function readOpen(fields: Fields, payload: Uint8Array, epoch: number, limits: Wi
     sampling: readSampling(fields.child('sampling'), limits),
     needs: readNeeds(fields.child('needs'), limits),
     pooling: readPooling(fields),
+    trace: readTrace(fields, limits),
     cachedTokens: fields.integer('cachedTokens', 0, tokens.length - 1),
     pages: Array.from(values.subarray(tokens.length)),
   }

@@ -41,7 +41,7 @@ const step = (overrides: Partial<Step> = {}): Step => ({
     { key: 1, position: 10, count: 2, sample: false, pages: [] },
     { key: 2, position: 0, count: 1, sample: true, pages: [] },
   ],
-  engineUs: 4321,
+  times: [{ waitUs: 12, computeUs: 4321, linkUs: 7 }],
   hidden: new Uint8Array(Float32Array.from([1, 2, 3, 4, 5, 6]).buffer),
   ...overrides,
 })
@@ -120,9 +120,10 @@ describe('refusal', () => {
     ['step.payloadBytes', 'WIRE_MALFORMED', patched(step(), (view) => view.setUint32(8, 23, true))],
     ['step.payloadBytes', 'WIRE_MALFORMED', frameOf(step({ hidden: new Uint8Array(8) }))],
     ['step.entries.length', 'WIRE_LIMIT', patched(step(), (view) => view.setUint32(24, 5000, true))],
-    ['step.entries.length', 'WIRE_MALFORMED', patched(step(), (view) => view.setUint32(24, 3, true))],
+    ['step.entries.length', 'WIRE_MALFORMED', patched(step(), (view) => view.setUint32(24, 4, true))],
     ['step.metaBytes', 'WIRE_MALFORMED', patched(step(), (view) => view.setUint32(24, 1, true))],
     ['step.entries[0].count', 'WIRE_MALFORMED', patched(step(), (view) => view.setUint32(36, 0, true))],
+    ['step.times.length', 'WIRE_MALFORMED', patched(step(), (view) => view.setUint32(60, 2, true))],
     ['step.pages', 'WIRE_MALFORMED', patched(step(), (view) => view.setUint32(56, 2, true))],
     ['step.step', 'WIRE_MALFORMED', patched(step(), (view) => view.setUint32(20, 0xffffffff, true))],
     [
@@ -181,7 +182,7 @@ describe('refusal', () => {
       index: 0,
       finish: null,
       sampled: { token: 1, logprobs: null },
-      engineUs: 0,
+      times: [],
       cachedTokens: 0,
     }
     expect(failure(frameOf(token as Message), limits).field).toBe('token.session.length')

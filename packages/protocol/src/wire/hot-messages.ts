@@ -2,6 +2,7 @@ import { type SampledToken, sessionId, type TokenLogprobs } from '@deos/domain'
 import type {
   CloseSession,
   FinishReason,
+  StageTime,
   Step,
   StepDone,
   StepEntry,
@@ -20,6 +21,7 @@ const MAX_TOKEN = 0x7fffffff
 const ENTRY_BYTES = 16
 const PAGE_BYTES = 4
 const RESULT_BYTES = 12
+const TIME_BYTES = 12
 const noPages: readonly number[] = []
 const finishCodes = [null, 'stop', 'length'] as const
 
@@ -33,7 +35,7 @@ export function encodeStep(message: Step): readonly Uint8Array[] {
   const { entries, hidden } = message
   let pages = 0
   for (const entry of entries) pages += entry.pages.length
-  const metaBytes = 16 + entries.length * ENTRY_BYTES + pages * PAGE_BYTES
+  const metaBytes = 12 + entries.length * ENTRY_BYTES + timesBytes(message.times) + pages * PAGE_BYTES
   const writer = beginFrame('step', metaBytes, hidden.byteLength, message.epoch)
   writer.u53('step', message.step)
   writer.u32('entries.length', entries.length)
@@ -43,7 +45,7 @@ export function encodeStep(message: Step): readonly Uint8Array[] {
     writer.u32('count', entry.count)
     writer.u32('flags', (entry.pages.length << 1) | (entry.sample ? 1 : 0))
   }
-  writer.u32('engineUs', message.engineUs)
+  writeTimes(writer, message.times)
   for (const entry of entries) for (const page of entry.pages) writer.u32('page', page)
   return hidden.byteLength === 0 ? [writer.bytes] : [writer.bytes, hidden]
 }
@@ -67,7 +69,7 @@ export function decodeStep(meta: Uint8Array, payload: Uint8Array, epoch: number,
     pageCounts.push(flags >>> 1)
     entries.push({ key, position, count, sample: (flags & 1) === 1, pages: noPages })
   }
-  const engineUs = reader.u32('engineUs')
+  const times = readTimes(reader, 'step', limits)
   for (const [index, pageCount] of pageCounts.entries()) {
     if (pageCount > 0) entries[index] = { ...entries[index]!, pages: readPages(reader, pageCount) }
   }
@@ -76,7 +78,7 @@ export function decodeStep(meta: Uint8Array, payload: Uint8Array, epoch: number,
   if (payload.byteLength % (4 * total) !== 0) {
     throw malformed('step.payloadBytes', `is ${payload.byteLength}, not float32 rows for ${total} tokens`)
   }
-  return { type: 'step', epoch, step, entries, engineUs, hidden: payload }
+  return { type: 'step', epoch, step, entries, times, hidden: payload }
 }
 
 function readPages(reader: ByteReader, count: number): readonly number[] {
@@ -133,12 +135,12 @@ export function encodeToken(message: TokenDelivery): readonly Uint8Array[] {
   const session = encodeText(message.session)
   const { token, logprobs } = message.sampled
   const logprobBytes = logprobs === null ? 0 : 12 + logprobs.top.length * 12
-  const writer = beginFrame('token', 2 + session.length + 18 + logprobBytes, 0, 0)
+  const writer = beginFrame('token', 2 + session.length + 14 + timesBytes(message.times) + logprobBytes, 0, 0)
   writer.u16('session.length', session.length)
   writer.raw(session)
   writer.u32('index', message.index)
   writer.u32('token', token)
-  writer.u32('engineUs', message.engineUs)
+  writeTimes(writer, message.times)
   writer.u32('cachedTokens', message.cachedTokens)
   writer.u8(finishCodes.indexOf(message.finish))
   writer.u8(logprobs === null ? 0 : 1)
@@ -161,14 +163,34 @@ export function decodeToken(meta: Uint8Array, limits: WireLimits): TokenDelivery
   const session = sessionId(reader.text('session', idBytes))
   const index = reader.u32('index')
   const token = readToken(reader, 'token', 'token')
-  const engineUs = reader.u32('engineUs')
+  const times = readTimes(reader, 'token', limits)
   const cachedTokens = readToken(reader, 'token', 'cachedTokens')
   const finish = readFinish(reader.u8('finish'), 'token.finish')
   const flag = reader.u8('logprobs')
   if (flag > 1) throw malformed('token.logprobs', `is flagged ${flag}`)
   const sampled: SampledToken = { token, logprobs: flag === 1 ? readLogprobs(reader, limits) : null }
   reader.end()
-  return { type: 'token', session, index, sampled, finish, engineUs, cachedTokens }
+  return { type: 'token', session, index, sampled, finish, times, cachedTokens }
+}
+
+const timesBytes = (times: readonly StageTime[]): number => 4 + times.length * TIME_BYTES
+
+function writeTimes(writer: ByteWriter, times: readonly StageTime[]): void {
+  writer.u32('times.length', times.length)
+  for (const { waitUs, computeUs, linkUs } of times) {
+    writer.u32('times.waitUs', waitUs)
+    writer.u32('times.computeUs', computeUs)
+    writer.u32('times.linkUs', linkUs)
+  }
+}
+
+function readTimes(reader: ByteReader, type: string, limits: WireLimits): readonly StageTime[] {
+  const length = readCount(reader, `${type}.times`, TIME_BYTES, limits.maxListItems)
+  return Array.from({ length }, () => ({
+    waitUs: reader.u32('times.waitUs'),
+    computeUs: reader.u32('times.computeUs'),
+    linkUs: reader.u32('times.linkUs'),
+  }))
 }
 
 function readLogprobs(reader: ByteReader, limits: WireLimits): TokenLogprobs {

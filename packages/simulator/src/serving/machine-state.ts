@@ -1,4 +1,4 @@
-import type { StageMachine } from './serving-fleet.ts'
+import type { Batching, StageMachine } from './serving-fleet.ts'
 
 /** A request in flight. */
 export interface Flight {
@@ -15,6 +15,8 @@ export interface Flight {
   sentMs: number
 }
 
+const none: readonly Flight[] = []
+
 /** One machine: what waits, what it computes, what its cache holds. It computes one batch at a time, all layers of it. */
 export class MachineState {
   /** Tokens in each layer's cache. */
@@ -22,13 +24,24 @@ export class MachineState {
   kvPeak = 0
   busyMs = 0
   batch: Flight[] | null = null
+  /** Waits for sequences that come back from the batch before. */
+  gathering = false
   private waiting: Flight[] = []
   private spare: Flight[] = []
+  /** Decode steps that follow the prompts being computed. */
+  private second: readonly Flight[] = none
   private arrivedTokens = 0
   private readonly layerCount: number
 
-  constructor(readonly machine: StageMachine) {
+  constructor(
+    readonly machine: StageMachine,
+    private readonly batching: Batching,
+  ) {
     this.layerCount = machine.layers.end - machine.layers.first
+  }
+
+  get isIdle(): boolean {
+    return this.batch === null && !this.gathering
   }
 
   arrive(flight: Flight): void {
@@ -42,7 +55,8 @@ export class MachineState {
    * @returns how long it computes, in ms; 0 if nothing waits that fits
    */
   start(): number {
-    const { limits, times, inputMsPerToken, kvTokens } = this.machine
+    const { limits, inputMsPerToken, kvTokens } = this.machine
+    if (this.second.length > 0) return this.startSecond()
     if (this.waiting.length === 0) return 0
     const batch: Flight[] = []
     const left = this.spare
@@ -74,16 +88,31 @@ export class MachineState {
     this.spare = this.waiting
     this.spare.length = 0
     this.waiting = left
-    this.batch = batch
     const decodes = batch.length - prompts
+    const apart = this.batching === 'promptsFirst' && prompts > 0
+    if (apart) this.second = batch.filter((flight) => flight.steps >= 0)
+    this.batch = apart ? batch.filter((flight) => flight.steps < 0) : batch
     this.kvTokens += promptTokens + decodes
     if (this.kvTokens > this.kvPeak) this.kvPeak = this.kvTokens
-    const ms =
-      this.layerCount * (times.ofPrompt(promptTokens) + times.ofDecode(decodes)) +
-      this.arrivedTokens * inputMsPerToken
+    const ms = this.passMs(promptTokens, apart ? 0 : decodes) + this.arrivedTokens * inputMsPerToken
     this.arrivedTokens = 0
     this.busyMs += ms
     return ms
+  }
+
+  private startSecond(): number {
+    this.batch = [...this.second]
+    this.second = none
+    const ms = this.passMs(0, this.batch.length)
+    this.busyMs += ms
+    return ms
+  }
+
+  private passMs(promptTokens: number, steps: number): number {
+    const { times, overheads } = this.machine
+    const host =
+      overheads === undefined ? 0 : overheads.passMs + this.layerCount * steps * overheads.stepLayerMs
+    return this.layerCount * (times.ofPrompt(promptTokens) + times.ofDecode(steps)) + host
   }
 
   release(flight: Flight): void {

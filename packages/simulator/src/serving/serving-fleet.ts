@@ -12,6 +12,16 @@ export interface StageMachine {
   readonly limits: BatchLimits
   /** ms to take one token's activations in and hand them to the device; 0 if it does not matter. */
   readonly inputMsPerToken: number
+  /** What measured layer times leave out; nothing if not given. */
+  readonly overheads?: PassOverheads
+}
+
+/** Work of the host around a pass, as a rule fitted to recorded latencies. */
+export interface PassOverheads {
+  /** For each pass. */
+  readonly passMs: number
+  /** For each decode step in a pass and each layer. */
+  readonly stepLayerMs: number
 }
 
 export interface BatchLimits {
@@ -39,7 +49,15 @@ export interface ServingFleet {
   readonly activationBytes: number
   /** Of one token's id, from the source, to the sink, and beside activations. */
   readonly tokenBytes: number
+  /** How machines batch what has arrived; `mixed` if not given. */
+  readonly batching?: Batching
 }
+
+/**
+ * `mixed`: prompts and decode steps in one pass, done together. `promptsFirst`: a pass over the prompts, which go on at
+ * once, then one over the decode steps that waited when the prompts began (vLLM 0.4 as Helix's prototype drives it).
+ */
+export type Batching = 'mixed' | 'promptsFirst'
 
 /** @throws SimulationInputError that names the field */
 export function checkServingFleet(fleet: ServingFleet): void {
@@ -52,6 +70,9 @@ export function checkServingFleet(fleet: ServingFleet): void {
     const { first, end } = machine.layers
     if (!(first >= 0 && end > first && end <= layers)) {
       refuse(`machines[${index}].layers`, `[${first}, ${end})`, `layers within [0, ${layers})`)
+    }
+    for (const [name, ms] of Object.entries(machine.overheads ?? {})) {
+      if (!(ms >= 0)) refuse(`machines[${index}].overheads.${name}`, ms, 'a number from 0')
     }
     if (!(machine.kvTokens > 0)) refuse(`machines[${index}].kvTokens`, machine.kvTokens, 'a positive number')
     for (const [name, limit] of Object.entries(machine.limits)) {

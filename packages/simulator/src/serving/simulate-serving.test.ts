@@ -163,6 +163,13 @@ describe('simulateServing()', () => {
   test.each([
     ['machines', () => ({ ...fleet(machine(0, 1)), machines: [] })],
     ['machines[0].kvTokens', () => fleet(machine(0, 1, 0))],
+    [
+      'machines[0].overheads.passMs',
+      () => ({
+        ...fleet(machine(0, 1)),
+        machines: [{ ...machine(0, 1), overheads: { passMs: -1, stepLayerMs: 0 } }],
+      }),
+    ],
     ['machines[0].layers', () => ({ ...fleet(machine(1, 2)), layers: 1 })],
     [
       'links[0].to',
@@ -178,4 +185,87 @@ describe('simulateServing()', () => {
       simulateServing({ fleet: wrong, router, workload: { kind: 'open', arrivals: [] }, window: hour }),
     ).toThrow(field)
   })
+})
+
+describe('batching', () => {
+  const play = (batching: 'mixed' | 'promptsFirst') => {
+    const stages = { ...fleet(machine(0, 1)), batching }
+    return simulateServing({
+      fleet: stages,
+      router: new ChanceRouter(stages, seededRandom(1)),
+      workload: {
+        kind: 'open',
+        arrivals: [
+          { atMs: 0, promptTokens: 10, outputTokens: 1 },
+          { atMs: 18, promptTokens: 40, outputTokens: 1 },
+          { atMs: 21, promptTokens: 20, outputTokens: 1 },
+        ],
+      },
+      window: hour,
+    })
+  }
+
+  test('mixed: a decode step shares a pass with prompts and ends with it', () => {
+    // First prompt: 5, 10, 5 out. Its step is back at 25, while the second prompt computes from 23 to 63.
+    // Then the third prompt and the step in one pass of 20 + 2.
+    const { promptMs, decodeMs } = play('mixed')
+    expect([...promptMs]).toEqual([20, 50, 64 + 5])
+    expect(decodeMs[decodeMs.length - 1]).toBe(85 + 5 - 20)
+  })
+
+  test('promptsFirst: prompts go on before the steps that waited with them', () => {
+    const { promptMs, decodeMs } = play('promptsFirst')
+    expect([...promptMs]).toEqual([20, 50, 62 + 5])
+    expect(decodeMs[decodeMs.length - 1]).toBe(85 + 5 - 20)
+  })
+
+  test('overheads of the host are added to each pass', () => {
+    const plain = fleet(machine(0, 2))
+    const slow = {
+      ...plain,
+      machines: plain.machines.map((each) => ({ ...each, overheads: { passMs: 3, stepLayerMs: 0.5 } })),
+    }
+    const run = (stages: ServingFleet) =>
+      simulateServing({
+        fleet: stages,
+        router: new ChanceRouter(stages, seededRandom(1)),
+        workload: { kind: 'open', arrivals: [{ atMs: 0, promptTokens: 10, outputTokens: 2 }] },
+        window: hour,
+      })
+    expect(run(slow).promptMs[0]! - run(plain).promptMs[0]!).toBeCloseTo(3)
+    expect(run(slow).decodeMs[0]! - run(plain).decodeMs[0]!).toBeCloseTo(3 + 2 * 0.5)
+  })
+})
+
+test('waves: requests are let in only when the account has fallen, and then until it is full again', () => {
+  const stages = fleet(machine(0, 1, 1000))
+  const flow = [
+    { from: 'source' as const, to: 0, tokensPerSecond: 1 },
+    { from: 0, to: 'sink' as const, tokensPerSecond: 1 },
+  ]
+  const router = new FlowRouter(stages, { flow, kvMost: 1, expectedOutputTokens: 0, mayTurnAway: true })
+  const usage: number[] = []
+  const admit = router.admit.bind(router)
+  router.admit = (request) => {
+    usage.push(router.kvUsage())
+    return admit(request)
+  }
+  const { kvPeak } = simulateServing({
+    fleet: stages,
+    router,
+    workload: {
+      kind: 'closed',
+      draw: () => ({ promptTokens: 100, outputTokens: 5 }),
+      initial: 3,
+      gapMs: 1,
+      refill: { by: 'waves', kvLeast: 0.25, kvMost: 0.75 },
+    },
+    window: { fromMs: 0, toMs: 5000 },
+  })
+  // Each wave begins at 0.2, or empty at first, and its last request comes while the account is at 0.7.
+  expect(usage.slice(0, 8).map((each) => Math.round(each * 10))).toEqual([0, 1, 2, 3, 4, 5, 6, 7])
+  const starts = usage.filter((each, at) => at > 0 && each < usage[at - 1]!)
+  expect(starts.length).toBeGreaterThan(2)
+  expect(Math.max(...starts)).toBeLessThanOrEqual(0.25)
+  expect(kvPeak[0]).toBeLessThanOrEqual(1)
 })

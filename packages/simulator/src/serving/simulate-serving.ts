@@ -12,11 +12,17 @@ export interface ServingRun {
   readonly workload: Workload
   /** What counts: `[fromMs, toMs)`. A closed workload ends with it, an open one when its last request has ended. */
   readonly window: { readonly fromMs: number; readonly toMs: number }
+  /**
+   * How long a machine waits behind a batch for sequences that come straight back, so that they join the next one; 0 if
+   * it takes at once what waits. A little is what engines do that step all their sequences together.
+   */
+  readonly gatherMs?: number
 }
 
 const created = 0
 const arrived = 1
 const computed = 2
+const gathered = 3
 
 /** Plays requests through a fleet. The same run gives the same result. */
 export function simulateServing(run: ServingRun): ServingResult {
@@ -39,6 +45,7 @@ class ServingSimulation {
   private turnedAway = 0
   private nextId = 0
   private events = 0
+  private inWave = false
 
   constructor(private readonly given: ServingRun) {
     const { fleet, window } = given
@@ -50,7 +57,7 @@ class ServingSimulation {
         'an end after its beginning',
       )
     }
-    this.machines = fleet.machines.map((machine) => new MachineState(machine))
+    this.machines = fleet.machines.map((machine) => new MachineState(machine, fleet.batching ?? 'mixed'))
     this.stride = fleet.machines.length + 1
     this.bytesPerMs = new Float64Array(this.stride ** 2)
     this.latencyMs = new Float64Array(this.stride ** 2)
@@ -67,7 +74,9 @@ class ServingSimulation {
     if (workload.kind === 'open') {
       for (const arrival of workload.arrivals) this.comes(arrival.atMs, arrival)
     } else {
-      for (let index = 0; index < workload.initial; index += 1) {
+      this.inWave = workload.refill.by === 'waves'
+      const initial = this.inWave ? 1 : workload.initial
+      for (let index = 0; index < initial; index += 1) {
         this.comes(index * workload.gapMs, workload.draw())
       }
     }
@@ -78,6 +87,7 @@ class ServingSimulation {
       this.events += 1
       if (queue.kind === arrived) this.arrives(this.flights[queue.subject]!)
       else if (queue.kind === computed) this.batchEnds(queue.subject)
+      else if (queue.kind === gathered) this.resumes(queue.subject)
       else this.begins(queue.subject)
     }
     return this.result()
@@ -104,12 +114,12 @@ class ServingSimulation {
       beganMs: nowMs,
       sentMs: nowMs,
     }
-    if (!this.given.router.admit(flight)) {
-      this.turnedAway += 1
-      return
-    }
-    this.flights[id] = flight
-    this.send(flight, atSource)
+    const admitted = this.given.router.admit(flight)
+    if (admitted) {
+      this.flights[id] = flight
+      this.send(flight, atSource)
+    } else this.turnedAway += 1
+    this.continueWave(admitted)
   }
 
   /** Over the link to where the request goes next; a prompt's router is asked, a decode step follows its path. */
@@ -140,7 +150,7 @@ class ServingSimulation {
       return
     }
     this.machines[to]!.arrive(flight)
-    if (this.machines[to]!.batch === null) this.compute(to)
+    if (this.machines[to]!.isIdle) this.compute(to)
   }
 
   private compute(index: number): void {
@@ -158,6 +168,17 @@ class ServingSimulation {
       flight.hop += 1
       this.send(flight, index)
     }
+    const { gatherMs = 0 } = this.given
+    if (gatherMs === 0) {
+      this.compute(index)
+      return
+    }
+    machine.gathering = true
+    this.queue.push(this.queue.timeMs + gatherMs, gathered, index)
+  }
+
+  private resumes(index: number): void {
+    this.machines[index]!.gathering = false
     this.compute(index)
   }
 
@@ -182,7 +203,7 @@ class ServingSimulation {
     for (const index of flight.path) {
       const machine = this.machines[index]!
       machine.release(flight)
-      if (machine.batch === null) this.compute(index)
+      if (machine.isIdle) this.compute(index)
     }
     this.given.router.finished(flight)
     this.flights[flight.id] = null
@@ -194,8 +215,19 @@ class ServingSimulation {
     const { workload, router } = this.given
     if (workload.kind === 'open') return
     const { refill } = workload
-    const more = refill.by === 'replace' ? !afterPrompt : router.kvUsage() <= refill.kvMost
-    if (more) this.comes(this.queue.timeMs + workload.gapMs, workload.draw())
+    if (refill.by === 'waves') {
+      if (afterPrompt || this.inWave || router.kvUsage() > refill.kvLeast) return
+      this.inWave = true
+    } else if (refill.by === 'replace' ? afterPrompt : router.kvUsage() > refill.kvMost) return
+    this.comes(this.queue.timeMs + workload.gapMs, workload.draw())
+  }
+
+  /** After a request of a wave has been let in or turned away. */
+  private continueWave(admitted: boolean): void {
+    const { workload, router } = this.given
+    if (workload.kind === 'open' || workload.refill.by !== 'waves' || !this.inWave) return
+    this.inWave = admitted && router.kvUsage() <= workload.refill.kvMost
+    if (this.inWave) this.comes(this.queue.timeMs + workload.gapMs, workload.draw())
   }
 
   private link(from: number, to: number): number {

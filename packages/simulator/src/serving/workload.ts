@@ -20,9 +20,14 @@ export interface ClosedWorkload {
   readonly gapMs: number
   /**
    * `replace`: one more for each that is finished. `fill`: one more after each prompt and each request, as long as the
-   * router's account of KV is at most `kvMost`.
+   * router's account of KV is at most `kvMost`. `waves`: none until that account has fallen to `kvLeast`, then one after
+   * the other until it passes `kvMost`: a prompt on its way holds up every decode step behind it, and prompts that follow
+   * each other closely hold them up little longer than one.
    */
-  readonly refill: { readonly by: 'replace' } | { readonly by: 'fill'; readonly kvMost: number }
+  readonly refill:
+    | { readonly by: 'replace' }
+    | { readonly by: 'fill'; readonly kvMost: number }
+    | { readonly by: 'waves'; readonly kvLeast: number; readonly kvMost: number }
 }
 
 export type Workload = OpenWorkload | ClosedWorkload

@@ -24,8 +24,8 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end()
 })
 
-const hello = (peer: string): Uint8Array => {
-  const parts = encodeMessage(helloOf(linkIdentity('gateway', peer, ring)))
+const hello = (peer: string, role: 'gateway' | 'guest' = 'gateway'): Uint8Array => {
+  const parts = encodeMessage(helloOf(linkIdentity(role, peer, ring)))
   return joinParts(
     parts,
     parts.reduce((sum, part) => sum + part.length, 0),
@@ -107,6 +107,20 @@ test('a proof of the ring that was heard elsewhere opens nothing here, nor a sec
   expect(refused.map(({ code }) => code)).toEqual(Array(3).fill('LINK_UNAUTHENTICATED'))
   first.open(5, ring, secretKey) // a channel is opened once
   await first.closed
+  expect(peers).toEqual(['honest'])
+  await unharmed()
+})
+
+test('whoever came in as a member is no guest, and the other way round', async () => {
+  const { raw, refused, peers, unharmed } = await besieged()
+  const member = await raw()
+  member.open(1, ring, secretKey)
+  member.chunk('data', 1, hello('visitor', 'guest'), 1)
+  await member.channelClosed(1)
+  const guest = await raw()
+  guest.open(1, 'guest:visitor ring-1', secretKey)
+  await guest.channelClosed(1)
+  expect(refused.map(({ code }) => code)).toEqual(Array(2).fill('LINK_UNAUTHENTICATED'))
   expect(peers).toEqual(['honest'])
   await unharmed()
 })

@@ -23,7 +23,8 @@ const LINGER_MS = 2_000
 const IDLE_MS = 30_000
 const LONGEST_REASON = 300
 const PROOF_BYTES = 32
-const LONGEST_RING = 200
+/** A ring's name with a guest's before it. */
+const LONGEST_RING = 300
 
 export interface ConnectionOwner {
   /**

@@ -18,6 +18,8 @@ import type { CloseCode, PeerChannel } from './peer-channel.ts'
 import type { PeerConnection } from './peer-connection.ts'
 
 export interface PeerLinkOwner {
+  /** Why the peer is not who it proved to be; `null` if it is. */
+  helloProblem?(hello: Hello): LinkError | null
   onOpen(link: PeerLink): LinkHandlers
   /** Nothing comes of this link; called instead of the handlers' `onClose`. */
   onRefused(error: LinkError): void
@@ -154,7 +156,7 @@ export class PeerLink implements Link {
     this.#hello = message
     // The peer learns our version and ring even if we refuse, and can say what is wrong.
     if (this.side === 'acceptor') this.#sendHello()
-    const problem = findHelloProblem(this.identity, message)
+    const problem = findHelloProblem(this.identity, message) ?? this.owner.helloProblem?.(message) ?? null
     if (problem !== null) {
       this.refuse(problem)
       return

@@ -14,6 +14,7 @@ import { formatPeerAddress, type PeerAddress, parsePeerAddress } from './peer-ad
 import type { PeerChannel } from './peer-channel.ts'
 import { type ConnectionOwner, PeerConnection } from './peer-connection.ts'
 import { PeerTransport, type PeerTransportOptions } from './peer-transport.ts'
+import { parseDoor } from './ring-door.ts'
 import { type SecureStream, secureStream } from './secure-stream.ts'
 
 export interface PeerNodeOptions {
@@ -79,7 +80,9 @@ export class PeerNode {
 
   /** @returns the address with this node's key @throws LinkError if it cannot be had, or another takes the ring's links */
   listen(address: string, transport: PeerTransport): Promise<string> {
-    const { ring } = transport
+    const { ring, isGuest } = transport
+    if (isGuest)
+      return Promise.reject(new LinkError('LINK_ADDRESS', 'A guest of a ring takes no links for it.'))
     if ((this.#listening.get(ring) ?? transport) !== transport)
       return Promise.reject(new LinkError('LINK_ADDRESS', `Ring ${ring} is listened for here already.`))
     this.#listening.set(ring, transport)
@@ -161,7 +164,7 @@ export class PeerNode {
     transport: PeerTransport,
     prove: (channel: number) => Buffer,
   ): PeerChannel {
-    const channel = connection.open(transport.ring, prove)
+    const channel = connection.open(transport.door, prove)
     this.#opening.set(channel, transport)
     return channel
   }
@@ -286,9 +289,12 @@ export class PeerNode {
     const path: LinkPath = circuit === null ? 'direct' : 'relayed'
     const owner: ConnectionOwner = {
       onOpen: (channel, ring, proof) => {
-        const transport = this.#listening.get(ring)
+        const door = parseDoor(ring)
+        const transport = this.#listening.get(door.ring)
         if (transport === undefined) return 'unknown-ring'
-        return transport.accept(connection, channel, proof, name) ?? 'unauthenticated'
+        return (
+          transport.accept(connection, channel, { proof, from: name, guest: door.guest }) ?? 'unauthenticated'
+        )
       },
       isAccepted: (channel, proof) =>
         this.#opening.get(channel)?.isAccepted(connection, channel, proof) ?? false,

@@ -1,21 +1,34 @@
+import type { Hello } from '@deos/protocol'
 import type { Link, LinkHandlers, Transport } from '../link.ts'
 import { LinkError } from '../link-error.ts'
 import type { LinkIdentity } from '../link-identity.ts'
 import { checkLinkLimits, type LinkLimits } from '../link-limits.ts'
-import { ringKey } from '../ring-secret.ts'
+import { guestKey, ringKey } from '../ring-secret.ts'
 import type { PeerChannel } from './peer-channel.ts'
 import type { PeerConnection } from './peer-connection.ts'
 import { PeerLink } from './peer-link.ts'
 import type { PeerNode } from './peer-node.ts'
+import { formatDoor } from './ring-door.ts'
 import { isSameProof, ringProof } from './ring-proof.ts'
 
 export interface PeerTransportOptions {
   readonly identity: LinkIdentity
-  /** Shared by everybody in the ring: who has it may be a part of it, whichever machine it is. */
+  /**
+   * Shared by everybody in the ring: who has it may be a part of it, whichever machine it is. For a guest the key made
+   * for it and its machine.
+   */
   readonly secret: Uint8Array
   readonly limits: LinkLimits
   /** Told about every incoming link that did not come about. */
   readonly onRefused?: (from: string, error: LinkError) => void
+}
+
+/** What comes with the first word on a channel. */
+export interface DoorCall {
+  readonly proof: Buffer
+  readonly from: string
+  /** Who comes as a guest; `null` for members and gateways. */
+  readonly guest: string | null
 }
 
 /** Links of one ring over the connections of a {@link PeerNode}; made by `PeerNode.transport`. */
@@ -31,7 +44,19 @@ export class PeerTransport implements Transport {
     private readonly options: PeerTransportOptions,
   ) {
     checkLinkLimits(options.limits)
-    this.#key = ringKey(options.secret, options.identity.ring)
+    const { identity, secret } = options
+    this.#key = this.isGuest ? Buffer.from(secret) : ringKey(secret, identity.ring)
+  }
+
+  /** Whether it only calls on a ring to which it does not belong. */
+  get isGuest(): boolean {
+    return this.options.identity.role === 'guest'
+  }
+
+  /** What it asks for on the channels that it opens. */
+  get door(): string {
+    const { ring, peer } = this.options.identity
+    return formatDoor({ ring, guest: this.isGuest ? peer : null })
   }
 
   get ring(): string {
@@ -60,23 +85,30 @@ export class PeerTransport implements Transport {
   }
 
   /** @returns proof of this end; `null` if the peer's is wrong */
-  accept(connection: PeerConnection, channel: PeerChannel, proof: Buffer, from: string): Buffer | null {
-    const { identity, limits, onRefused } = this.options
-    if (!isSameProof(proof, this.#proof(connection, channel, 'open'))) {
-      onRefused?.(from, new LinkError('LINK_UNAUTHENTICATED', `${from} does not know the ring's secret.`))
+  accept(connection: PeerConnection, channel: PeerChannel, { proof, from, guest }: DoorCall): Buffer | null {
+    const { identity, secret, limits, onRefused } = this.options
+    const { ring } = identity
+    // A guest's key is good under its name, from its machine, and nowhere else.
+    const key = guest === null ? this.#key : guestKey(secret, ring, guest, connection.peerKey)
+    const door = formatDoor({ ring, guest })
+    const { binding } = connection
+    if (!isSameProof(proof, ringProof(key, binding, door, channel.id, 'open'))) {
+      const matter = guest === null ? "does not know the ring's secret" : `is not the guest ${guest}`
+      onRefused?.(from, new LinkError('LINK_UNAUTHENTICATED', `${from} ${matter}.`))
       return null
     }
     const onLink = this.#onLink
     if (onLink === null || this.#stopped) return null
     new PeerLink(channel, connection, identity, limits, 'acceptor', {
+      helloProblem: (hello) => guestProblem(hello, guest),
       onOpen: (link) => this.#register(link, onLink(link)),
       onRefused: (error) => onRefused?.(from, error),
     })
-    return this.#proof(connection, channel, 'accept')
+    return ringProof(key, binding, door, channel.id, 'accept')
   }
 
   isAccepted(connection: PeerConnection, channel: PeerChannel, proof: Buffer): boolean {
-    return isSameProof(proof, this.#proof(connection, channel, 'accept'))
+    return isSameProof(proof, this.#proof(connection, channel.id, 'accept'))
   }
 
   #openLink(
@@ -87,9 +119,7 @@ export class PeerTransport implements Transport {
   ): Promise<Link> {
     const { identity, limits } = this.options
     return new Promise((resolve, reject) => {
-      const channel = this.node.open(connection, this, (id) =>
-        ringProof(this.#key, connection.binding, this.ring, id, 'open'),
-      )
+      const channel = this.node.open(connection, this, (id) => this.#proof(connection, id, 'open'))
       const abort = (): void => link.refuse(abandoned(address))
       const settle = (): void => signal?.removeEventListener('abort', abort)
       const link = new PeerLink(channel, connection, identity, limits, 'dialler', {
@@ -107,8 +137,9 @@ export class PeerTransport implements Transport {
     })
   }
 
-  #proof(connection: PeerConnection, channel: PeerChannel, side: 'open' | 'accept'): Buffer {
-    return ringProof(this.#key, connection.binding, this.ring, channel.id, side)
+  /** Of the channels that it opens. */
+  #proof({ binding }: PeerConnection, channel: number, side: 'open' | 'accept'): Buffer {
+    return ringProof(this.#key, binding, this.door, channel, side)
   }
 
   #register(link: PeerLink, handlers: LinkHandlers): LinkHandlers {
@@ -121,6 +152,16 @@ export class PeerTransport implements Transport {
       },
     }
   }
+}
+
+/** Members are no guests, and a guest has no other name than the one that it proved. */
+function guestProblem({ role, peer }: Hello, guest: string | null): LinkError | null {
+  if ((role === 'guest' ? peer : null) === guest) return null
+  const proven = guest === null ? 'a member' : `the guest ${guest}`
+  return new LinkError(
+    'LINK_UNAUTHENTICATED',
+    `A peer authenticated as ${proven} calls itself ${role} ${peer}.`,
+  )
 }
 
 const abandoned = (address: string): LinkError =>

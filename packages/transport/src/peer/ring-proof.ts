@@ -1,9 +1,10 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 
 /**
- * Shows on one channel of one connection, and nowhere else, that this end knows the ring's secret.
+ * Shows on one channel of one connection, and nowhere else, that this end knows the ring's secret, or a guest's key.
  *
- * @param key - from `ringKey`
+ * @param key - from `ringKey`, or `guestKey`
+ * @param ring - as the channel was opened: a guest's name is a part of it
  */
 export function ringProof(
   key: Uint8Array,

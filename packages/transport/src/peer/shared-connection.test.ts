@@ -21,7 +21,7 @@ const ringOn = (node: PeerNode, name: string, peer: string): PeerTransport => {
   return transport
 }
 const bulk = (sizeBytes: number, number: number): Message => ({
-  ...{ type: 'step', epoch: 1, step: number, engineUs: 0 },
+  ...{ type: 'step', epoch: 1, step: number, times: [] },
   entries: [{ key: 1, position: 0, count: 1, sample: true, pages: [] }],
   hidden: new Uint8Array(sizeBytes),
 })

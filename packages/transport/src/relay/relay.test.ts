@@ -55,7 +55,7 @@ async function crossing(): Promise<Dial> {
 }
 
 const step = (number: number): Message => ({
-  ...{ type: 'step', epoch: 1, step: number, engineUs: 0 },
+  ...{ type: 'step', epoch: 1, step: number, times: [] },
   entries: [{ key: 1, position: 0, count: 1, sample: true, pages: [] }],
   hidden: new Uint8Array(4 * 1024 * (number % 40)),
 })

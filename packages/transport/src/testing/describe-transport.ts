@@ -54,7 +54,7 @@ const step = (payload: Uint8Array, number = 1): Message => ({
   epoch: 1,
   step: number,
   entries: [{ key: 1, position: 0, count: 1, sample: true, pages: [] }],
-  engineUs: 0,
+  times: [],
   hidden: payload,
 })
 const close = (key: number): Message => ({ type: 'close', epoch: 1, key })

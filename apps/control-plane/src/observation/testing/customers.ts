@@ -77,7 +77,8 @@ export const answered = (id: string, changes: Partial<AnsweredRequest> = {}): An
     tpotMs: 5,
     durationMs: 50,
     interruptions: 0,
-    timeline: [{ phase: 'decode', startMs: 20, endMs: 50, machineId: null }],
+    timeline: [{ phase: 'decode', startMs: 20, endMs: 50 }],
+    hops: [],
     reserved: false,
     ...changes,
   }) as AnsweredRequest

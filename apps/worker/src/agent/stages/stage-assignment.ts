@@ -22,6 +22,8 @@ const MAX_BATCH_TOKENS = 512
 /** Short sessions take less than the longest for which KV memory was planned; pages alone limit them. */
 const FEWEST_SESSIONS = 64
 const MAX_QUEUED = 256
+/** Taken only where a prefill replica hands over. */
+const KV_STORE_BYTES = 64 * 2 ** 20
 
 /** What the process of a stage is told, but for where to listen. */
 export const workerAssignment = (
@@ -38,8 +40,7 @@ export const workerAssignment = (
   weightType: assignment.precision,
   kvType: 'auto',
   kvBytes: assignment.kvBytes,
-  // Rings of a fleet do not hand over to each other yet.
-  kvStoreBytes: 0,
+  kvStoreBytes: KV_STORE_BYTES,
   contextLength: assignment.contextTokens,
   maxBatchTokens: MAX_BATCH_TOKENS,
   threads,

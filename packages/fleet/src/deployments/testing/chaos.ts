@@ -87,7 +87,7 @@ export class Chaos {
     this.#calm = true
     for (const [id, machine] of this.#machines) {
       this.#recover(id, machine)
-      this.control.machine(id, { freeBytes: 600, standing: 'open', reason: '' })
+      this.control.machine(id, { freeBytes: 2000, standing: 'open', reason: '' })
     }
     for (const deployment of this.#deployments) this.control.tell({ type: 'resume', deployment })
   }
@@ -281,7 +281,9 @@ export class Chaos {
         case 1: {
           const precision = ['F16', 'Q8_0', 'native'][this.#below(3)]!
           const regions = this.#chance(0.2) ? ['eu'] : null
-          this.control.tell({ type: 'revise', deployment, changes: { precision, regions } })
+          const prefillReplicas = this.#below(3)
+          const split = prefillReplicas === 0 ? null : ({ prefillReplicas, kvQuality: 'lossless' } as const)
+          this.control.tell({ type: 'revise', deployment, changes: { precision, regions, split } })
           break
         }
         case 2:

@@ -43,6 +43,7 @@ export const plainSpec: DeploymentSpec = {
   maxReplicas: 8,
   regions: null,
   providers: null,
+  split: null,
 }
 
 export const organisation = 'org-1' as OrganisationId

@@ -61,6 +61,7 @@ export const benchRequest = (id: string, overrides: Partial<OpenRequest> = {}): 
   priority: 0,
   needs: plainNeeds,
   pooling: null,
+  trace: null,
   ...overrides,
 })
 

@@ -1,0 +1,97 @@
+import { writeFile } from 'node:fs/promises'
+import {
+  type ComputeFleet,
+  type ModelShape,
+  planServing,
+  type ServingPlan,
+  type ServingWorkload,
+} from '@deos/planner'
+import { simulatePlan } from '@deos/simulator'
+import { EXIT_FAILURE } from '../cli-error.ts'
+import type { Output } from '../output.ts'
+import { readFleet } from '../plan/fleet-file.ts'
+import { readModelShape } from '../plan/model-file.ts'
+import { documentSchema, readPlan, type ServingDocument } from '../plan/plan-document.ts'
+import { servingReport } from '../plan/serving-report.ts'
+import { refusalText, servingText, simulationText } from '../plan/serving-text.ts'
+import { readServingWorkload } from '../plan/workload-file.ts'
+
+export interface PlanFiles {
+  readonly fleet: string
+  readonly model: string
+  readonly workload: string
+}
+
+export interface PlanServeOptions extends PlanFiles {
+  readonly html: string | null
+  readonly seed: number
+  /** Whether the best plans are played before one is chosen. */
+  readonly simulate: boolean
+}
+
+/** Requests that a plan is played with while plans are compared. */
+const judgedRequests = 240
+
+/** Plays a plan at the rate that it promises. */
+export const judgeOf =
+  (shape: ModelShape, fleet: ComputeFleet, workload: ServingWorkload, seed: number) => (plan: ServingPlan) =>
+    simulatePlan(
+      plan,
+      { shape, fleet, workload },
+      { requestsPerS: plan.predicted.requestsPerS, seed, requests: judgedRequests },
+    )
+
+/** Plans and prints. A plan that cannot be made is a result, with an exit code that says so. */
+export async function planServe(options: PlanServeOptions, output: Output): Promise<void> {
+  const [fleet, model, workload] = await Promise.all([
+    readFleet(options.fleet),
+    readModelShape(options.model),
+    readServingWorkload(options.workload),
+  ])
+  const started = performance.now()
+  const outcome = planServing(model, fleet, workload, {
+    seed: options.seed,
+    ...(options.simulate ? { judge: judgeOf(model, fleet, workload, options.seed) } : {}),
+  })
+  const planningMs = performance.now() - started
+  if (outcome.kind === 'refused') {
+    output.result({ schema: documentSchema, kind: 'refused', plan: outcome, planningMs }, () =>
+      refusalText(outcome),
+    )
+    process.exitCode = EXIT_FAILURE
+    return
+  }
+  const document: ServingDocument = {
+    schema: documentSchema,
+    kind: 'serve',
+    model,
+    fleet,
+    workload,
+    plan: outcome,
+    planningMs,
+  }
+  if (options.html !== null) {
+    await writeFile(options.html, servingReport(document))
+    output.note(`The report is in ${options.html}.`)
+  }
+  output.result(document, () => servingText(document))
+}
+
+export interface SimulateOptions {
+  readonly plan: string
+  readonly workload: string | null
+  readonly seed: number
+  readonly requests: number
+}
+
+/** Plays a plan that was written as JSON, under its own workload or another. */
+export async function simulate(options: SimulateOptions, output: Output): Promise<void> {
+  const { plan, model, fleet, workload: own } = await readPlan(options.plan)
+  const workload = options.workload === null ? own : await readServingWorkload(options.workload)
+  const requestsPerS = workload.requestsPerS ?? plan.predicted.requestsPerS
+  const { seed, requests } = options
+  const simulated = simulatePlan(plan, { shape: model, fleet, workload }, { requestsPerS, seed, requests })
+  output.result({ requestsPerS, seed, predicted: plan.predicted, simulated }, () =>
+    simulationText(simulated, requestsPerS),
+  )
+}

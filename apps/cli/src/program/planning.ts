@@ -1,0 +1,94 @@
+import { type Command, Option } from 'commander'
+import { wholeNumber } from '../option-parsers.ts'
+import { type CommonFlags, examples, jsonOption, perform } from './parts.ts'
+
+interface PlanFlags extends CommonFlags {
+  readonly fleet: string
+  readonly model: string
+  readonly workload: string
+  readonly html?: string
+  readonly seed: number
+}
+
+const withFiles = (command: Command): Command =>
+  command
+    .requiredOption('--fleet <file>', 'machines and links, as YAML or JSON')
+    .requiredOption('--model <path>', 'config.json, a folder with one, or a GGUF file')
+    .requiredOption('--workload <file>', 'what is asked of them, as YAML or JSON')
+    .option('--seed <n>', 'of what is drawn; the same gives the same', wholeNumber(0, 2 ** 31), 1)
+    .addOption(jsonOption())
+
+const htmlOption = () =>
+  new Option('--html <file>', 'write a report with pictures, one file that needs no other')
+
+const files = '--fleet examples/planner/fleet.yaml --model examples/planner/llama-2-70b.json'
+
+/** Plans for fleets that need not exist. */
+export function addPlanning(program: Command): void {
+  const plan = program
+    .command('plan')
+    .summary('plan how a fleet serves or trains a model, and why so')
+    .description(
+      'Reads what machines there are, what model, and what is asked of them; prints the plan, what it is predicted to do,\n' +
+        'what binds it, what was rejected, and how far it is from what is possible at all.',
+    )
+  withFiles(
+    plan.command('serve').summary('for answering requests').description('Plans a model for requests.'),
+  )
+    .addOption(htmlOption())
+    .option('--no-simulate', 'let the cost model alone decide, without playing the best plans')
+    .addHelpText(
+      'after',
+      examples(
+        [`deos plan serve ${files} --workload examples/planner/chat.yaml`, 'as a table'],
+        [
+          `deos plan serve ${files} --workload examples/planner/chat.yaml --html plan.html`,
+          'and with pictures',
+        ],
+      ),
+    )
+    .action((flags: PlanFlags & { readonly simulate: boolean }) =>
+      perform(flags, async (output) => {
+        const { planServe } = await import('../commands/plan-serve.ts')
+        await planServe({ ...flags, html: flags.html ?? null }, output)
+      }),
+    )
+  program
+    .command('simulate')
+    .summary('play a plan under its workload, or under another')
+    .description('Plays requests through a plan for serving, event by event, in time of its own.')
+    .requiredOption('--plan <file>', 'what "deos plan serve --json" wrote')
+    .option('--workload <file>', 'another workload than the one it was planned for')
+    .option('--seed <n>', 'of requests that are drawn', wholeNumber(0, 2 ** 31), 1)
+    .option(
+      '--requests <n>',
+      'how many are played; the first third only warms up',
+      wholeNumber(3, 1_000_000),
+      1000,
+    )
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      examples(
+        [
+          `deos plan serve ${files} --workload examples/planner/chat.yaml --json > plan.json`,
+          'first, a plan',
+        ],
+        ['deos simulate --plan plan.json --seed 7', 'then play it'],
+      ),
+    )
+    .action(
+      (
+        flags: CommonFlags & {
+          readonly plan: string
+          readonly workload?: string
+          readonly seed: number
+          readonly requests: number
+        },
+      ) =>
+        perform(flags, async (output) => {
+          const { simulate } = await import('../commands/plan-serve.ts')
+          await simulate({ ...flags, workload: flags.workload ?? null }, output)
+        }),
+    )
+}

@@ -1,0 +1,42 @@
+/**
+ * Plans for any fleet, model and workload, which explain themselves. Start at {@link planServing}.
+ */
+export { PlanInputError } from './errors.ts'
+export {
+  assumedLinks,
+  type ComputeFleet,
+  canonicalFleet,
+  type FleetLinks,
+  type FleetMachine,
+  insideLinkOf,
+  LinkLookup,
+  type LinkRate,
+  plainFleet,
+  plainMachine,
+} from './fleet.ts'
+export type { Role } from './serving/pipeline.ts'
+export { planServing, type ServingPlanning } from './serving/plan-serving.ts'
+export type {
+  BoundReport,
+  Fix,
+  RejectedOption,
+  ReplicaReport,
+  ServingFigures,
+  ServingOutcome,
+  ServingPlan,
+  ServingRefusal,
+  SimulatedServing,
+  StageReport,
+} from './serving/serving-plan.ts'
+export { type Bound, UnitCosts } from './serving/unit-costs.ts'
+export { worstLink } from './serving/units.ts'
+export {
+  checkServingWorkload,
+  type Lengths,
+  precisions,
+  type ServingGoal,
+  type ServingRequest,
+  type ServingWorkload,
+  type WeightPrecision,
+} from './serving/workload.ts'
+export { checkTrainingJob, type TrainingJob } from './training/job.ts'

@@ -1,0 +1,186 @@
+import type { Random } from '@deos/domain'
+import type { ModelShape } from '../../models/index.ts'
+import { type ComputeFleet, type FleetMachine, LinkLookup } from '../fleet.ts'
+import type { Assignment } from './assignment.ts'
+import { GroupForms } from './groups.ts'
+import { improvePartition, type Partition, partitionUnits, roominess } from './partition.ts'
+import { splitRoles } from './split-roles.ts'
+import { classOf, type Unit, unitsOf } from './units.ts'
+import type { ServingWorkload, WeightPrecision } from './workload.ts'
+
+/** One way to serve the workload with the whole fleet. */
+export interface ServingChoice {
+  readonly precision: WeightPrecision
+  /** The largest tensor-parallel group that was allowed, and whether it may span machines. */
+  readonly tensorParallel: number
+  readonly acrossMachines: boolean
+  readonly roles: 'together' | 'split'
+  readonly assignment: Assignment
+  readonly handOver: { readonly kvBytesPerPrompt: number; readonly addedMs: number } | null
+  readonly forms: GroupForms
+  readonly units: readonly Unit[]
+}
+
+export interface ChoiceSearch {
+  readonly random: Random
+  /** Changes of the most promising divisions that are tried. */
+  readonly steps: number
+  /** Said true when time is up; the best so far is kept. */
+  readonly shouldStop?: () => boolean
+}
+
+interface Start {
+  readonly degreeOf: (machine: FleetMachine) => number
+  readonly forms: GroupForms
+  readonly units: readonly Unit[]
+  readonly tensorParallel: number
+  readonly acrossMachines: boolean
+  readonly partition: Partition
+}
+
+const degrees = [1, 2, 4, 8]
+/** Of the starts, so many are improved. */
+const improved = 3
+/** With more classes of machines, all have the same degree. */
+const mostClasses = 8
+
+/**
+ * Every precision, tensor-parallel degree and depth of pipelines that makes sense, best first; the best of them improved
+ * by local search, and tried with prompts computed apart.
+ *
+ * @param fleet - in canonical order
+ */
+export function servingChoices(
+  shape: ModelShape,
+  fleet: ComputeFleet,
+  workload: ServingWorkload,
+  search: ChoiceSearch,
+): readonly ServingChoice[] {
+  const links = new LinkLookup(fleet)
+  const starts = startsOf(shape, fleet, workload, links, search)
+  const ranked = starts.sort((a, b) => b.partition.assignment.score - a.partition.assignment.score)
+  const steps = Math.ceil(search.steps / improved)
+  const better = ranked.slice(0, improved).map((start): Start => {
+    if (search.shouldStop?.() === true) return start
+    return { ...start, partition: improvePartition(start.partition, start.forms, steps, search.random) }
+  })
+  const all = [...better, ...ranked.slice(improved)]
+  const choices = all.flatMap((start, at): readonly ServingChoice[] => {
+    const base = {
+      precision: start.forms.precision,
+      tensorParallel: start.tensorParallel,
+      acrossMachines: start.acrossMachines,
+      forms: start.forms,
+      units: start.units,
+    }
+    const together: ServingChoice = {
+      ...base,
+      roles: 'together',
+      assignment: start.partition.assignment,
+      handOver: null,
+    }
+    const own = workload.roles === 'split' ? [] : [together]
+    if (workload.roles === 'together' || at >= 2 * improved || search.shouldStop?.() === true) return own
+    const split = splitRoles(start.partition.groups, start.forms, shape, links)
+    if (split === null) return own
+    const { assignment, handOverMs, kvBytesPerPrompt } = split
+    const handOver = { kvBytesPerPrompt, addedMs: handOverMs }
+    return [...own, { ...base, roles: 'split', assignment, handOver }]
+  })
+  return choices
+    .filter(({ assignment }) => assignment.assigned.length > 0)
+    .sort((a, b) => b.assignment.score - a.assignment.score)
+}
+
+function startsOf(
+  shape: ModelShape,
+  fleet: ComputeFleet,
+  workload: ServingWorkload,
+  links: LinkLookup,
+  search: ChoiceSearch,
+): Start[] {
+  const context = { shape, fleet, workload, links, search, seen: new Set<string>() }
+  const starts: Start[] = []
+  for (const precision of workload.precisions) {
+    const own: Start[] = []
+    for (const acrossMachines of [false, true]) {
+      for (const degree of degrees) {
+        if (starts.length + own.length > 0 && search.shouldStop?.() === true) return [...starts, ...own]
+        own.push(...divisions(context, precision, degree, () => degree, acrossMachines))
+      }
+    }
+    starts.push(...own, ...ownDegrees(context, precision, own))
+  }
+  return starts
+}
+
+interface Context {
+  readonly shape: ModelShape
+  readonly fleet: ComputeFleet
+  readonly workload: ServingWorkload
+  readonly links: LinkLookup
+  readonly search: ChoiceSearch
+  /** Divisions of accelerators that were tried. */
+  readonly seen: Set<string>
+}
+
+/** Pipelines of several depths over one division of accelerators into groups. */
+function divisions(
+  { shape, fleet, workload, links, seen }: Context,
+  precision: WeightPrecision,
+  degree: number,
+  degreeOf: (machine: FleetMachine) => number,
+  acrossMachines: boolean,
+): readonly Start[] {
+  const units = unitsOf(fleet, links, shape, degreeOf, acrossMachines)
+  const key = `${precision}|${units.map(({ kindKey, place }) => `${kindKey}@${place}`).join('|')}`
+  if (seen.has(key)) return []
+  seen.add(key)
+  const forms = new GroupForms(shape, precision, workload, fleet, links)
+  const tried = new Set<string>()
+  const starts: Start[] = []
+  for (const mixed of [false, true]) {
+    for (const roomy of roominess) {
+      const partition = partitionUnits(units, forms, roomy, mixed)
+      const sizes = partition.groups.map((group) => group.units.map(({ index }) => index).join()).join('/')
+      if (tried.has(sizes)) continue
+      tried.add(sizes)
+      starts.push({ forms, units, tensorParallel: degree, acrossMachines, partition, degreeOf })
+    }
+  }
+  return starts
+}
+
+const bestOf = (starts: readonly Start[]): Start | null =>
+  starts.reduce<Start | null>(
+    (best, start) =>
+      best === null || start.partition.assignment.score > best.partition.assignment.score ? start : best,
+    null,
+  )
+
+/** From the best of the uniform degrees on, a degree of its own for one class of machines after the other. */
+function ownDegrees(
+  context: Context,
+  precision: WeightPrecision,
+  uniform: readonly Start[],
+): readonly Start[] {
+  const classes = [...new Set(context.fleet.machines.map(classOf))]
+  let best = bestOf(uniform)
+  const found: Start[] = []
+  if (classes.length === 1 || classes.length > mostClasses) return found
+  for (const each of classes) {
+    for (const degree of degrees) {
+      for (const acrossMachines of [false, true]) {
+        if (best === null || context.search.shouldStop?.() === true) return found
+        const { degreeOf } = best
+        const changed = (machine: FleetMachine) => (classOf(machine) === each ? degree : degreeOf(machine))
+        const most = Math.max(degree, best.tensorParallel)
+        const next = bestOf(divisions(context, precision, most, changed, acrossMachines))
+        if (next === null || next.partition.assignment.score <= best.partition.assignment.score) continue
+        best = next
+        found.push(next)
+      }
+    }
+  }
+  return found
+}

@@ -1,0 +1,255 @@
+import { seededRandom } from '@deos/domain'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { catalogue, findAccelerator } from '../../devices/index.ts'
+import { shapeFromHuggingFace } from '../../models/index.ts'
+import { type ComputeFleet, type FleetMachine, plainFleet, plainMachine } from '../fleet.ts'
+import { planServing } from './plan-serving.ts'
+import type { ServingOutcome, ServingPlan } from './serving-plan.ts'
+import type { ServingWorkload } from './workload.ts'
+
+const llama70b = shapeFromHuggingFace(
+  {
+    model_type: 'llama',
+    hidden_size: 8192,
+    intermediate_size: 28672,
+    num_hidden_layers: 80,
+    num_attention_heads: 64,
+    num_key_value_heads: 8,
+    vocab_size: 32000,
+    max_position_embeddings: 4096,
+    tie_word_embeddings: false,
+  },
+  'Llama-2-70B',
+)
+const llama8b = shapeFromHuggingFace(
+  {
+    model_type: 'llama',
+    hidden_size: 4096,
+    intermediate_size: 14336,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+    num_key_value_heads: 8,
+    vocab_size: 128256,
+    max_position_embeddings: 8192,
+    tie_word_embeddings: false,
+  },
+  'Llama-3-8B',
+)
+const workload: ServingWorkload = {
+  requestsPerS: null,
+  promptTokens: { mean: 800, p95: 1600 },
+  outputTokens: { mean: 200, p95: 400 },
+  trace: null,
+  contextTokens: 4096,
+  ttftMs: 5000,
+  tpotMs: 200,
+  goal: 'throughput',
+  precisions: ['fp16'],
+  kvBytesPerElement: 2,
+  roles: 'together',
+  maxBatch: 256,
+}
+const find = (name: string) => findAccelerator(catalogue, name)
+const many = (count: number, name: string, given: Partial<FleetMachine> = {}): readonly FleetMachine[] =>
+  Array.from({ length: count }, (_, at) =>
+    plainMachine(`${name}-${given.site ?? 'site'}-${at}`, find(name), { pricePerHour: 1, ...given }),
+  )
+
+function planned(outcome: ServingOutcome): ServingPlan {
+  if (outcome.kind === 'serve') return outcome
+  throw new Error(`${outcome.binding} ${outcome.fixes.map(({ change }) => change).join(' ')}`)
+}
+
+describe('a plan', () => {
+  test('of one accelerator is one stage, and its step reads the weights once', () => {
+    const plan = planned(
+      planServing(llama8b, plainFleet(many(1, 'A100-SXM4-80GB')), { ...workload, goal: 'latency' }),
+    )
+    expect(plan.replicas).toHaveLength(1)
+    const [stage] = plan.replicas[0]!.stages
+    expect(stage!.layers).toEqual({ first: 0, end: 32 })
+    // 7.5e9 parameters of 2 bytes (without the embedding) at 80% of 2,039 GB/s, and little KV.
+    const readMs = (7.5e9 * 2 * 1e3) / (0.8 * 2039e9)
+    expect(stage!.decodeMs).toBeGreaterThan(readMs)
+    expect(stage!.decodeMs).toBeLessThan(readMs * 1.05)
+    expect(stage!.decodeBound).toBe('memory')
+    expect(stage!.prefillBound).toBe('compute')
+  })
+
+  test('gives stronger machines more layers', () => {
+    const fleet = plainFleet([...many(1, 'A100-SXM4-80GB'), ...many(6, 'L4'), ...many(4, 'T4')])
+    const plan = planned(planServing(llama70b, fleet, workload))
+    const layersOf = (name: string) =>
+      Math.max(
+        ...plan.replicas.flatMap(({ stages }) =>
+          stages
+            .filter(({ accelerator }) => accelerator === name)
+            .map(({ layers }) => layers.end - layers.first),
+        ),
+      )
+    expect(layersOf('A100-SXM4-80GB')).toBeGreaterThan(layersOf('L4'))
+  })
+
+  test('divides matrices inside a machine where latency counts', () => {
+    const [machine] = many(1, 'H100-SXM5-80GB', { accelerators: 8 })
+    const plan = planned(planServing(llama70b, plainFleet([machine!]), { ...workload, goal: 'latency' }))
+    expect(plan.replicas[0]!.stages[0]!.tensorParallel).toBe(8)
+  })
+
+  test('does not divide matrices over a slow network', () => {
+    const fleet = plainFleet(many(4, 'A100-SXM4-80GB'), {
+      sameSite: { delayMs: 20, bytesPerS: 1e7 },
+    })
+    const plan = planned(planServing(llama70b, fleet, { ...workload, goal: 'latency', ttftMs: null }))
+    expect(
+      plan.replicas.flatMap(({ stages }) => stages).every(({ tensorParallel }) => tensorParallel === 1),
+    ).toBe(true)
+  })
+
+  test('does not lead a pipeline over an ocean if both shores can hold the model', () => {
+    const fleet = plainFleet([
+      ...many(2, 'H100-SXM5-80GB', { region: 'us', site: 'us' }),
+      ...many(2, 'H100-SXM5-80GB', { region: 'eu', site: 'eu' }),
+    ])
+    const { replicas } = planned(planServing(llama70b, fleet, { ...workload, precisions: ['fp8'] }))
+    for (const { stages } of replicas) expect(new Set(stages.map(({ region }) => region)).size).toBe(1)
+  })
+
+  test('uses the cheapest machines that carry the load', () => {
+    const fleet = plainFleet([
+      ...many(2, 'H100-SXM5-80GB', { pricePerHour: 20 }),
+      ...many(4, 'A100-SXM4-80GB', { pricePerHour: 2 }),
+    ])
+    const plan = planned(planServing(llama8b, fleet, { ...workload, goal: 'cost', requestsPerS: 2 }))
+    expect(plan.predicted.pricePerHour).toBe(2)
+    expect(plan.predicted.requestsPerS).toBeCloseTo(2, 6)
+    expect(plan.bound.value).toBeLessThanOrEqual(2)
+  })
+
+  test('may compute prompts apart, strong machines first', () => {
+    const fleet = plainFleet([...many(2, 'H100-SXM5-80GB'), ...many(4, 'A100-SXM4-80GB')])
+    const long = { ...workload, promptTokens: { mean: 3000, p95: 3500 }, roles: 'split' as const }
+    const plan = planned(planServing(llama8b, fleet, long))
+    expect(plan.roles).toBe('split')
+    const prefill = plan.replicas.filter(({ role }) => role === 'prefill')
+    expect(prefill.flatMap(({ stages }) => stages.map(({ accelerator }) => accelerator))).toContain(
+      'H100-SXM5-80GB',
+    )
+    expect(plan.handOver!.kvBytesPerPrompt).toBe(3000 * 32 * 2 * 1024 * 2)
+  })
+
+  test('says what was rejected and how far the bound is', () => {
+    const fleet = plainFleet(many(4, 'A100-SXM4-80GB', { accelerators: 4 }))
+    const plan = planned(planServing(llama70b, fleet, workload))
+    expect(plan.rejected.length).toBeGreaterThan(0)
+    expect(plan.bound.gap).toBeGreaterThanOrEqual(0)
+    expect(plan.bound.gap).toBeLessThan(0.6)
+  })
+})
+
+describe('a refusal', () => {
+  const small = plainFleet(many(2, 'L4', { pricePerHour: 0.7 }))
+
+  test('names memory, and what would do', () => {
+    const outcome = planServing(llama70b, small, workload)
+    if (outcome.kind !== 'refused') throw new Error('It fits.')
+    expect(outcome.binding).toMatch(
+      /^Memory: the model as fp16 .* takes 1\d\d GiB; the fleet offers 43.2 GiB/,
+    )
+    const [first] = outcome.fixes
+    expect(first!.change).toBe('Allow weights as q4.')
+    const machines = outcome.fixes.find(({ change }) => change.startsWith('Add'))!
+    expect(machines.pricePerHour).toBeGreaterThanOrEqual(5 * 0.7)
+  })
+
+  test('names the rate, and what would do', () => {
+    const outcome = planServing(llama8b, small, { ...workload, requestsPerS: 500 })
+    if (outcome.kind !== 'refused') throw new Error('It fits.')
+    expect(outcome.binding).toMatch(
+      /^Throughput: the fleet bears .* requests\/s within the targets; 500 are asked for\.$/,
+    )
+    expect(outcome.fixes.some(({ change }) => change.startsWith('Send at most'))).toBe(true)
+  })
+
+  test('names latency, and what would do', () => {
+    const outcome = planServing(llama8b, small, { ...workload, tpotMs: 2 })
+    if (outcome.kind !== 'refused') throw new Error('It fits.')
+    expect(outcome.binding).toMatch(/^Latency: not even a lone request/)
+    expect(outcome.fixes.find(({ change }) => change.startsWith('Accept a TPOT'))).toBeDefined()
+  })
+})
+
+/** Fleets of up to `most` machines in two sites. */
+const fleets = (most: number): fc.Arbitrary<ComputeFleet> =>
+  fc
+    .array(
+      fc.record({
+        accelerator: fc.constantFrom('L4', 'T4', 'A100-SXM4-40GB', 'RTX 4090', 'H100-SXM5-80GB'),
+        accelerators: fc.constantFrom(1, 2, 4),
+        site: fc.constantFrom('a', 'b'),
+        price: fc.integer({ min: 1, max: 5 }),
+      }),
+      { minLength: 1, maxLength: most },
+    )
+    .map((drawn) =>
+      plainFleet(
+        drawn.map(({ accelerator, accelerators, site, price }, at) =>
+          plainMachine(`m${at}`, find(accelerator), {
+            accelerators,
+            site,
+            region: site,
+            pricePerHour: price,
+          }),
+        ),
+      ),
+    )
+
+describe('any plan', () => {
+  const runs = { numRuns: 15 }
+  const quick = { steps: 60 }
+
+  test('covers every layer once in each replica, within memory, with no accelerator twice', () => {
+    fc.assert(
+      fc.property(fleets(6), fc.constantFrom('throughput', 'latency'), (fleet, goal) => {
+        const outcome = planServing(llama8b, fleet, { ...workload, goal, roles: 'either' }, quick)
+        if (outcome.kind === 'refused') return
+        const used = new Set<string>()
+        for (const { stages, sequences, room } of outcome.replicas) {
+          let next = 0
+          for (const stage of stages) {
+            expect(stage.layers.first).toBe(next)
+            next = stage.layers.end
+            expect(stage.weightBytes + stage.kvBytes).toBeLessThanOrEqual(stage.memoryBytes)
+            expect(stage.busy).toBeLessThanOrEqual(0.91)
+            for (const { machine, slot } of stage.accelerators) {
+              expect(used.has(`${machine}/${slot}`)).toBe(false)
+              used.add(`${machine}/${slot}`)
+            }
+          }
+          expect(next).toBe(32)
+          expect(sequences).toBeLessThanOrEqual(room)
+        }
+        expect(outcome.predicted.ttftMs).toBeLessThanOrEqual(5000)
+        expect(outcome.predicted.tpotMs).toBeLessThanOrEqual(200)
+        expect(outcome.bound.gap).toBeGreaterThanOrEqual(0)
+      }),
+      runs,
+    )
+  })
+
+  test('does not depend on the order of machines', () => {
+    fc.assert(
+      fc.property(fleets(6), fc.integer(), (fleet, seed) => {
+        const random = seededRandom(seed)
+        const shuffled = fleet.machines
+          .map((machine) => ({ machine, key: random.next() }))
+          .sort((a, b) => a.key - b.key)
+          .map(({ machine }) => machine)
+        const turned = planServing(llama8b, { ...fleet, machines: shuffled }, workload, quick)
+        expect(turned).toEqual(planServing(llama8b, fleet, workload, quick))
+      }),
+      runs,
+    )
+  })
+})

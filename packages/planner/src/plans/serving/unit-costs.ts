@@ -1,0 +1,183 @@
+import { kvWidths, type LayerRange } from '@deos/domain'
+import { type Accelerator, type Efficiency, layerTime, memoryBytes } from '../../devices/index.ts'
+import {
+  type LayerGraph,
+  lookBack,
+  type ModelShape,
+  operatorGraph,
+  type Phase,
+  parameterCounts,
+} from '../../models/index.ts'
+import type { LinkRate } from '../fleet.ts'
+import { allReduceMs, kvPartsOf, partOfLayer } from '../tensor-parallel.ts'
+import { precisions, type ServingWorkload, type WeightPrecision } from './workload.ts'
+
+/** Accelerators that hold a stage together; one alone is a group of one. */
+export interface UnitKind {
+  readonly accelerator: Accelerator
+  readonly tensorParallel: number
+  /** The worst link among its members. */
+  readonly link: LinkRate
+}
+
+/** Of an accelerator's memory, what weights and KV may take; buffers and the runtime take the rest. */
+export const usableMemory = 0.9
+const activationBytesPerElement = 2
+const batchSizes = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024]
+
+/** What most of a layer's time goes to. */
+export type Bound = 'compute' | 'memory' | 'link'
+
+export interface LayerBounds {
+  readonly prefill: readonly Bound[]
+  readonly decode: readonly Bound[]
+}
+
+/** What layers of a model cost on one kind of unit in one precision. Embedding and head are parts of the end layers. */
+export class UnitCosts {
+  readonly layers: number
+  /** Of one accelerator of the group. */
+  readonly roomBytes: number
+  readonly batches: readonly number[]
+  /** `[n]`: of one accelerator, for the first n layers. */
+  readonly #weights: Float64Array
+  readonly #kvPerSequence: Float64Array
+  readonly #kvOfLongest: Float64Array
+  readonly #prefillMs: Float64Array
+  readonly #decodeMs: readonly Float64Array[]
+
+  constructor(
+    readonly shape: ModelShape,
+    readonly kind: UnitKind,
+    readonly precision: WeightPrecision,
+    private readonly workload: ServingWorkload,
+    private readonly efficiency: Efficiency,
+  ) {
+    this.layers = shape.layers
+    this.roomBytes = memoryBytes(kind.accelerator) * usableMemory
+    this.batches = batchSizes.filter((batch) => batch === 1 || batch <= workload.maxBatch)
+    const counts = parameterCounts(shape)
+    const own = counts.layers.map(({ all }) => all)
+    own[0] = own[0]! + counts.embedding
+    const headCopy = shape.tiedEmbeddings && shape.layers > 1 ? shape.vocabSize * shape.embeddingSize : 0
+    own[shape.layers - 1] = own[shape.layers - 1]! + counts.head + headCopy
+    const perParameter = precisions[precision].weightBytes / kind.tensorParallel
+    this.#weights = sums(own.map((parameters) => parameters * perParameter))
+    this.#kvPerSequence = this.#kv(workload.promptTokens.mean + workload.outputTokens.mean)
+    this.#kvOfLongest = this.#kv(workload.contextTokens)
+    this.#prefillMs = sums(this.layerMs(this.prefillPhase(workload.promptTokens.mean)))
+    this.#decodeMs = this.batches.map((batch) => sums(this.layerMs(this.decodePhase(batch))))
+  }
+
+  prefillPhase(tokens: number): Phase {
+    return { kind: 'prefill', sequences: 1, tokens: Math.max(1, Math.round(tokens)), past: 0 }
+  }
+
+  /** At the length that an answer has on the average. */
+  decodePhase(sequences: number): Phase {
+    const { promptTokens, outputTokens } = this.workload
+    return { kind: 'decode', sequences, past: Math.round(promptTokens.mean + outputTokens.mean / 2) }
+  }
+
+  prefillMs({ first, end }: LayerRange): number {
+    return this.#prefillMs[end]! - this.#prefillMs[first]!
+  }
+
+  /** One step of a batch, between the batches that were counted in a straight line. */
+  decodeMs({ first, end }: LayerRange, batch: number): number {
+    const { batches } = this
+    let at = 1
+    while (at < batches.length - 1 && batches[at]! < batch) at += 1
+    const low = this.#decodeMs[at - 1]!
+    const lowMs = low[end]! - low[first]!
+    if (batches.length === 1) return lowMs
+    const high = this.#decodeMs[at]!
+    const share = (batch - batches[at - 1]!) / (batches[at]! - batches[at - 1]!)
+    return lowMs + (high[end]! - high[first]! - lowMs) * Math.max(0, share)
+  }
+
+  weightBytes({ first, end }: LayerRange): number {
+    return this.#weights[end]! - this.#weights[first]!
+  }
+
+  /** Of a sequence of mean length at its end. */
+  kvBytesPerSequence({ first, end }: LayerRange): number {
+    return this.#kvPerSequence[end]! - this.#kvPerSequence[first]!
+  }
+
+  kvBytesOfLongest({ first, end }: LayerRange): number {
+    return this.#kvOfLongest[end]! - this.#kvOfLongest[first]!
+  }
+
+  /** Sequences of mean length for which there is room beside the weights; 0 if the longest session does not fit. */
+  sequencesIn(range: LayerRange): number {
+    const free = this.roomBytes - this.weightBytes(range)
+    if (free < this.kvBytesOfLongest(range)) return 0
+    const each = this.kvBytesPerSequence(range)
+    return each === 0 ? Number.POSITIVE_INFINITY : Math.floor(free / each)
+  }
+
+  /** Layer by layer, communication inside the group included. */
+  layerMs(phase: Phase): readonly number[] {
+    return withEnds(this.#graphs(phase).map((graph) => this.#timeOf(graph, phase).timeMs))
+  }
+
+  /** What binds each layer while a prompt is computed, and in a step of so many sequences. */
+  bounds(batch: number): LayerBounds {
+    const { promptTokens } = this.workload
+    return {
+      prefill: this.#boundsIn(this.prefillPhase(promptTokens.mean)),
+      decode: this.#boundsIn(this.decodePhase(Math.max(1, Math.round(batch)))),
+    }
+  }
+
+  #boundsIn(phase: Phase): readonly Bound[] {
+    return this.#graphs(phase)
+      .slice(1, -1)
+      .map((graph) => this.#timeOf(graph, phase).bound)
+  }
+
+  #graphs(phase: Phase): readonly LayerGraph[] {
+    const { shape, kind, precision, workload } = this
+    const graph = operatorGraph(shape, phase, {
+      weightBytes: precisions[precision].weightBytes,
+      activationBytes: activationBytesPerElement,
+      kvBytes: workload.kvBytesPerElement,
+    })
+    return graph.map((layer) => partOfLayer(layer, shape, kind.tensorParallel))
+  }
+
+  #timeOf(graph: LayerGraph, phase: Phase): { readonly timeMs: number; readonly bound: Bound } {
+    const { kind, efficiency, precision, shape } = this
+    const { format } = precisions[precision]
+    const time = layerTime(graph, kind.accelerator, { format, efficiency })
+    const tokens = phase.kind === 'decode' ? phase.sequences : phase.sequences * phase.tokens
+    const sumBytes = tokens * shape.hiddenSize * activationBytesPerElement
+    // Behind attention and behind the feed-forward network; once behind embedding and head.
+    const sumMs = allReduceMs(kind.tensorParallel, sumBytes, kind.link) * (graph.layer === null ? 0 : 2)
+    return { timeMs: time.timeMs + sumMs, bound: sumMs > time.timeMs ? 'link' : time.bound }
+  }
+
+  #kv(tokens: number): Float64Array {
+    const { shape, kind, workload } = this
+    const { k, v } = kvWidths(shape)
+    const perToken = ((k + v) * workload.kvBytesPerElement) / kvPartsOf(shape, kind.tensorParallel)
+    return sums(
+      Array.from({ length: shape.layers }, (_, layer) => Math.min(tokens, lookBack(shape, layer)) * perToken),
+    )
+  }
+}
+
+/** What stands before the layers goes with the first, what stands behind them with the last. */
+function withEnds(times: readonly number[]): readonly number[] {
+  const layers = times.slice(1, -1)
+  layers[0] = layers[0]! + times[0]!
+  layers[layers.length - 1] = layers.at(-1)! + times.at(-1)!
+  return layers
+}
+
+export function sums(values: readonly number[]): Float64Array {
+  const result = new Float64Array(values.length + 1)
+  for (const [at, value] of values.entries()) result[at + 1] = result[at]! + value
+  return result
+}

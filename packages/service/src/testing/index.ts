@@ -1,0 +1,1 @@
+export { type SentSpan, SpanCollector } from './span-collector.ts'

@@ -1,0 +1,4 @@
+/** Plans of the planner, played. Start at {@link simulatePlan}. */
+export { drawLength, drawRequests } from './draw-requests.ts'
+export type { PlanSetting, PlayedPlan, PlayedReplica } from './plan-fleet.ts'
+export { type PlanSimulation, simulatePlan } from './simulate-plan.ts'

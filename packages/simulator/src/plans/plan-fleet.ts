@@ -1,0 +1,174 @@
+import {
+  type ComputeFleet,
+  type FleetMachine,
+  LinkLookup,
+  type ModelShape,
+  type Role,
+  type ServingWorkload,
+  UnitCosts,
+  type WeightPrecision,
+  worstLink,
+} from '@deos/planner'
+import { SimulationInputError } from '../errors.ts'
+import { LayerTimes, type TimePoint } from '../serving/layer-times.ts'
+import type { FleetLink, ServingFleet, StageMachine } from '../serving/serving-fleet.ts'
+import type { ReplicaRoute } from './replica-router.ts'
+
+/** Of a plan, what is played. */
+export interface PlayedReplica {
+  readonly role: Role
+  readonly share: number
+  readonly stages: readonly {
+    readonly layers: { readonly first: number; readonly end: number }
+    readonly accelerators: readonly { readonly machine: string }[]
+  }[]
+}
+
+export interface PlayedPlan {
+  readonly precision: WeightPrecision
+  readonly replicas: readonly PlayedReplica[]
+  readonly handOver: { readonly addedMs: number } | null
+}
+
+export interface PlanSetting {
+  readonly shape: ModelShape
+  readonly fleet: ComputeFleet
+  readonly workload: ServingWorkload
+}
+
+const promptsAtOnce = 4
+const activationBytesPerElement = 2
+const tokenBytes = 4
+/** Of what a role does not do. It cannot be nothing: a machine that takes no time has nothing to do. */
+const negligibleMs = 1e-6
+
+/** Machines and links of the replicas of one role, and their routes. */
+export function fleetOfPlan(
+  plan: PlayedPlan,
+  replicas: readonly PlayedReplica[],
+  setting: PlanSetting,
+): { readonly fleet: ServingFleet; readonly routes: readonly ReplicaRoute[] } {
+  const { shape } = setting
+  const machines: StageMachine[] = []
+  const links: FleetLink[] = []
+  const builder = new StageBuilder(plan.precision, setting)
+  const routes = replicas.map(({ stages, share, role }): ReplicaRoute => {
+    const groups = stages.map(({ accelerators }) => builder.machinesOf(accelerators))
+    const path = stages.map(({ layers }, at) => {
+      machines.push(builder.stage(groups[at]!, layers, role))
+      return machines.length - 1
+    })
+    links.push({ from: 'source', to: path[0]!, bytesPerMs: Number.POSITIVE_INFINITY, latencyMs: 0 })
+    for (const [at, index] of path.entries()) {
+      const last = at === path.length - 1
+      const next = last ? groups[0]! : groups[at + 1]!
+      const { delayMs, bytesPerS } = builder.links.between(groups[at]![0]!, next[0]!)
+      // A token goes back to the first stage, which alone begins the next step.
+      const latencyMs = path.length === 1 ? 0 : delayMs
+      links.push({ from: index, to: last ? 'sink' : path[at + 1]!, bytesPerMs: bytesPerS / 1000, latencyMs })
+    }
+    return { path, share }
+  })
+  const activationBytes = shape.hiddenSize * activationBytesPerElement
+  return { fleet: { layers: shape.layers, machines, links, activationBytes, tokenBytes }, routes }
+}
+
+class StageBuilder {
+  readonly links: LinkLookup
+  readonly #byName: ReadonlyMap<string, FleetMachine>
+  readonly #costs = new Map<string, UnitCosts>()
+  readonly #layerMs = new Map<string, readonly number[]>()
+
+  constructor(
+    private readonly precision: WeightPrecision,
+    private readonly setting: PlanSetting,
+  ) {
+    this.links = new LinkLookup(setting.fleet)
+    this.#byName = new Map(setting.fleet.machines.map((machine) => [machine.name, machine]))
+  }
+
+  machinesOf(accelerators: PlayedReplica['stages'][number]['accelerators']): readonly FleetMachine[] {
+    return accelerators.map(({ machine }) => {
+      const found = this.#byName.get(machine)
+      if (found === undefined) throw new SimulationInputError('plan', machine, 'machines that the fleet has')
+      return found
+    })
+  }
+
+  stage(
+    group: readonly FleetMachine[],
+    layers: { readonly first: number; readonly end: number },
+    role: Role,
+  ): StageMachine {
+    const { workload } = this.setting
+    const { costs, key } = this.#costsOf(group)
+    const count = layers.end - layers.first
+    const partMs = (phase: 'prefill' | 'decode', size: number) => {
+      const all = this.#layers(costs, key, phase, size)
+      let sum = 0
+      for (let layer = layers.first; layer < layers.end; layer += 1) sum += all[layer]!
+      return sum / count
+    }
+    const promptTokens = workload.contextTokens * promptsAtOnce
+    const prompt = promptSizes(promptTokens).map(
+      (tokens): TimePoint => [
+        tokens,
+        role === 'decode' ? tokens * negligibleMs : tokens === 0 ? 0 : partMs('prefill', tokens),
+      ],
+    )
+    const decode = costs.batches.map(
+      (batch): TimePoint => [
+        batch,
+        // A batch of one is charged double by the table, after Helix.
+        role === 'prefill' ? batch * negligibleMs : partMs('decode', batch) / (batch === 1 ? 2 : 1),
+      ],
+    )
+    const mean = workload.promptTokens.mean + workload.outputTokens.mean
+    const free = costs.roomBytes - costs.weightBytes(layers)
+    const most = Math.max(2, workload.maxBatch)
+    return {
+      name: group[0]!.name,
+      layers,
+      times: new LayerTimes({ prompt, decode: [[0, 0], ...decode] }, { promptTokens, decodeTokens: most }),
+      kvTokens: Math.max(1, Math.floor((free * mean) / costs.kvBytesPerSequence(layers))),
+      limits: {
+        promptRequests: promptsAtOnce,
+        promptTokens,
+        decodeRequests: most,
+        decodeContext: Number.POSITIVE_INFINITY,
+      },
+      inputMsPerToken: 0,
+    }
+  }
+
+  #costsOf(group: readonly FleetMachine[]): { readonly costs: UnitCosts; readonly key: string } {
+    const { shape, fleet, workload } = this.setting
+    const { accelerator } = group[0]!
+    const link = worstLink(
+      group.map((machine) => ({ machine })),
+      this.links,
+    )
+    const key = JSON.stringify([accelerator.name, accelerator.memoryGiB, group.length, link])
+    const known = this.#costs.get(key)
+    if (known !== undefined) return { costs: known, key }
+    const kind = { accelerator, tensorParallel: group.length, link }
+    const costs = new UnitCosts(shape, kind, this.precision, workload, fleet.efficiency)
+    this.#costs.set(key, costs)
+    return { costs, key }
+  }
+
+  #layers(costs: UnitCosts, kind: string, phase: 'prefill' | 'decode', size: number): readonly number[] {
+    const key = `${kind}|${phase}|${size}`
+    const known = this.#layerMs.get(key)
+    if (known !== undefined) return known
+    const made = costs.layerMs(phase === 'prefill' ? costs.prefillPhase(size) : costs.decodePhase(size))
+    this.#layerMs.set(key, made)
+    return made
+  }
+}
+
+function promptSizes(most: number): readonly number[] {
+  const sizes = [0, 1]
+  for (let size = 64; size < most; size *= 2) sizes.push(size)
+  return [...sizes, most]
+}

@@ -1,0 +1,118 @@
+import { seededRandom } from '@deos/domain'
+import {
+  catalogue,
+  findAccelerator,
+  plainFleet,
+  plainMachine,
+  planServing,
+  type ServingPlan,
+  type ServingWorkload,
+  shapeFromHuggingFace,
+} from '@deos/planner'
+import { describe, expect, test } from 'vitest'
+import { drawLength, drawRequests } from './draw-requests.ts'
+import { simulatePlan } from './simulate-plan.ts'
+
+const shape = shapeFromHuggingFace({
+  model_type: 'llama',
+  hidden_size: 4096,
+  intermediate_size: 14336,
+  num_hidden_layers: 32,
+  num_attention_heads: 32,
+  num_key_value_heads: 8,
+  vocab_size: 128256,
+  max_position_embeddings: 8192,
+})
+const workload: ServingWorkload = {
+  requestsPerS: null,
+  promptTokens: { mean: 800, p95: 1600 },
+  outputTokens: { mean: 100, p95: 200 },
+  trace: null,
+  contextTokens: 4096,
+  ttftMs: 4000,
+  tpotMs: 150,
+  goal: 'throughput',
+  precisions: ['fp16'],
+  kvBytesPerElement: 2,
+  roles: 'together',
+  maxBatch: 256,
+}
+const find = (name: string) => findAccelerator(catalogue, name)
+const fleet = plainFleet([
+  ...['a', 'b'].map((name) => plainMachine(name, find('A100-SXM4-80GB'))),
+  ...['c', 'd', 'e'].map((name) => plainMachine(name, find('L4'), { site: 'other' })),
+])
+
+function planned(change: Partial<ServingWorkload> = {}): ServingPlan {
+  const outcome = planServing(shape, fleet, { ...workload, ...change }, { steps: 100 })
+  if (outcome.kind !== 'serve') throw new Error(outcome.binding)
+  return outcome
+}
+
+const played = (plan: ServingPlan, share: number, seed = 1) =>
+  simulatePlan(
+    plan,
+    { shape, fleet, workload },
+    { requestsPerS: plan.predicted.requestsPerS * share, seed, requests: 600 },
+  )
+
+describe('a plan that is played', () => {
+  test('carries half of what it was predicted to bear, nearly as quickly as predicted', () => {
+    const half = planned()
+    const rate = half.predicted.requestsPerS / 2
+    const plan = planned({ goal: 'latency', requestsPerS: rate })
+    const { requestsPerS, tpotMs, ttftMs } = played(plan, 1)
+    expect(requestsPerS / rate).toBeGreaterThan(0.9)
+    expect(requestsPerS / rate).toBeLessThan(1.1)
+    expect(tpotMs.mean / plan.predicted.tpotMs).toBeGreaterThan(0.7)
+    expect(tpotMs.mean / plan.predicted.tpotMs).toBeLessThan(1.4)
+    expect(ttftMs.mean / plan.predicted.ttftMs).toBeGreaterThan(0.6)
+    expect(ttftMs.mean / plan.predicted.ttftMs).toBeLessThan(1.6)
+  })
+
+  test('repeats itself, and not with another seed', () => {
+    const plan = planned()
+    expect(played(plan, 0.5)).toEqual(played(plan, 0.5))
+    expect(played(plan, 0.5, 2)).not.toEqual(played(plan, 0.5))
+  })
+
+  test('with prompts apart computes prompts on some machines and answers on others', () => {
+    const plan = planned({ roles: 'split' })
+    const { requestsPerS, tpotMs } = played(plan, 0.5)
+    expect(requestsPerS / plan.predicted.requestsPerS / 0.5).toBeGreaterThan(0.85)
+    expect(tpotMs.mean).toBeLessThan(workload.tpotMs!)
+  })
+
+  test('decides among plans, and lowers a rate that it does not bear', () => {
+    const judge = (plan: ServingPlan) => played(plan, 1)
+    const outcome = planServing(shape, fleet, workload, { steps: 100, judge })
+    if (outcome.kind !== 'serve') throw new Error(outcome.binding)
+    expect(outcome.simulated!.tpotMs.mean).toBeLessThanOrEqual(workload.tpotMs! * 1.02)
+    expect(outcome.simulated!.ttftMs.mean).toBeLessThanOrEqual(workload.ttftMs! * 1.02)
+  })
+
+  test('refuses machines that are not there', () => {
+    const plan = planned()
+    const other = plainFleet([plainMachine('x', find('L4'))])
+    const run = { requestsPerS: 1, seed: 1, requests: 10 }
+    expect(() => simulatePlan(plan, { shape, fleet: other, workload }, run)).toThrow(/^plan is [a-e]\.$/)
+  })
+})
+
+describe('drawn requests', () => {
+  test('have the mean and the 95th percentile that were asked for', () => {
+    const random = seededRandom(3)
+    const lengths = Array.from({ length: 20_000 }, () => drawLength({ mean: 500, p95: 1200 }, random)).sort(
+      (a, b) => a - b,
+    )
+    expect(lengths.reduce((sum, each) => sum + each, 0) / lengths.length / 500).toBeCloseTo(1, 1)
+    expect(lengths[19_000]! / 1200).toBeCloseTo(1, 1)
+  })
+
+  test('of a trace keep its order and come at the rate', () => {
+    const trace = [0, 10, 1000].map((atMs, at) => ({ atMs, promptTokens: at + 1, outputTokens: 1 }))
+    const drawn = drawRequests({ ...workload, trace }, 2, 6, seededRandom(1))
+    expect(drawn.map(({ promptTokens }) => promptTokens)).toEqual([1, 2, 3, 1, 2, 3])
+    expect(drawn.map(({ atMs }) => atMs)).toEqual([0, 10, 1000, 1500, 1510, 2500])
+  })
+})
