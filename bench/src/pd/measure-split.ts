@@ -45,7 +45,9 @@ const LEAST_STAGE_MS = 100
 
 interface Cell {
   readonly cell: SplitCell
+  /** That a stage took for a chunk, and one layer at full speed. */
   readonly stageMs: number
+  readonly layerMs: number
   readonly blockBytes: number
   readonly boundMs: number
   readonly predictedMs: number
@@ -80,16 +82,19 @@ export async function measureSplit(options: MeasureSplitOptions) {
   progress('one ring alone')
   const alone = await measureAlone(lab, prompts)
   const measured: Cell[] = []
+  let layerMs = alone.layerMs
   for (const cell of cells) {
-    const result = await measureCell(lab, cell, alone, prompts)
+    const result = await measureCell(lab, cell, { texts: alone.texts, layerMs }, prompts)
     measured.push(result)
+    // Beside all the other machines of both rings.
+    layerMs = result.layerMs
     const { exposedMs, boundMs, predictedMs } = result
     progress(
       `${nameOfCell(cell)}: ${median(exposedMs).toFixed(0)} ms exposed, ${predictedMs.toFixed(0)} predicted, ` +
         `${boundMs.toFixed(0)} allowed`,
     )
   }
-  return { figures: figuresOf(measured), raw: rawOf(measured, alone) }
+  return { figures: figuresOf(measured), raw: rawOf(measured) }
 }
 
 interface Alone {
@@ -152,9 +157,9 @@ async function measureCell(
     const overhead = median(times.map(({ carriedBytes, sent }) => carriedBytes - bytesOf(sent)))
     const half = Math.round(bytesOf(times[0]!.sent) / 2)
     const killed = await lab.handOver(prompts.at(-1)!, ANSWER_TOKENS, half)
-    const stageMs = (stageLayers * alone.layerMs) / speed
+    const stageMs = median(times.map(({ firstStageMs }) => firstStageMs - cell.rttMs)) / CHUNKS
     return {
-      ...{ cell, stageMs, blockBytes },
+      ...{ cell, stageMs, layerMs: (stageMs * speed) / stageLayers, blockBytes },
       boundMs: exposedBoundMs(cell, blockBytes, PARTS),
       predictedMs: predictedMs(cell, stageMs, blockBytes),
       exposedMs: times.map(({ exposedMs }) => exposedMs),
@@ -234,7 +239,7 @@ function exposedFigure(id: string, cells: readonly Cell[]): Figure {
 
 const ratioOf = ({ exposedMs, boundMs }: Cell): number => median(exposedMs) / boundMs
 
-const rawOf = (cells: readonly Cell[], { layerMs }: Alone) => ({
+const rawOf = (cells: readonly Cell[]) => ({
   assumptions:
     'Computing a chunk takes longer than sending it (the prefill ring is slowed down as far as that needs); the ' +
     'gateway stands beside the decode ring. Exposed: from the end of the last stage’s last step until the decode ring ' +
@@ -242,7 +247,7 @@ const rawOf = (cells: readonly Cell[], { layerMs }: Alone) => ({
     'the way, each with the delay of one direction. In the end of each cell the connection that brings the middle byte ' +
     'of a prompt is cut: blocks that came twice are resent, blocks that were under way and never came are lost.',
   ...{ layers: LAYERS, prefillEnds: PREFILL_ENDS, decodeEnds: DECODE_ENDS },
-  ...{ chunkTokens: CHUNK_TOKENS, promptTokens: PROMPT_TOKENS, layerMsPerChunk: layerMs },
+  ...{ chunkTokens: CHUNK_TOKENS, promptTokens: PROMPT_TOKENS },
   cells,
 })
 

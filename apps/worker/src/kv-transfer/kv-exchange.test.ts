@@ -20,6 +20,7 @@ import {
   guestKey,
   type Link,
   linkIdentity,
+  ringNetwork,
   systemTimers,
   TcpTransport,
   unknownEstimates,
@@ -116,7 +117,7 @@ async function side(worker: string) {
   const engine = new CellEngine()
   const notes: string[] = []
   const exchange = new KvExchange({
-    ...{ worker, proxy: null, timers: systemTimers, random: { next: () => 0.5 } },
+    ...{ worker, network: ringNetwork(null), timers: systemTimers, random: { next: () => 0.5 } },
     codec: new BlockCodec('no thread is needed for blocks this small'),
     store: await KvBlockStore.open({ memoryBytes: 1 << 20, disk: null }),
     computeUs: () => 1_000,
@@ -140,6 +141,7 @@ const plan = (role: 'send' | 'receive', overrides: Partial<KvPlan> = {}): KvPlan
 const prompt: EngineSession = {
   ...{ key: 3, tokens: Int32Array.of(1, 2, 3, 4, 5, 6, 7, 8), resumed: 0, maxTokens: 0 },
   ...{ sampling: { ...defaultSampling }, needs: plainNeeds, pooling: null, cachedTokens: 0, pages: [] },
+  trace: null,
 }
 
 /** A stage that computes and one that will decode, with a door between them. */
