@@ -107,8 +107,8 @@ export class TracedEngine implements StageEngine {
     return this.#engine.readKv(slice)
   }
 
-  writeKv(slice: KvSliceWrite): Promise<void> {
-    return this.#engine.writeKv(slice)
+  writeKv(slice: KvSliceWrite, isWanted?: () => boolean): Promise<void> {
+    return this.#engine.writeKv(slice, isWanted)
   }
 
   reset(): Promise<void> {

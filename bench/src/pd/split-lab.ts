@@ -30,7 +30,8 @@ export interface HandoverTimes {
   readonly note: string
   /** From the last stage's last step until the decode ring owned the session. */
   readonly exposedMs: number
-  /** From the first stage's last step to the last stage's. */
+  /** From the request until the first stage was through with the prompt. */
+  readonly firstStageMs: number
   readonly sent: readonly SentCount[]
   /** Blocks that came at a stage that it had. */
   readonly cameAgain: number
@@ -83,6 +84,7 @@ export class SplitLab {
         ...{ action: 'kill', from: PREFILL_SITE, to: DECODE_SITE, afterBytes: killAfterBytes },
       })
     }
+    const beganMs = Date.now()
     const { text, note } = await this.gateway.answer(prompt, maxTokens)
     const since = (worker: LineProcess, pattern: RegExp) => noted(worker, marks.get(worker)!, pattern)
     const computed = await Promise.all(
@@ -99,6 +101,7 @@ export class SplitLab {
     )
     return {
       ...{ text, note, carriedBytes: (await this.#carried()) - before },
+      firstStageMs: computed[0]!.atMs - beganMs,
       exposedMs: owned.atMs - computed.at(-1)!.atMs,
       sent: sent.map(({ found }) => ({
         ...{ blocks: Number(found[1]), again: Number(found[2]), bytes: Number(found[3]) },

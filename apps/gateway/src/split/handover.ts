@@ -22,7 +22,7 @@ export interface SplitRing {
     RingConnection,
     'ready' | 'status' | 'generate' | 'cancel' | 'import' | 'endImport'
   >
-  readonly links: StageLinks
+  readonly links: Pick<StageLinks, 'peers' | 'listen' | 'send' | 'door' | 'addressOf'>
 }
 
 export interface HandoverSettings {

@@ -1,5 +1,5 @@
+import { BlockRanking } from '@deos/protocol'
 import { BLOCK_HEADER_BYTES, type BlockFiles } from './block-files.ts'
-import { BlockRanking } from './block-value.ts'
 import type { StoreBlock } from './store-block.ts'
 
 const fileBytes = ({ sizeBytes }: StoreBlock): number => sizeBytes + BLOCK_HEADER_BYTES

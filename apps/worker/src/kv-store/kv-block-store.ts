@@ -1,6 +1,6 @@
 import { DomainError } from '@deos/domain'
+import { BlockRanking } from '@deos/protocol'
 import type { BlockFiles } from './block-files.ts'
-import { BlockRanking } from './block-value.ts'
 import { DiskTier } from './disk-tier.ts'
 import { newBlock, type StoreBlock } from './store-block.ts'
 

@@ -1,5 +1,5 @@
+import type { ValuedBlock } from '@deos/protocol'
 import type { StoredBlock } from './block-files.ts'
-import type { ValuedBlock } from './block-value.ts'
 
 /** A block somewhere in the store. */
 export interface StoreBlock extends ValuedBlock {

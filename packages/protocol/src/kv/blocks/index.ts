@@ -20,5 +20,6 @@ export {
   type KvBlockPlace,
   runCount,
 } from './block-order.ts'
+export { BlockRanking, type ValuedBlock } from './block-ranking.ts'
 export { KvBlockSet, KvBlockSetError } from './block-set.ts'
 export { blockKeys, missingBlocks, type WantedBlocks } from './missing-blocks.ts'

@@ -1,4 +1,4 @@
-import { type Evictable, EvictionOrder } from '@deos/protocol'
+import { type Evictable, EvictionOrder } from '../../ring/memory/eviction-order.ts'
 
 /** What is known of a block that could be given up. */
 export interface ValuedBlock {
