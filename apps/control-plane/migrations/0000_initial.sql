@@ -356,7 +356,8 @@ CREATE TABLE "request_records" (
 	"tpot_ms" double precision,
 	"duration_ms" double precision NOT NULL,
 	"interruptions" integer NOT NULL,
-	"timeline" jsonb NOT NULL
+	"timeline" jsonb NOT NULL,
+	"split" jsonb
 );
 --> statement-breakpoint
 CREATE TABLE "usage_days" (

@@ -1,3 +1,7 @@
+import type { AnsweredRequest } from '@deos/api'
+
+type RequestSplit = NonNullable<AnsweredRequest['split']>
+
 /** A stretch of time by the gateway's clock. */
 export interface Stretch {
   readonly startMs: number
@@ -17,6 +21,8 @@ export class AnswerTrace {
   cachedTokens: number | null = null
   /** Time that engines spent on its tokens; the rest was spent between them. */
   engineUs = 0
+  /** Who computed the prompt; `null` where nobody else does. */
+  split: RequestSplit | null = null
   readonly interruptions: { startMs: number; endMs: number | null }[] = []
 
   /** @param prompt - answers to the same prompt share it, and count it once */
@@ -34,6 +40,11 @@ export class AnswerTrace {
     this.tokens += 1
     this.cachedTokens ??= cachedTokens
     this.engineUs += engineUs
+  }
+
+  /** What was used once is told, whatever became of later attempts. */
+  splitTold(split: RequestSplit): void {
+    if (this.split?.used !== true) this.split = split
   }
 
   interrupted(nowMs: number): void {

@@ -250,6 +250,7 @@ export class RequestTicket implements Ticket {
       durationMs: ms(durationMs),
       interruptions: answers.reduce((sum, { interruptions }) => sum + interruptions.length, 0),
       timeline: timelineOf(answers, { startMs: arrivedMs, endMs }),
+      split: (answers.find(({ split }) => split?.used) ?? answers.find(({ split }) => split))?.split ?? null,
       reserved: this.#reserve === 'held' || this.#reserve === 'asked',
     }
   }

@@ -11,6 +11,7 @@ import {
 } from './id.ts'
 import { moneySchema, priceSchema } from './money.ts'
 import { count, millisecondsSchema, tokensSchema } from './quantity.ts'
+import { requestSplitSchema } from './split.ts'
 import { line, modelNameSchema, sentence } from './text.ts'
 import { daySchema, timestampSchema } from './time.ts'
 
@@ -80,6 +81,8 @@ export const requestRecordSchema = component(
     durationMs: millisecondsSchema(),
     interruptions: count(),
     timeline: z.array(spanSchema),
+    /** Null where nobody else computes prompts. */
+    split: requestSplitSchema.nullable(),
   }),
 )
 export type RequestRecord = z.output<typeof requestRecordSchema>

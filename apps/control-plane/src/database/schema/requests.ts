@@ -37,6 +37,7 @@ export const requestRecords = pgTable(
     durationMs: doublePrecision('duration_ms').notNull(),
     interruptions: integer('interruptions').notNull(),
     timeline: jsonb('timeline').$type<unknown>().notNull(),
+    split: jsonb('split').$type<unknown>(),
   },
   (table) => [index('request_records_organisation').on(table.organisationId, table.at)],
 )

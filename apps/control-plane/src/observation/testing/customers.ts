@@ -78,6 +78,7 @@ export const answered = (id: string, changes: Partial<AnsweredRequest> = {}): An
     durationMs: 50,
     interruptions: 0,
     timeline: [{ phase: 'decode', startMs: 20, endMs: 50, machineId: null }],
+    split: null,
     reserved: false,
     ...changes,
   }) as AnsweredRequest
