@@ -137,7 +137,10 @@ export class SplitBackend implements Backend {
           }
         }
         first = false
-        yield event
+        // What came from the prefill ring was computed for this request, too.
+        yield position === null
+          ? event
+          : { ...event, cachedTokens: Math.min(event.cachedTokens, cachedTokens) }
       }
     } finally {
       signal.removeEventListener('abort', end)
