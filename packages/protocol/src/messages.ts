@@ -7,7 +7,7 @@ import type { KvMessage } from './kv/transfer/transfer-messages.ts'
  */
 
 /** Bumped whenever a message changes its meaning; peers with another version are refused by name. */
-export const PROTOCOL_VERSION = 3
+export const PROTOCOL_VERSION = 4
 
 /** Short name of a session inside one epoch of one ring, given out by the leader. */
 export type SessionKey = number
