@@ -93,6 +93,28 @@ const commonOptions = {
     choices: logFormats,
     prose: 'How to log to standard error; auto is pretty on a terminal and JSON elsewhere.',
   }),
+  split: option.choice({
+    flag: 'split',
+    env: 'DEOS_SPLIT',
+    default: 'auto',
+    choices: splitModes,
+    prose:
+      'Which prompts a prefill ring or replica computes, where there is one; auto measures what is faster.',
+  }),
+  splitBlockTokens: option.integer({
+    flag: 'split-block-tokens',
+    env: 'DEOS_SPLIT_BLOCK_TOKENS',
+    default: KV_BLOCK_TOKENS,
+    min: 16,
+    max: 4096,
+    prose: 'Positions of a block of KV that travels between rings; shorter prompts are not split.',
+  }),
+  splitDeadlineMs: option.duration({
+    flag: 'split-deadline',
+    env: 'DEOS_SPLIT_DEADLINE',
+    default: 60_000,
+    prose: 'How long a hand-over may take; what has not come by then is computed again.',
+  }),
 }
 
 /** Options of a gateway that serves one model of one ring. */
@@ -156,27 +178,6 @@ export const fixedOptions = {
     env: 'DEOS_PREFILL_SECRET',
     secret: true,
     prose: 'The secret of the prefill ring: 32 bytes as 64 hexadecimal digits.',
-  }),
-  split: option.choice({
-    flag: 'split',
-    env: 'DEOS_SPLIT',
-    default: 'auto',
-    choices: splitModes,
-    prose: 'Which prompts the prefill ring computes; auto measures what is faster.',
-  }),
-  splitBlockTokens: option.integer({
-    flag: 'split-block-tokens',
-    env: 'DEOS_SPLIT_BLOCK_TOKENS',
-    default: KV_BLOCK_TOKENS,
-    min: 16,
-    max: 4096,
-    prose: 'Positions of a block that travels between the rings; shorter prompts are not split.',
-  }),
-  splitDeadlineMs: option.duration({
-    flag: 'split-deadline',
-    env: 'DEOS_SPLIT_DEADLINE',
-    default: 60_000,
-    prose: 'How long a hand-over may take; what has not come by then is computed again.',
   }),
   ringSecret: option.key({
     flag: null,

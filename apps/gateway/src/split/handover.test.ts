@@ -122,6 +122,7 @@ test('what is said of other sessions is not heard', async () => {
     session: handoverSession,
     position: 8,
     partial: false,
+    bytes: 0,
   } as const
   for (const peer of ['d0', 'd1']) decode.say(peer, { ...other, session: sessionId('another') })
   expect(decode.ended).toEqual([])

@@ -42,6 +42,8 @@ export interface HandoverResult {
   readonly cachedTokens: number
   /** From the beginning of the prompt's computation until the decode ring could start. */
   readonly durationMs: number
+  /** KV that was received for it, as it travelled. */
+  readonly bytes: number
   readonly reason: string
 }
 
@@ -67,6 +69,8 @@ export class Handover {
   #reason = ''
   #stopped = false
   readonly #stops: (() => void)[] = []
+  /** By receiver, as it said last. */
+  readonly #receivedBytes = new Map<string, number>()
 
   constructor(
     private readonly request: GenerateRequest,
@@ -184,7 +188,9 @@ export class Handover {
       onUp: (peer) => this.#linked(peer),
       onDown: (peer) => this.#feed({ type: 'unlinked', peer }),
       onMessage: (peer, message) => {
-        if (message.session === this.#id) this.#feed({ type: 'message', peer, message })
+        if (message.session !== this.#id) return
+        if (message.type === 'kv-committed') this.#receivedBytes.set(peer, message.bytes)
+        this.#feed({ type: 'message', peer, message })
       },
     })
     this.#stops.push(stop)
@@ -262,7 +268,8 @@ export class Handover {
 
   #settle(position: number | null, reason: string): void {
     const durationMs = systemTimers.now() - this.#beganMs
-    this.#resolve({ position, cachedTokens: this.#cachedTokens, durationMs, reason })
+    const bytes = this.#receivers.reduce((sum, { peer }) => sum + (this.#receivedBytes.get(peer) ?? 0), 0)
+    this.#resolve({ position, cachedTokens: this.#cachedTokens, durationMs, bytes, reason })
   }
 
   #giveUp(reason: string): void {

@@ -28,6 +28,7 @@ const status: RingStatus = {
 
 /** A ring without stages: whatever is asked is answered by the test, on the spot if it likes. */
 export class InstantRing implements RingSession {
+  readonly handover = null
   readonly opened: Request[] = []
   readonly cancelled: string[] = []
   readonly handlers = new Map<string, GenerationHandlers>()

@@ -116,7 +116,7 @@ export class ScriptedSplitRing implements SplitRing {
 export function promise(message: KvMessage, position: number): KvMessage | null {
   if (message.type !== 'kv-commit') return null
   const { epoch, session, partial } = message
-  return { type: 'kv-committed', epoch, session, position, partial }
+  return { type: 'kv-committed', epoch, session, position, partial, bytes: 0 }
 }
 
 export const handoverSession: SessionId = sessionId(`${splitRequest.id}.kv`)

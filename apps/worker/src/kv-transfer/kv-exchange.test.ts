@@ -213,7 +213,7 @@ test('what was computed lies in the pages of the import when it is promised, and
       )
     }
   }
-  const over: KvMessage = { type: 'kv-committed', epoch: 1, session, position: 8, partial: false }
+  const over: KvMessage = { type: 'kv-committed', epoch: 1, session, position: 8, partial: false, bytes: 0 }
   both.from.say(over)
   expect(both.from.heard.at(-1)).toEqual(over)
   expect(both.from.notes.at(-1)).toMatch(/^Sent 8 blocks of s, 0 again/)

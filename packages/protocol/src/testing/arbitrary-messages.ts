@@ -298,6 +298,7 @@ export const messageArbitraries: {
     ...epochAndSession,
     position: token,
     partial: fc.boolean(),
+    bytes: fc.maxSafeNat(),
   }),
   'kv-abort': fc.record({
     type: fc.constant('kv-abort'),

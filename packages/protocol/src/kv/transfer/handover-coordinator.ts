@@ -414,6 +414,7 @@ export class HandoverCoordinator {
       session,
       position: length,
       partial: false,
+      bytes: 0,
     }
     if (!this.#sendersGone) for (const { peer } of this.#senders) this.#untold.set(peer, committed)
     if (enhanceTo === null) {

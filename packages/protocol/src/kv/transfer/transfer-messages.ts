@@ -150,6 +150,8 @@ export interface KvCommitted {
   readonly position: number
   /** Of the question that it answers; `false` from the coordinator. */
   readonly partial: boolean
+  /** Of all blocks that were received and stored for the session, as they travelled; 0 from the coordinator. */
+  readonly bytes: number
 }
 
 /** `keep`: the prefill side goes on by itself; `drop`: nobody needs it any more. */

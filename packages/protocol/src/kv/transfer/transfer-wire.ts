@@ -155,6 +155,7 @@ export function encodeKv(message: KvMessage): readonly Uint8Array[] {
     case 'kv-committed':
       meta.number('position', 4, message.position)
       meta.number('partial', 1, message.partial ? 1 : 0)
+      meta.number('bytes', 8, message.bytes)
       return meta.finish()
     case 'kv-abort':
       meta.number('outcome', 1, outcomes.indexOf(message.outcome))
@@ -302,7 +303,10 @@ function readMessage(
       return { type: 'kv-commit', ...heading, partial: reader.flag('partial'), levels: reader.levels() }
     case 'kv-committed': {
       const position = reader.number('position', 4, 0, MAX_POSITION)
-      return { type: 'kv-committed', ...heading, position, partial: reader.flag('partial') }
+      const partial = reader.flag('partial')
+      const bytes = reader.finite('bytes')
+      if (!Number.isSafeInteger(bytes) || bytes < 0) throw reader.fail('bytes', `is ${bytes}, not a size`)
+      return { type: 'kv-committed', ...heading, position, partial, bytes }
     }
     case 'kv-abort': {
       const outcome = outcomes[reader.number('outcome', 1, 0, 1)]!
