@@ -13,6 +13,7 @@ import type {
   Step,
   StepEntry,
 } from '../messages.ts'
+import { rankMessageKinds } from '../messages.ts'
 
 /** Generators of every valid message, for properties of codecs and transports. */
 
@@ -259,6 +260,15 @@ export const messageArbitraries: {
     type: fc.constant('import-commit'),
     session: id.map(sessionId),
     position: token,
+  }),
+  rank: fc.record({
+    type: fc.constant('rank'),
+    epoch: u32,
+    kind: fc.constantFrom(...rankMessageKinds),
+    from: u32,
+    to: fc.array(fc.nat({ max: 0xffff }), { maxLength: 8 }),
+    reason: text,
+    data: tokens(0).map((values) => new Uint8Array(values.buffer)),
   }),
   import: fc.record({
     type: fc.constant('import'),

@@ -36,6 +36,9 @@ export const workerAssignment = (
   stage: assignment.position,
   stages: assignment.stages,
   layers: assignment.layers,
+  // Stages of a fleet are computed by one machine.
+  split: { tensor: 1, experts: 1, context: 1 },
+  rank: 0,
   model: { id: assignment.model.name, path: modelPath, fingerprint: assignment.model.fingerprint },
   weightType: assignment.precision,
   kvType: 'auto',
