@@ -165,7 +165,7 @@ function boundsText(reports: readonly BoundReport[]): string {
 }
 
 /** Why there is no plan, and what would make one. */
-export function refusalText({ binding, fixes, bestEffort }: ServingRefusal): string {
+export function refusalText({ binding, fixes, bestEffort }: ServingRefusal | TrainingRefusal): string {
   const shown = fixes.map(({ change, pricePerHour, givesUp }) => {
     const price = pricePerHour > 0 ? [`${pricePerHour.toFixed(2)} USD/h`] : []
     const terms = [...price, ...(givesUp === null ? [] : [`gives up ${givesUp}`])]

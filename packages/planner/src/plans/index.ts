@@ -40,3 +40,11 @@ export {
   type WeightPrecision,
 } from './serving/workload.ts'
 export { checkTrainingJob, type TrainingJob } from './training/job.ts'
+export { planTrainingRun, type TrainingPlanning } from './training/plan-training-run.ts'
+export type {
+  TrainingFigures,
+  TrainingOutcome,
+  TrainingRefusal,
+  TrainingRunPlan,
+  TrainingStageReport,
+} from './training/training-plan.ts'
