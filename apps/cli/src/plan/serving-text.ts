@@ -1,5 +1,12 @@
 import { bytes, formatBytes } from '@deos/domain'
-import type { BoundReport, ReplicaReport, ServingPlan, ServingRefusal, SimulatedServing } from '@deos/planner'
+import type {
+  BoundReport,
+  ReplicaReport,
+  ServingPlan,
+  ServingRefusal,
+  SimulatedServing,
+  TrainingRefusal,
+} from '@deos/planner'
 import { formatFields, formatTable } from '../text/table.ts'
 import type { ServingDocument } from './plan-document.ts'
 
