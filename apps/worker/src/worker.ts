@@ -25,7 +25,7 @@ import { ConstrainedEngine } from './constrained-engine.ts'
 import type { EngineClient } from './engine-client.ts'
 import { EngineSupervisor } from './engine-supervisor.ts'
 import { KvBlockStore } from './kv-store/index.ts'
-import { BlockCodec, KvExchange } from './kv-transfer/index.ts'
+import { BlockCodec, KvExchange, type LoadedCalibration, loadCalibration } from './kv-transfer/index.ts'
 import { ModelGrammars } from './model-grammars.ts'
 import { ParentChannel } from './parent-channel.ts'
 import { StageLoadMeter } from './stage-load.ts'
@@ -76,6 +76,8 @@ export class Worker implements Service {
       vocabulary: false,
       ...(known !== null && { fingerprint: known }),
     })
+    const { calibration: file } = assignment
+    const loaded = file === null ? null : await loadCalibration(file, fingerprint)
     const identity = {
       worker: workerId(assignment.worker),
       model: modelId(fingerprint),
@@ -83,9 +85,10 @@ export class Worker implements Service {
       stages: assignment.stages,
       layers: assignment.layers,
       hiddenSize: config.hiddenSize,
+      calibration: loaded?.calibration.id ?? null,
     }
     const ring = ringId(assignment.ring)
-    this.exchange = await this.openExchange()
+    this.exchange = await this.openExchange(loaded)
     this.host = new RingHost(
       {
         identity,
@@ -169,14 +172,14 @@ export class Worker implements Service {
     return this.constrained
   }
 
-  private async openExchange(): Promise<KvExchange> {
+  private async openExchange(loaded: LoadedCalibration | null): Promise<KvExchange> {
     const { worker, kvStoreBytes } = this.assignment
     return new KvExchange({
       worker,
       timers: systemTimers,
       random: systemRandom,
       onNote: (level, text) => this.logger[level](text),
-      codec: new BlockCodec(entryFile('worker-codec.mjs')),
+      codec: new BlockCodec(entryFile('worker-codec.mjs'), loaded),
       store: kvStoreBytes === 0 ? null : await KvBlockStore.open({ memoryBytes: kvStoreBytes, disk: null }),
       computeUs: () => this.loaded?.computeUs ?? 0,
     })

@@ -7,7 +7,7 @@ import type { KvMessage } from './kv/transfer/transfer-messages.ts'
  */
 
 /** Bumped whenever a message changes its meaning; peers with another version are refused by name. */
-export const PROTOCOL_VERSION = 3
+export const PROTOCOL_VERSION = 4
 
 /** Short name of a session inside one epoch of one ring, given out by the leader. */
 export type SessionKey = number
@@ -279,6 +279,8 @@ export interface StageReport {
   readonly model: ModelId
   readonly kvPagesFree: number
   readonly capacity: RingCapacity
+  /** Id of the calibration by which it codes KV for other rings; `null` for none. */
+  readonly calibration: string | null
 }
 
 /** Travels the whole ring; its return proves that every stage is loaded, linked and in this epoch. */

@@ -40,6 +40,7 @@ export const workerAssignment = (
   kvBytes: assignment.kvBytes,
   // Rings of a fleet do not hand over to each other yet.
   kvStoreBytes: 0,
+  calibration: null,
   contextLength: assignment.contextTokens,
   maxBatchTokens: MAX_BATCH_TOKENS,
   threads,
