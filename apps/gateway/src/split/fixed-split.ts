@@ -6,6 +6,7 @@ import type { Backend } from '../inference/backend.ts'
 import { RingBackend, type RingBackendOptions } from '../inference/ring-backend.ts'
 import { RingNotes } from '../routing/ring-notes.ts'
 import { connectRing } from '../routing/ring-session.ts'
+import { openQuality } from './open-quality.ts'
 import { SplitAdvisor } from './split-advisor.ts'
 import { SplitBackend } from './split-backend.ts'
 import { StageLinks } from './stage-links.ts'
@@ -63,6 +64,7 @@ export function openFixedSplit(
     decode: { ring: config.ring, ...decode, links: decodeLinks },
     advisor: new SplitAdvisor(split, blockTokens),
     settings: { blockTokens, maxBlockBytes: MAX_BLOCK_BYTES, deadlineMs, answerMs: ANSWER_MS },
+    quality: openQuality(config, backendOptions.model ?? ''),
     now: systemTimers.now,
     onNote: (answer, text) => logger.info({ answer }, text),
   })

@@ -6,12 +6,10 @@ import type {
   GenerateRequest,
 } from '../inference/backend.ts'
 import { InterruptedError, NotReadyError } from '../inference/errors.ts'
-import { Handover, type HandoverSettings, type SplitRing } from './handover.ts'
+import type { HandoverSettings } from './handover.ts'
+import { type Delivered, type DeliverySide, KvDelivery } from './kv-delivery.ts'
+import type { KvQuality } from './kv-quality.ts'
 import type { SplitAdvisor } from './split-advisor.ts'
-
-export interface SplitSide extends SplitRing {
-  readonly backend: Backend
-}
 
 export interface SplitCounters {
   /** Prompts whose KV came from the prefill ring, and their positions. */
@@ -23,13 +21,18 @@ export interface SplitCounters {
   failed: number
   /** Answers that the prefill ring gave, since the decode ring could not. */
   takenBack: number
+  /** Prompts whose KV came with loss, and times that the guard refused such. */
+  lossy: number
+  refused: number
 }
 
 export interface SplitBackendParts {
-  readonly prefill: SplitSide
-  readonly decode: SplitSide
+  readonly prefill: DeliverySide
+  readonly decode: DeliverySide
   readonly advisor: SplitAdvisor
   readonly settings: HandoverSettings
+  /** How KV is coded on its way. */
+  readonly quality: KvQuality
   /** Monotonic, in ms. */
   readonly now: () => number
   /** What was decided about a request, and what became of it. */
@@ -41,7 +44,9 @@ export interface SplitBackendParts {
  * so that what fails between them is a pause.
  */
 export class SplitBackend implements Backend {
-  readonly #counters: SplitCounters = { handedOver: 0, tokens: 0, partly: 0, failed: 0, takenBack: 0 }
+  readonly #counters: SplitCounters = {
+    ...{ handedOver: 0, tokens: 0, partly: 0, failed: 0, takenBack: 0, lossy: 0, refused: 0 },
+  }
   #lastReason = ''
 
   constructor(private readonly parts: SplitBackendParts) {}
@@ -50,7 +55,7 @@ export class SplitBackend implements Backend {
     const { prefill, decode } = this.parts
     const [first, second] = [decode.backend.status(), prefill.backend.status()]
     const lengths = [first.contextLength, second.contextLength].filter((length) => length !== null)
-    const { handedOver, tokens, partly, failed, takenBack } = this.#counters
+    const { handedOver, tokens, partly, failed, takenBack, lossy, refused } = this.#counters
     return {
       ready: first.ready || second.ready,
       active: first.active,
@@ -61,7 +66,7 @@ export class SplitBackend implements Backend {
         decode: first.details,
         prefill: second.details,
         split: {
-          ...{ handed_over: handedOver, tokens, partly, failed, taken_back: takenBack },
+          ...{ handed_over: handedOver, tokens, partly, failed, taken_back: takenBack, lossy, refused },
           last_reason: this.#lastReason,
         },
       },
@@ -100,19 +105,21 @@ export class SplitBackend implements Backend {
       return
     }
     const worth = (missing: number): boolean => this.#choose(request.id, missing)
-    const handover = new Handover(request, prefill, decode, this.parts.settings, worth)
-    const end = (): void => handover.end()
+    const onNote = (text: string): void => this.#note(request.id, text)
+    const delivery = new KvDelivery(request, { ...this.parts, worth, onNote })
+    const end = (): void => delivery.end()
     signal.addEventListener('abort', end)
     try {
-      const { position, cachedTokens, durationMs, reason } = await handover.run()
+      const delivered = await delivery.run(signal)
+      const { position, cachedTokens, durationMs, reason, scope } = delivered
       signal.throwIfAborted()
       if (!decode.connection.ready) throw new NotReadyError('The decode ring is not there.', 1_000)
       const startMs = now()
       let first = true
-      for await (const event of decode.backend.generate(request, signal)) {
+      for await (const event of decode.backend.generate({ ...request, tenant: scope }, signal)) {
         if (first) {
-          handover.started()
-          this.#count(request, position, reason)
+          delivery.started()
+          this.#count(request, delivered)
           if (position !== null && reason === '') {
             this.parts.advisor.handedOver(position - cachedTokens, durationMs, now() - startMs)
           }
@@ -122,7 +129,7 @@ export class SplitBackend implements Backend {
       }
     } finally {
       signal.removeEventListener('abort', end)
-      handover.end()
+      delivery.end()
     }
   }
 
@@ -148,7 +155,9 @@ export class SplitBackend implements Backend {
     return split
   }
 
-  #count({ id }: GenerateRequest, position: number | null, reason: string): void {
+  #count({ id }: GenerateRequest, { position, reason, lossy, refusals }: Delivered): void {
+    this.#counters.refused += refusals
+    if (lossy) this.#counters.lossy += 1
     if (position === null) {
       this.#counters.failed += 1
       this.#note(id, `Nothing was handed over: ${reason}`)
