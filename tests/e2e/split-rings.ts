@@ -9,6 +9,8 @@ export interface RingShape {
   readonly ends: readonly number[]
   /** Share of the machine's speed. */
   readonly speed: number
+  /** File of what was learnt of the model; default none. */
+  readonly calibration?: string
 }
 
 /** Worker processes of one ring that is told nothing of others. */
@@ -19,7 +21,7 @@ export class WorkerRing {
 
   constructor(
     readonly name: string,
-    { ends, speed }: RingShape,
+    { ends, speed, calibration }: RingShape,
     cacheDir: string,
   ) {
     this.workers = ends.map((end, stage) => {
@@ -29,6 +31,7 @@ export class WorkerRing {
         ...{ listen: '127.0.0.1:0', model: { id: 'deos-7m', path: model }, cacheDir, speed },
         ...{ weightType: 'native', kvType: 'F16', kvBytes: 16 * 1024 * 1024, contextLength: 1024 },
         ...{ maxBatchTokens: 256, threads: 1, device: null, adapters: [], microbatches: ends.length },
+        ...(calibration !== undefined && { calibration }),
         ...{ maxSessions: 8, maxQueued: 8, prefixCache: true, prefillChunkTokens: 64 },
       }
       const env = { DEOS_ASSIGNMENT: JSON.stringify(assignment), DEOS_RING_SECRET: this.secret }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { KV_BLOCK_TOKENS } from '@deos/protocol'
 import { type Config, logFormats, logLevels, option, readConfig } from '@deos/service'
 import { formatNames } from './inference/formats/chat-format.ts'
-import { splitModes } from './split/split-modes.ts'
+import { qualityModes, splitModes } from './split/split-modes.ts'
 
 /** Options of every gateway. */
 const commonOptions = {
@@ -178,6 +178,31 @@ export const fixedOptions = {
     env: 'DEOS_PREFILL_SECRET',
     secret: true,
     prose: 'The secret of the prefill ring: 32 bytes as 64 hexadecimal digits.',
+  }),
+  kvQuality: option.choice({
+    flag: 'kv-quality',
+    env: 'DEOS_KV_QUALITY',
+    default: 'lossless',
+    choices: qualityModes,
+    prose:
+      'How KV travels between the rings: with every bit, or (guarded) smaller where time is short, compared before the first token.',
+  }),
+  kvCalibration: option.optionalText({
+    flag: 'kv-calibration',
+    env: 'DEOS_KV_CALIBRATION',
+    prose: 'File that "deos model calibrate" wrote, the same as the workers’; guarded needs it.',
+  }),
+  kvExposedMs: option.duration({
+    flag: 'kv-exposed',
+    env: 'DEOS_KV_EXPOSED',
+    default: 50,
+    prose: 'How long KV may still travel when its prompt is computed; smaller blocks are chosen to meet it.',
+  }),
+  kvGoodputBytes: option.size({
+    flag: 'kv-goodput',
+    env: 'DEOS_KV_GOODPUT',
+    default: 0,
+    prose: 'Bytes that the network between the rings carries in a second; 0 has it measured.',
   }),
   ringSecret: option.key({
     flag: null,

@@ -9,6 +9,7 @@ const valid = {
     kvType: 'auto',
     kvBytes: 1e6,
     kvStoreBytes: 1e6,
+    calibration: null,
     contextLength: 512,
   },
   ...{ maxBatchTokens: 128, threads: 1, device: null, cacheDir: '/c', adapters: [], speed: 1 },

@@ -41,6 +41,8 @@ const schema = z
       .int()
       .min(0)
       .default(64 * 1024 * 1024),
+    /** File that "deos model calibrate" wrote for this model: KV for other rings is coded with it. */
+    calibration: z.string().min(1).nullable().default(null),
     contextLength: count,
     maxBatchTokens: count,
     threads: count.max(512),

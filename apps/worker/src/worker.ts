@@ -35,7 +35,7 @@ import { ConstrainedEngine, type MaskedEngine } from './constrained-engine.ts'
 import type { EngineClient } from './engine-client.ts'
 import { EngineSupervisor } from './engine-supervisor.ts'
 import { KvBlockStore } from './kv-store/index.ts'
-import { BlockCodec, KvExchange } from './kv-transfer/index.ts'
+import { BlockCodec, KvExchange, type LoadedCalibration, loadCalibration } from './kv-transfer/index.ts'
 import { ModelGrammars } from './model-grammars.ts'
 import { ParentChannel } from './parent-channel.ts'
 import { RankFollower, RankLeader } from './ranks/index.ts'
@@ -100,6 +100,8 @@ export class Worker implements Service {
       vocabulary: false,
       ...(known !== null && { fingerprint: known }),
     })
+    const { calibration: file } = assignment
+    const loaded = file === null ? null : await loadCalibration(file, fingerprint)
     const identity = {
       worker: workerId(assignment.worker),
       model: modelId(fingerprint),
@@ -107,11 +109,12 @@ export class Worker implements Service {
       stages: assignment.stages,
       layers: assignment.layers,
       hiddenSize: config.hiddenSize,
+      calibration: loaded?.calibration.id ?? null,
     }
     const ring = ringId(assignment.ring)
     this.tracing = await startTracing({ service: 'deos-worker', env: process.env })
     const transport = await this.openTransport(ring)
-    this.exchange = await this.openExchange()
+    this.exchange = await this.openExchange(loaded)
     this.host = new RingHost(
       {
         identity,
@@ -236,7 +239,7 @@ export class Worker implements Service {
     return this.traced
   }
 
-  private async openExchange(): Promise<KvExchange> {
+  private async openExchange(loaded: LoadedCalibration | null): Promise<KvExchange> {
     const { worker, kvStoreBytes } = this.assignment
     const { node, proxy } = this
     return new KvExchange({
@@ -245,7 +248,7 @@ export class Worker implements Service {
       timers: systemTimers,
       random: systemRandom,
       onNote: (level, text) => this.logger[level](text),
-      codec: new BlockCodec(entryFile('worker-codec.mjs')),
+      codec: new BlockCodec(entryFile('worker-codec.mjs'), loaded),
       store: kvStoreBytes === 0 ? null : await KvBlockStore.open({ memoryBytes: kvStoreBytes, disk: null }),
       computeUs: () => this.loaded?.computeUs ?? 0,
     })

@@ -318,6 +318,8 @@ export interface StageReport {
   readonly model: ModelId
   readonly kvPagesFree: number
   readonly capacity: RingCapacity
+  /** Id of the calibration by which it codes KV for other rings; `null` for none. */
+  readonly calibration: string | null
 }
 
 /** Travels the whole ring; its return proves that every stage is loaded, linked and in this epoch. */

@@ -7,6 +7,7 @@ import { RingBackend, type RingBackendOptions } from '../inference/ring-backend.
 import { RingNotes } from '../routing/ring-notes.ts'
 import { connectRing } from '../routing/ring-session.ts'
 import { ANSWER_MS, MAX_BLOCK_BYTES } from './handover-limits.ts'
+import { openQuality } from './open-quality.ts'
 import { SplitAdvisor } from './split-advisor.ts'
 import { SplitBackend } from './split-backend.ts'
 import { StageLinks } from './stage-links.ts'
@@ -59,6 +60,7 @@ export function openFixedSplit(
     decode: { ring: config.ring, ...decode, links: decodeLinks },
     advisor: new SplitAdvisor(split, blockTokens),
     settings: { blockTokens, maxBlockBytes: MAX_BLOCK_BYTES, deadlineMs, answerMs: ANSWER_MS },
+    quality: openQuality(config, backendOptions.model ?? ''),
     now: systemTimers.now,
     onNote: (answer, text) => logger.info({ answer }, text),
   })

@@ -14,7 +14,11 @@ function rings() {
     ['d0', 0, 2],
     ['d1', 2, 4],
   ])
-  const handover = new Handover(splitRequest, prefill, decode, settings, (missing) => missing >= 4)
+  const coding = {
+    ...{ levels: [0, 0, 0, 0], calibration: null, scope: splitRequest.tenant },
+    onPrefill: () => undefined,
+  }
+  const handover = new Handover(splitRequest, prefill, decode, settings, (missing) => missing >= 4, coding, 0)
   return { prefill, decode, handover }
 }
 

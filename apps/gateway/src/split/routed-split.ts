@@ -6,6 +6,7 @@ import { chooseReplica } from '../routing/replica-choice.ts'
 import type { ReplicaPool } from '../routing/replica-pool.ts'
 import type { HandoverSettings, SplitRing } from './handover.ts'
 import { ANSWER_MS, MAX_BLOCK_BYTES } from './handover-limits.ts'
+import { KvQuality } from './kv-quality.ts'
 import { SplitAdvisor } from './split-advisor.ts'
 import { SplitBackend } from './split-backend.ts'
 import type { SplitMode } from './split-modes.ts'
@@ -35,6 +36,13 @@ const unused = (reason: string, prefillReplicaId: RequestSplit['prefillReplicaId
 /** Finds for each request whose replica answers another that computes its prompt, where that is wished for. */
 export class RoutedSplit {
   readonly #settings: HandoverSettings
+  /** Machines of a fleet have no calibration: every bit travels. */
+  readonly #quality = new KvQuality({
+    mode: 'lossless',
+    calibration: null,
+    budgetMs: 0,
+    bytesPerSecond: null,
+  })
   readonly #advisors = new WeakMap<Replica, WeakMap<Replica, SplitAdvisor>>()
   readonly #counts = { used: 0, unused: 0, tokens: 0, bytes: 0 }
 
@@ -90,6 +98,7 @@ export class RoutedSplit {
       decode: { ...decode, backend },
       advisor: this.#advisorOf(replica, prefill),
       settings: this.#settings,
+      quality: this.#quality,
       now: this.parts.now,
       onNote: this.parts.onNote,
       onOutcome: (outcome) =>

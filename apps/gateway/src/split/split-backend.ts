@@ -6,12 +6,10 @@ import type {
   GenerateRequest,
 } from '../inference/backend.ts'
 import { InterruptedError, NotReadyError } from '../inference/errors.ts'
-import { Handover, type HandoverResult, type HandoverSettings, type SplitRing } from './handover.ts'
+import type { HandoverSettings, SplitRing } from './handover.ts'
+import { type Delivered, type DeliverySide, KvDelivery } from './kv-delivery.ts'
+import type { KvQuality } from './kv-quality.ts'
 import type { SplitAdvisor, SplitChoice } from './split-advisor.ts'
-
-export interface SplitSide extends SplitRing {
-  readonly backend: Backend
-}
 
 /** What became of a request's prompt. */
 export interface SplitOutcome {
@@ -34,14 +32,19 @@ export interface SplitCounters {
   failed: number
   /** Answers that the prefill ring gave, since the decode ring could not. */
   takenBack: number
+  /** Prompts whose KV came with loss, and times that the guard refused such. */
+  lossy: number
+  refused: number
 }
 
 export interface SplitBackendParts {
   /** Without a backend it answers nothing by itself. */
   readonly prefill: SplitRing & { readonly backend: Backend | null }
-  readonly decode: SplitSide
+  readonly decode: DeliverySide
   readonly advisor: SplitAdvisor
   readonly settings: HandoverSettings
+  /** How KV is coded on its way. */
+  readonly quality: KvQuality
   /** Monotonic, in ms. */
   readonly now: () => number
   /** What was decided about a request, and what became of it. */
@@ -55,7 +58,9 @@ export interface SplitBackendParts {
  * so that what fails between them is a pause.
  */
 export class SplitBackend implements Backend {
-  readonly #counters: SplitCounters = { handedOver: 0, tokens: 0, partly: 0, failed: 0, takenBack: 0 }
+  readonly #counters: SplitCounters = {
+    ...{ handedOver: 0, tokens: 0, partly: 0, failed: 0, takenBack: 0, lossy: 0, refused: 0 },
+  }
   #lastReason = ''
 
   constructor(private readonly parts: SplitBackendParts) {}
@@ -64,7 +69,7 @@ export class SplitBackend implements Backend {
     const { prefill, decode } = this.parts
     const [first, second] = [decode.backend.status(), prefill.backend?.status() ?? null]
     const lengths = [first.contextLength, second?.contextLength ?? null].filter((length) => length !== null)
-    const { handedOver, tokens, partly, failed, takenBack } = this.#counters
+    const { handedOver, tokens, partly, failed, takenBack, lossy, refused } = this.#counters
     return {
       ready: first.ready || second?.ready === true,
       active: first.active,
@@ -75,7 +80,7 @@ export class SplitBackend implements Backend {
         decode: first.details,
         prefill: second?.details ?? {},
         split: {
-          ...{ handed_over: handedOver, tokens, partly, failed, taken_back: takenBack },
+          ...{ handed_over: handedOver, tokens, partly, failed, taken_back: takenBack, lossy, refused },
           last_reason: this.#lastReason,
         },
       },
@@ -105,7 +110,7 @@ export class SplitBackend implements Backend {
   }
 
   async *#decode(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent, void> {
-    const { prefill, decode, now } = this.parts
+    const { decode, now } = this.parts
     const beganMs = now()
     const refusal = this.#refusal(request)
     if (refusal !== null) {
@@ -118,20 +123,21 @@ export class SplitBackend implements Backend {
       advice = choice.reason
       return choice.split
     }
-    const handover = new Handover(request, prefill, decode, this.parts.settings, worth)
-    const end = (): void => handover.end()
+    const onNote = (text: string): void => this.#note(request.id, text)
+    const delivery = new KvDelivery(request, { ...this.parts, worth, onNote })
+    const end = (): void => delivery.end()
     signal.addEventListener('abort', end)
     try {
-      const result = await handover.run()
-      const { position, cachedTokens, durationMs, reason } = result
+      const delivered = await delivery.run(signal)
+      const { position, cachedTokens, durationMs, reason, scope } = delivered
       signal.throwIfAborted()
       if (!decode.connection.ready) throw new NotReadyError('The decode ring is not there.', 1_000)
       const startMs = now()
       let first = true
-      for await (const event of decode.backend.generate(request, signal)) {
+      for await (const event of decode.backend.generate({ ...request, tenant: scope }, signal)) {
         if (first) {
-          handover.started()
-          this.#count(request, result, advice)
+          delivery.started()
+          this.#count(request, delivered, advice)
           if (position !== null && reason === '') {
             this.parts.advisor.handedOver(position - cachedTokens, durationMs, now() - startMs)
           }
@@ -144,7 +150,7 @@ export class SplitBackend implements Backend {
       }
     } finally {
       signal.removeEventListener('abort', end)
-      handover.end()
+      delivery.end()
     }
   }
 
@@ -184,9 +190,11 @@ export class SplitBackend implements Backend {
 
   #count(
     { id }: GenerateRequest,
-    { position, cachedTokens, bytes, reason }: HandoverResult,
+    { position, cachedTokens, bytes, reason, lossy, refusals }: Delivered,
     advice: string,
   ): void {
+    this.#counters.refused += refusals
+    if (lossy) this.#counters.lossy += 1
     if (position === null) {
       this.#counters.failed += 1
       this.#note(id, `Nothing was handed over: ${reason}`)

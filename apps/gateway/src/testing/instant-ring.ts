@@ -21,6 +21,7 @@ const status: RingStatus = {
       layers: [0, 4],
       model: modelId('bytes'),
       kvPagesFree: 90,
+      calibration: null,
       capacity: { kvPages: 100, pageTokens: 16, contextLength: 512, maxBatchTokens: 512 },
     },
   ],

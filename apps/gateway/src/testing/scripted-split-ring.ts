@@ -53,6 +53,7 @@ export class ScriptedSplitRing implements SplitRing {
       reports: this.stages.map(([peer, first, end], stage) => ({
         ...{ worker: workerId(peer), stage, layers: [first, end], model: modelId('m'), kvPagesFree: 64 },
         capacity,
+        calibration: null,
       })),
     }
   }

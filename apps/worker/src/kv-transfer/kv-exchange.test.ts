@@ -131,7 +131,7 @@ async function side(worker: string) {
 }
 
 const plan = (role: 'send' | 'receive', overrides: Partial<KvPlan> = {}): KvPlan => ({
-  ...{ type: 'kv-plan', epoch: 1, session, role, layers, levels: [0, 0], enhanceTo: null },
+  ...{ type: 'kv-plan', epoch: 1, session, role, layers, levels: [0, 0], enhanceTo: null, calibration: null },
   ...{ shape: { length: 8, blockTokens: 4, parts: 2 }, maxBlockBytes: 1_024, deadlineMs: 10_000 },
   routes: [{ peer: role === 'send' ? 'd' : 'p', layers }],
   ids: Uint8Array.from({ length: 2 * KV_ID_BYTES }, (_, at) => at),

@@ -58,6 +58,7 @@ const report: fc.Arbitrary<StageReport> = fc.record({
   layers: fc.tuple(fc.nat({ max: 50 }), fc.integer({ min: 51, max: 100 })),
   model: id.map(modelId),
   kvPagesFree: u32,
+  calibration: fc.option(id),
   capacity,
 })
 const reports = fc.array(report, { maxLength: 4 })
@@ -131,6 +132,7 @@ const plan: fc.Arbitrary<KvPlan> = fc
     layers,
     level,
     enhanceTo: fc.option(level),
+    calibration: fc.option(id),
     maxBlockBytes: fc.integer({ min: 1, max: 0xffffffff }),
     deadlineMs: logit,
     peers: fc.array(id, { maxLength: 4 }),

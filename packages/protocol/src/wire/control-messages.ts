@@ -345,6 +345,7 @@ function readReport(fields: Fields, limits: WireLimits): StageReport {
     model: modelId(fields.id('model', limits.maxIdBytes)),
     kvPagesFree: fields.integer('kvPagesFree'),
     capacity: readCapacity(fields.child('capacity')),
+    calibration: fields.isNull('calibration') ? null : fields.id('calibration', limits.maxIdBytes),
   }
 }
 

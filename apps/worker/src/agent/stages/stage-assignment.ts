@@ -44,6 +44,7 @@ export const workerAssignment = (
   kvType: 'auto',
   kvBytes: assignment.kvBytes,
   kvStoreBytes: KV_STORE_BYTES,
+  calibration: null,
   contextLength: assignment.contextTokens,
   maxBatchTokens: MAX_BATCH_TOKENS,
   threads,

@@ -18,6 +18,7 @@ const plan = (id: string, overrides: Partial<KvPlan> = {}): KvPlan => ({
   layers,
   levels: [0, 0],
   enhanceTo: null,
+  calibration: null,
   maxBlockBytes: BLOCK_BYTES,
   deadlineMs: 1_000,
   routes: [{ peer: 'd', layers }],

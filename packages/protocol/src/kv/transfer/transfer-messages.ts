@@ -51,6 +51,8 @@ export interface KvPlan {
   readonly levels: readonly number[]
   /** Level to refine blocks to when all is there, at the lowest priority; `null` leaves them as they are. */
   readonly enhanceTo: number | null
+  /** Id of the calibration that both sides have and blocks are coded with; `null` codes them with none. */
+  readonly calibration: string | null
   /** No encoded block is larger. */
   readonly maxBlockBytes: number
   /** From now until the blocks are needed; orders the blocks of different sessions on one link. */
