@@ -2,7 +2,6 @@ import { DomainError } from '@deos/domain'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { crc32 } from './checksum.ts'
-import { type FrequencyTable, tableFromCounts } from './frequency-table.ts'
 import {
   type Basis,
   BasisMismatchError,
@@ -20,7 +19,6 @@ import {
   toHalf,
   widenHalves,
 } from './index.ts'
-import { RansDecoder, RansEncoder } from './rans.ts'
 
 const CHANNELS = 16
 const turning = (layer: number) => ({
@@ -301,33 +299,4 @@ test('a basis read again is the same and knows its name', () => {
   const again = readBasis(basisBytes)
   expect(again).toEqual(basis)
   expect(fitted(2).basis.id).not.toBe(basis.id)
-})
-
-test('the entropy coder gives back any symbols and bits', () => {
-  const tables: readonly FrequencyTable[] = [
-    tableFromCounts([1]),
-    tableFromCounts([0, 1000, 3]),
-    tableFromCounts(Array.from({ length: 200 }, (_, index) => index)),
-  ]
-  const item = fc.record({ table: fc.nat(2), symbol: fc.nat(199), bits: fc.nat(25), value: fc.nat() })
-  fc.assert(
-    fc.property(fc.array(item, { maxLength: 300 }), (items) => {
-      const all = items.map((one) => ({
-        ...one,
-        symbol: one.symbol % tables[one.table]!.frequencies.length,
-        value: one.value % 2 ** one.bits,
-      }))
-      const encoder = new RansEncoder()
-      for (const { table, symbol, bits, value } of all) {
-        encoder.put(tables[table]!, symbol)
-        encoder.putBits(value, bits)
-      }
-      const decoder = new RansDecoder(encoder.done())
-      for (const { table, symbol, bits, value } of all) {
-        expect(decoder.get(tables[table]!)).toBe(symbol)
-        expect(decoder.getBits(bits)).toBe(value)
-      }
-      decoder.finish()
-    }),
-  )
 })
