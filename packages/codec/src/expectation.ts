@@ -57,7 +57,7 @@ export class Expectation {
     this.tokens = count
     if (this.rotary === null) return
     for (let token = 0; token < count; token += 1)
-      this.rotations.set(tokenRotation(this.rotary, position + token), token * this.turning)
+      tokenRotation(this.rotary, position + token, this.rotations, token * this.turning)
   }
 
   /** How many channels are told together from place `at` of the order: 2 if they turn, else 1. */
@@ -71,7 +71,7 @@ export class Expectation {
     if (this.batch < 0 || at >= this.batches[this.batch]!.end) this.startBatch()
     this.sumBefore(at, at, 0)
     if (size === 1) {
-      expected.set(plain.subarray(0, TILE_TOKENS))
+      for (let token = 0; token < tokens; token += 1) expected[token] = plain[token]!
       return
     }
     this.sumBefore(at + 1, at, TILE_TOKENS)

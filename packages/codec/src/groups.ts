@@ -99,7 +99,7 @@ export function decodeGroups(
   const size = tokens * channels
   const packed = reader.slice(Math.ceil((size * bits) / 8))
   if (reader.remaining !== 0) throw new CorruptBlockError(`${reader.remaining} bytes follow the last group.`)
-  const codes = bits === 8 ? packed : unpaired(packed, size)
+  const codes = bits === 8 ? packed : unpaired(packed)
   const values = new Float32Array(size)
   const reach = 2 ** (bits - 1) - 1
   for (let token = 0, index = 0; token < tokens; token += 1) {
@@ -118,49 +118,50 @@ function paired(codes: Uint8Array): Uint8Array {
   return bytes
 }
 
-function unpaired(bytes: Uint8Array, count: number): Uint8Array {
+function unpaired(bytes: Uint8Array): Uint8Array {
   const codes = new Uint8Array(2 * bytes.length)
   for (let index = 0; index < bytes.length; index += 1) {
     codes[2 * index] = bytes[index]! & 15
     codes[2 * index + 1] = bytes[index]! >>> 4
   }
-  return codes.subarray(0, count)
+  return codes
 }
 
 /** Turns each run of `size` values in place by the orthonormal Walsh–Hadamard matrix, its own inverse. */
 export function turnHadamard(values: Float32Array, size: number): void {
-  let half = 1
-  // Two rounds at once, while there are two: half as many reads and writes.
-  for (; 4 * half <= size; half *= 4) turnFour(values, half)
-  if (half < size) turnTwo(values, half)
   const norm = 1 / Math.sqrt(size)
-  for (let index = 0; index < values.length; index += 1) values[index] = values[index]! * norm
+  for (let start = 0; start < values.length; start += size) {
+    const end = start + size
+    let half = 1
+    // Two rounds at once, while there are two: half as many reads and writes.
+    for (; 4 * half <= size; half *= 4) turnFour(values, start, end, half)
+    if (half < size) turnTwo(values, start, half)
+    for (let index = start; index < end; index += 1) values[index] = values[index]! * norm
+  }
 }
 
-function turnFour(values: Float32Array, half: number): void {
-  for (let start = 0; start < values.length; start += 4 * half) {
-    for (let k = start; k < start + half; k += 1) {
-      const [second, third, fourth] = [k + half, k + 2 * half, k + 3 * half]
-      const sum = values[k]! + values[second]!
-      const difference = values[k]! - values[second]!
-      const otherSum = values[third]! + values[fourth]!
-      const otherDifference = values[third]! - values[fourth]!
-      values[k] = sum + otherSum
-      values[second] = difference + otherDifference
-      values[third] = sum - otherSum
-      values[fourth] = difference - otherDifference
+function turnFour(values: Float32Array, start: number, end: number, half: number): void {
+  for (let first = start; first < end; first += 4 * half) {
+    for (let k = first; k < first + half; k += 1) {
+      const w = values[k]!
+      const x = values[k + half]!
+      const y = values[k + 2 * half]!
+      const z = values[k + 3 * half]!
+      values[k] = w + x + (y + z)
+      values[k + half] = w - x + (y - z)
+      values[k + 2 * half] = w + x - (y + z)
+      values[k + 3 * half] = w - x - (y - z)
     }
   }
 }
 
-function turnTwo(values: Float32Array, half: number): void {
-  for (let start = 0; start < values.length; start += 2 * half) {
-    for (let k = start; k < start + half; k += 1) {
-      const x = values[k]!
-      const y = values[k + half]!
-      values[k] = x + y
-      values[k + half] = x - y
-    }
+/** The last round, where one is left: its pairs are the two halves of the run. */
+function turnTwo(values: Float32Array, start: number, half: number): void {
+  for (let k = start; k < start + half; k += 1) {
+    const x = values[k]!
+    const y = values[k + half]!
+    values[k] = x + y
+    values[k + half] = x - y
   }
 }
 

@@ -47,10 +47,10 @@ const lowestStepBits = Uint8Array.from(
 /** What 32 bits can count, with room to spare. */
 const MOST_STEPS = 2 ** 28
 
-/** Steps below a number, if they can be counted. */
+/** Steps below a number, if they can be counted. What is cut off is positive, which makes cutting rounding down. */
 function stepsTo(expected: number, inverse: number): number {
-  const count = Math.floor(expected * inverse)
-  return count > -MOST_STEPS && count < MOST_STEPS ? count | 0 : 0
+  const shifted = expected * inverse + MOST_STEPS
+  return shifted > 0 && shifted < 2 * MOST_STEPS ? (shifted | 0) - MOST_STEPS : 0
 }
 
 /** Says which halves values are, given what was expected: a symbol for each, and some bits. */

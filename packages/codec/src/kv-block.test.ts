@@ -5,6 +5,7 @@ import { crc32 } from './checksum.ts'
 import {
   type Basis,
   BasisMismatchError,
+  basisForStep,
   CodecInputError,
   CorruptBlockError,
   decodeKvBlock,
@@ -293,6 +294,17 @@ test('what does not fit is refused before anything is written', () => {
   ruined.parts[0]!.values[3 * CHANNELS - 1] = 0x7c00
   expect(() => encodeKvBlock(ruined, level, tools)).toThrow(CodecInputError)
   expect(() => encodeKvBlock(ruined, { name: 'int8' }, tools)).toThrow(/finite/)
+})
+
+test('a basis for one step alone codes the same there in fewer bytes', () => {
+  const content = contentOf(40, 2)
+  const level = { name: 'basis', step: 1, exact: { first: 2, last: 1 } } as const
+  const { basis: own, bytes } = basisForStep(basis, 1)
+  expect(bytes.length).toBeLessThan(basisBytes.length)
+  const coded = encodeKvBlock(content, level, { rotary: still, basis: own })
+  expect(coded.length).toBe(encodeKvBlock(content, level, tools).length)
+  const whole = decodeKvBlock(encodeKvBlock(content, level, tools), content, tools)
+  expect(decodeKvBlock(coded, content, { rotary: still, basis: own })).toEqual(whole)
 })
 
 test('a basis read again is the same and knows its name', () => {

@@ -81,13 +81,15 @@ export function exactRotation(angle: number, into: Float64Array, at = 0): void {
 /** Frequencies come out of powers, which machines may round differently in the last bit: on this grid they agree. */
 const onGrid = (frequency: number): number => Math.floor(frequency * 2 ** 44 + 0.5) / 2 ** 44
 
-/** Cosines and sines of a token's pairs. */
-export function tokenRotation(geometry: RotaryGeometry, position: number): Float64Array {
-  const { frequencies } = geometry
-  const rotation = new Float64Array(2 * frequencies.length)
+/** Cosines and sines of a token's pairs, from a place of an array on. */
+export function tokenRotation(
+  { frequencies }: RotaryGeometry,
+  position: number,
+  into: Float64Array,
+  at = 0,
+): void {
   for (let pair = 0; pair < frequencies.length; pair += 1)
-    exactRotation(position * onGrid(frequencies[pair]!), rotation, 2 * pair)
-  return rotation
+    exactRotation(position * onGrid(frequencies[pair]!), into, at + 2 * pair)
 }
 
 /**
@@ -110,10 +112,11 @@ export function rotateKeys(
   const pairs = rotaryPairs(geometry)
   const firsts = Int32Array.from(pairs, ([first]) => first)
   const apart = pairs.length > 0 ? pairs[0]![1] - pairs[0]![0] : 0
+  const rotation = new Float64Array(2 * pairs.length)
   const sign = direction === 'rotate' ? 1 : -1
   const stretch = direction === 'rotate' ? geometry.magnitude : 1 / geometry.magnitude
   for (let row = 0; row < positions.length; row += 1) {
-    const rotation = tokenRotation(geometry, positions[row]!)
+    tokenRotation(geometry, positions[row]!, rotation)
     const end = (row + 1) * channels
     for (let pair = 0; pair < firsts.length; pair += 1) {
       const cosine = stretch * rotation[2 * pair]!

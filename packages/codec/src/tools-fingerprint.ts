@@ -82,7 +82,7 @@ function addBasis(hash: WordHash, basis: Basis): void {
   for (const values of [mean, vectors, deviations, regression, referenceMean]) hash.addFloats(values)
   for (const { table, one, more } of basis.classes) {
     hash.add(Uint32Array.from(table.frequencies))
-    hash.add(Uint32Array.from(table.symbols))
+    hash.add(new Uint32Array(table.symbols.buffer, table.symbols.byteOffset, table.symbols.length / 4))
     hash.addFloats(Float32Array.of(one, more))
   }
 }

@@ -1,4 +1,4 @@
-import type { Basis } from './basis.ts'
+import { type Basis, finishBasis } from './basis.ts'
 import { BitReader, packBits } from './bit-stream.ts'
 import { readCoded, writeCoded } from './coded-section.ts'
 import { classOf, ESCAPE_SYMBOL, lowBits, quantise, SYMBOL_REACH } from './component-classes.ts'
@@ -18,6 +18,24 @@ const LARGEST = 2 ** 24 - 1
 /** Components that take part at a step: the leading ones, since deviations fall. */
 export function liveComponents(basis: Basis, step: number): number {
   return Math.max(1, basis.deviations.findLastIndex((deviation) => classOf(deviation, step) >= 0) + 1)
+}
+
+/**
+ * A basis without the components that take part at no step as large as this one: it codes the same there, and its bytes
+ * are fewer.
+ */
+export function basisForStep(
+  basis: Basis,
+  step: number,
+): { readonly basis: Basis; readonly bytes: Uint8Array } {
+  checkStep(step)
+  const rank = liveComponents(basis, step)
+  return finishBasis({
+    ...{ ...basis, rank },
+    vectors: basis.vectors.subarray(0, rank * basis.channels),
+    deviations: basis.deviations.subarray(0, rank),
+    regression: basis.regression.subarray(0, rank * basis.referenceChannels),
+  })
 }
 
 /**
