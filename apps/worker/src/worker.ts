@@ -220,6 +220,7 @@ export class Worker implements Service {
         this.logger.info({ ...report, kvType: kv.type, enginePid: engine.pid }, 'The engine is loaded.')
         this.loaded = engine
         this.exchange?.attach(engine)
+        engine.onStored = (rows) => this.exchange?.stored(rows)
         this.host?.attachEngine(this.trace(this.constrain(engine)))
         this.parent.send({ event: 'ready', device: engine.report.device, enginePid: engine.pid })
       },

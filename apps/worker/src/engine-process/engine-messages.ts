@@ -36,7 +36,7 @@ export interface EngineReport {
   readonly stopTokens: readonly number[]
 }
 
-/** Engine process → worker. The payload of `stepped` is hidden states, or the pooled vectors one after another; of `kv`, its data. */
+/** Engine process → worker. The payload of `stepped` is hidden states, or the pooled vectors one after another; of `kv`, its data; of `stored`, keys and then values. */
 export type EngineReply =
   | { readonly type: 'progress'; readonly doneBytes: number; readonly totalBytes: number }
   | { readonly type: 'loaded'; readonly report: EngineReport }
@@ -50,6 +50,15 @@ export type EngineReply =
       readonly computeUs: number
     }
   | { readonly type: 'kv'; readonly id: number }
+  /** Amid a step, of a prompt that another ring goes on with. */
+  | {
+      readonly type: 'stored'
+      readonly key: number
+      readonly layer: number
+      readonly first: number
+      readonly count: number
+      readonly keyBytes: number
+    }
   | { readonly type: 'done'; readonly id: number; readonly value: number }
   | { readonly type: 'failed'; readonly id: number; readonly message: string }
 
