@@ -28,7 +28,7 @@ export interface MeasureSplitOptions {
 const LAYERS = 8
 const PARTS = 2
 /** Stages end elsewhere in the two rings. */
-const PREFILL_ENDS = [1, 2, 3, 4, 5, 6, 7, 8]
+const PREFILL_ENDS = [2, 4, 6, 8]
 const DECODE_ENDS = [4, 8]
 const CHUNK_TOKENS = 128
 const CHUNKS = 3
@@ -183,13 +183,11 @@ const bytesOf = (sent: HandoverTimes['sent']): number => sum(sent.map(({ bytes }
 const uniqueBytes = ({ sent }: HandoverTimes): number =>
   sum(sent.map(({ bytes, blocks, again }) => (bytes * (blocks - again)) / blocks))
 
-/** A stage's layers are all there when it is through with a chunk. */
+/** Blocks leave layer by layer. */
 function predictedMs(cell: SplitCell, stageMs: number, blockBytes: number): number {
   const ranges = (ends: readonly number[]) => ends.map((end, stage) => ({ first: ends[stage - 1] ?? 0, end }))
   const senders = ranges(PREFILL_ENDS)
-  const computeMs = Array.from({ length: LAYERS }, (_, layer) =>
-    senders.some(({ first }) => first === layer) ? stageMs : 0,
-  )
+  const computeMs = new Array<number>(LAYERS).fill(stageMs / (LAYERS / PREFILL_ENDS.length))
   const sizeBytes = new Array<number>(LAYERS).fill(PARTS * blockBytes)
   const bytesPerSecond = soleRate(cell)
   const windowBytes = (bytesPerSecond * (cell.rttMs + 50)) / 1000
