@@ -5,7 +5,7 @@ import { allCells, connectionRate, exposedBoundMs, nameOfCell, profileOf, quickC
 test('every combination is measured once, those of quick runs among them, as profiles that the emulator takes', () => {
   expect(new Set(allCells.map(nameOfCell)).size).toBe(18)
   for (const cell of quickCells) expect(allCells).toContainEqual(cell)
-  for (const cell of allCells) expect(() => parseWanProfile(profileOf(cell))).not.toThrow()
+  for (const cell of allCells) expect(() => parseWanProfile(profileOf(cell), 'the bench')).not.toThrow()
 })
 
 test('what may be exposed is a layer and a block on their way', () => {
