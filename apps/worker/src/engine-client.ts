@@ -14,6 +14,7 @@ import type {
 import { encodeFrame, FrameReader } from './engine-process/engine-frames.ts'
 import type { EngineAssignment } from './engine-process/engine-load.ts'
 import type { EngineReply, EngineReport, EngineRequest } from './engine-process/engine-messages.ts'
+import type { StoredRows } from './engine-process/stage-executor.ts'
 import { Lane } from './lane.ts'
 
 export class EngineLoadError extends DomainError {
@@ -86,6 +87,8 @@ export class EngineClient implements StageEngine {
   /** Of the last step, and the last slice. */
   private stepUs = 0
   private sliceBytes = 0
+  /** Told of K and V that are stored amid a step, of prompts that another ring goes on with. */
+  onStored: (rows: StoredRows) => void = () => undefined
   private nextId = 1
   private computedUs = 0
   private exited: string | null = null
@@ -247,6 +250,11 @@ export class EngineClient implements StageEngine {
 
   private receive(reply: EngineReply, payload: Uint8Array): void {
     if (reply.type === 'hand') this.options.onHand?.(reply.to, payload)
+    if (reply.type === 'stored') {
+      const { type: _, keyBytes, ...place } = reply
+      this.onStored({ ...place, keys: payload.subarray(0, keyBytes), values: payload.subarray(keyBytes) })
+      return
+    }
     if (!('id' in reply)) return
     if (reply.type === 'stepped') {
       this.computedUs += reply.computeUs

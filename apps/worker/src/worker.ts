@@ -260,6 +260,7 @@ export class Worker implements Service {
     else {
       // K and V of a divided stage lie in parts, which nobody puts together for other rings.
       this.exchange?.attach(engine)
+      engine.onStored = (rows) => this.exchange?.stored(rows)
       this.host?.attachEngine(this.trace(this.constrain(engine)))
     }
   }

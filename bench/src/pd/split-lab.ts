@@ -35,8 +35,8 @@ export interface HandoverTimes {
   readonly sent: readonly SentCount[]
   /** Blocks that came at a stage that it had. */
   readonly cameAgain: number
-  /** That the way carried meanwhile, from the prefill site to the decode site. */
-  readonly carriedBytes: number
+  /** That came out of the way meanwhile, from the prefill site to the decode site. */
+  readonly deliveredBytes: number
 }
 
 /** Two rings with an emulated network between them. */
@@ -78,7 +78,7 @@ export class SplitLab {
   ): Promise<HandoverTimes> {
     const workers = [...this.prefill.workers, ...this.decode.workers]
     const marks = new Map(workers.map((worker) => [worker, worker.log.length]))
-    const before = await this.#carried()
+    const before = await this.#delivered()
     if (killAfterBytes !== null) {
       this.emulator.order({
         ...{ action: 'kill', from: PREFILL_SITE, to: DECODE_SITE, afterBytes: killAfterBytes },
@@ -100,7 +100,7 @@ export class SplitLab {
       this.decode.workers.map((worker) => since(worker, /^Took \d+ blocks of \S+, (\d+) again/)),
     )
     return {
-      ...{ text, note, carriedBytes: (await this.#carried()) - before },
+      ...{ text, note, deliveredBytes: (await this.#delivered()) - before },
       firstStageMs: computed[0]!.atMs - beganMs,
       exposedMs: owned.atMs - computed.at(-1)!.atMs,
       sent: sent.map(({ found }) => ({
@@ -115,9 +115,9 @@ export class SplitLab {
     await this.emulator.stop()
   }
 
-  async #carried(): Promise<number> {
+  async #delivered(): Promise<number> {
     const pairs = await this.emulator.traffic()
-    return pairs.find(({ from, to }) => from === PREFILL_SITE && to === DECODE_SITE)?.bytes ?? 0
+    return pairs.find(({ from, to }) => from === PREFILL_SITE && to === DECODE_SITE)?.deliveredBytes ?? 0
   }
 }
 

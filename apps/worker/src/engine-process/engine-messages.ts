@@ -42,7 +42,7 @@ export interface EngineReport {
 
 /**
  * Engine process → worker. The payload of `stepped` is hidden states, or the pooled vectors one after another; of `kv`, its
- * data; of `hand`, what is for the engines of other ranks.
+ * data; of `stored`, keys and then values; of `hand`, what is for the engines of other ranks.
  */
 export type EngineReply =
   | { readonly type: 'progress'; readonly doneBytes: number; readonly totalBytes: number }
@@ -58,6 +58,15 @@ export type EngineReply =
     }
   | { readonly type: 'kv'; readonly id: number }
   | { readonly type: 'hand'; readonly to: readonly number[] }
+  /** Amid a step, of a prompt that another ring goes on with. */
+  | {
+      readonly type: 'stored'
+      readonly key: number
+      readonly layer: number
+      readonly first: number
+      readonly count: number
+      readonly keyBytes: number
+    }
   | { readonly type: 'done'; readonly id: number; readonly value: number }
   | { readonly type: 'failed'; readonly id: number; readonly message: string }
 

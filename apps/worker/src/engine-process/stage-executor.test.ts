@@ -15,7 +15,7 @@ import { type EngineSession, type EngineStepResult, type Pooling, plainNeeds } f
 import { describeStageEngine } from '@deos/protocol/testing'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type EngineAssignment, KvBudgetError, loadStage } from './engine-load.ts'
-import { StageExecutor } from './stage-executor.ts'
+import { StageExecutor, type StoredRows } from './stage-executor.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'deos-executor-'))
 const modelPath = join(directory, 'model')
@@ -72,6 +72,57 @@ test('the embedded head dimension gets F32 keys and values, which the CPU kernel
   expect(capacity).toEqual({ kvPages: PAGES, pageTokens: 16, contextLength: 256, maxBatchTokens: 64 })
   stage.close()
   backend.close()
+})
+
+test('of a prompt alone every layer is told while its step is computed, and the step is the same', async () => {
+  const tokens = Int32Array.from({ length: 40 }, (_, index) => (index * 37 + 11) % vocabSize)
+  const prefill = async (maxTokens: number) => {
+    const engines = await start(2)
+    const told: StoredRows[] = []
+    const hiddens: Uint8Array[] = []
+    for (const engine of engines) engine.open(aloneSession(tokens, maxTokens))
+    for (const [position, end] of [
+      [0, 24],
+      [24, 40],
+    ] as const) {
+      const pages = position === 0 ? [4, 5] : [9]
+      const entries = [{ key: 1, position, count: end - position, sample: false, pages }]
+      const before = told.length
+      const first = await engines[0]!.step(
+        { entries, tokens: tokens.slice(position, end), hidden: null },
+        undefined,
+        (rows) => told.push(rows),
+      )
+      await engines[1]!.step({ entries, tokens: null, hidden: first.hidden }, undefined, (rows) =>
+        told.push(rows),
+      )
+      hiddens.push(first.hidden)
+      for (const { layer, first: at, count, keys, values } of told.slice(before)) {
+        expect([at, count]).toEqual([position, end - position])
+        const holder = engines.find(({ kv }) => layer >= kv.layers.first && layer < kv.layers.end)!
+        const slice = {
+          layer,
+          pages: [4, 5, 9],
+          positions: { first: at, end: at + count },
+          encoding: 'stored',
+        } as const
+        expect(keys).toEqual(await holder.readKv({ ...slice, part: 'key' }))
+        expect(values).toEqual(await holder.readKv({ ...slice, part: 'value' }))
+      }
+    }
+    return { hiddens, layers: told.map(({ layer }) => layer) }
+  }
+  const alone = await prefill(0)
+  const all = Array.from({ length: layers }, (_, layer) => layer)
+  expect(alone.layers).toEqual([...all, ...all])
+  const usual = await prefill(4)
+  expect(usual.layers).toEqual([])
+  expect(alone.hiddens).toEqual(usual.hiddens)
+})
+
+const aloneSession = (tokens: Int32Array, maxTokens: number): EngineSession => ({
+  ...{ key: 1, tokens, resumed: 0, maxTokens, sampling: { ...defaultSampling }, needs: plainNeeds },
+  ...{ pooling: null, cachedTokens: 0, pages: [], trace: null },
 })
 
 describe.skipIf(!llamaCppAvailability().available)('vectors of texts', () => {

@@ -9,6 +9,7 @@ import {
   openAdapter,
   rankCount,
   readAdapterWeights,
+  type StageBatch,
   type StageOutput,
   type StageSplit,
 } from '@deos/engine'
@@ -35,6 +36,8 @@ interface Session {
   /** Null on stages without the head, and for sessions that generate. */
   readonly pooled: PooledState | null
   readonly adapter: string | null
+  /** Another ring goes on with it. */
+  readonly leaves: boolean
 }
 
 export interface StageExecutorOptions {
@@ -52,6 +55,18 @@ export interface StageExecutorOptions {
 export type ReadMasks = () => ReadonlyMap<number, Uint32Array>
 
 const noMasks: ReadonlyMap<number, Uint32Array> = new Map()
+
+/** Keys and values of some positions of one layer, while the rest of the step is computed. */
+export interface StoredRows {
+  readonly key: number
+  readonly layer: number
+  /** Position of the first row. */
+  readonly first: number
+  readonly count: number
+  /** As stored; no bytes where values are read out of the keys. */
+  readonly keys: Uint8Array
+  readonly values: Uint8Array
+}
 
 /** Runs one real stage as the worker's executor: calls take effect in the order they are made. */
 export class StageExecutor implements StageEngine {
@@ -93,10 +108,15 @@ export class StageExecutor implements StageEngine {
     }).catch((error: unknown) => this.breakDown(error))
   }
 
-  step(step: EngineStep, readMasks: ReadMasks = () => noMasks): Promise<EngineStepResult> {
+  /** @param onStored - told of prompts that are computed for another ring, layer by layer; nobody else listens */
+  step(
+    step: EngineStep,
+    readMasks: ReadMasks = () => noMasks,
+    onStored: ((rows: StoredRows) => void) | null = null,
+  ): Promise<EngineStepResult> {
     const done = this.enqueue(async () => {
       if (this.broken !== null) throw new Error(`The engine needs a reset: ${this.broken}`)
-      return this.compute(step, readMasks)
+      return this.compute(step, readMasks, onStored)
     })
     done.catch((error: unknown) => this.breakDown(error))
     return done
@@ -106,8 +126,11 @@ export class StageExecutor implements StageEngine {
     return this.enqueue(() => this.loaded.stage.readKv(slice))
   }
 
-  writeKv(slice: KvSliceWrite): Promise<void> {
-    return this.enqueue(() => this.loaded.stage.writeKv(slice))
+  writeKv(slice: KvSliceWrite, isWanted?: () => boolean): Promise<void> {
+    return this.enqueue(() => {
+      if (isWanted?.() === false) throw new Error('The pages are not for this slice any more.')
+      this.loaded.stage.writeKv(slice)
+    })
   }
 
   reset(): Promise<void> {
@@ -178,15 +201,28 @@ export class StageExecutor implements StageEngine {
     stage.kv.pages.open(key, pages, cachedTokens)
     if (adapter !== null) stage.retainAdapter(adapter)
     this.sessions.set(key, {
-      adapter,
-      lastSampled: null,
+      ...{ adapter, lastSampled: null, leaves: session.maxTokens === 0 && !pooling },
       sampler: head && !pooling ? new Sampler(session.sampling, session.tokens, session.resumed) : null,
       pooled: head && pooling ? new PooledState(pooling, source.config.hiddenSize) : null,
     })
   }
 
-  private async compute(step: EngineStep, readMasks: ReadMasks): Promise<EngineStepResult> {
+  private async compute(
+    step: EngineStep,
+    readMasks: ReadMasks,
+    onStored: ((rows: StoredRows) => void) | null,
+  ): Promise<EngineStepResult> {
     const started = performance.now()
+    let restedMs = 0
+    const rest = async (): Promise<void> => {
+      const { speed } = this.options
+      if (speed === 1) return
+      const spentMs = performance.now() - started
+      const restMs = (spentMs - restedMs) / speed - spentMs
+      if (restMs <= 0) return
+      await sleep(restMs)
+      restedMs += performance.now() - started - spentMs
+    }
     this.checkEntries(step)
     const { stage, embedding, head } = this.loaded
     const gives = this.loaded.collective.rank === 0
@@ -197,15 +233,43 @@ export class StageExecutor implements StageEngine {
       entries,
       ...(embedding ? { tokens: await this.knownTokens(step) } : { hidden: asFloats(step.hidden) }),
       ...(pools ? { normed: true } : {}),
+      ...this.whileComputing(step, rest, onStored),
     })
-    const { speed } = this.options
-    if (speed < 1) await sleep((performance.now() - started) * (1 / speed - 1))
+    await rest()
     return {
       hidden: head || !gives ? new Uint8Array() : new Uint8Array(output.hidden.slice().buffer),
       sampled: gives && head && !pools ? this.sample(step, output, readMasks()) : [],
       pooled: gives && pools ? this.pool(step, entries, output) : [],
       computeUs: Math.round((performance.now() - started) * 1000),
     }
+  }
+
+  /** Says what is stored of each layer, where some entry's prompt is computed for others. */
+  private whileComputing(
+    { entries }: EngineStep,
+    rest: () => Promise<void>,
+    onStored: ((rows: StoredRows) => void) | null,
+  ): Pick<StageBatch, 'onStored'> {
+    const leaving = entries.filter((entry) => this.sessionOf(entry).leaves)
+    if (onStored === null || leaving.length === 0) return {}
+    return {
+      onStored: async (layer) => {
+        await rest()
+        for (const entry of leaving) onStored(this.rowsOf(entry, layer))
+      },
+    }
+  }
+
+  private rowsOf({ key, position, count }: StepEntry, layer: number): StoredRows {
+    const { stage, capacity } = this.loaded
+    const skipped = Math.floor(position / capacity.pageTokens)
+    const first = position - skipped * capacity.pageTokens
+    const pages = stage.kv.pages.pages(key).slice(skipped)
+    const positions = { first, end: first + count }
+    const read = (part: 'key' | 'value') =>
+      stage.readKv({ layer, part, pages, positions, encoding: 'stored' })
+    const values = stage.kvLayout(layer).value === null ? new Uint8Array() : read('value')
+    return { key, layer, first: position, count, keys: read('key'), values }
   }
 
   private sessionOf(entry: StepEntry | undefined): Session {

@@ -19,6 +19,10 @@ export class HeldPrompts {
     return this.#byId.get(id)
   }
 
+  byKey(key: SessionKey): HeldPrompt | undefined {
+    return this.#byKey.get(key)
+  }
+
   opened(id: SessionId, { key, maxTokens, cachedTokens, pages }: EngineSession): HeldPrompt | null {
     if (maxTokens > 0) return null
     const held: HeldPrompt = { id, key, pages: [...pages], computed: cachedTokens }

@@ -272,6 +272,29 @@ test('a prompt that ends while it is read is not sent: its pages may be others b
   expect(both.to.engine.writes).toBe(0)
 })
 
+test('blocks leave layer by layer amid a step, without asking the engine; those amid blocks wait for its end', async () => {
+  const both = await pair()
+  const rows = (layer: number, first: number, value: number) => {
+    const bytes = new Uint8Array(PAGE_TOKENS * ROW_BYTES).fill(value)
+    return { key: 3, layer, first, count: PAGE_TOKENS, keys: bytes, values: bytes.map((byte) => byte + 1) }
+  }
+  take(both, 1, [1, 2])
+  both.to.say(plan('receive'))
+  both.from.exchange.opened(session, prompt)
+  both.from.say(plan('send'))
+  both.from.exchange.stored(rows(0, 0, 10))
+  both.from.exchange.stored(rows(1, 2, 99))
+  await vi.waitFor(() => expect(both.to.engine.writes).toBe(2))
+  expect(both.to.engine.cells.get('0 value 1')).toEqual(new Uint8Array(PAGE_TOKENS * ROW_BYTES).fill(11))
+  both.from.exchange.stored(rows(1, 0, 20))
+  await vi.waitFor(() => expect(both.to.engine.writes).toBe(4))
+  expect(both.from.engine.reads).toBe(0)
+  // From then on the engine is asked.
+  both.from.exchange.computed([{ key: 3, position: 0, count: 8, sample: false, pages: [5, 6] }])
+  await vi.waitFor(() => expect(both.to.engine.writes).toBe(8))
+  expect(both.from.engine.reads).toBe(4)
+})
+
 test('plans that this stage cannot do are refused, with why', async () => {
   const { heard, say, exchange } = await side('d')
   say(plan('receive', { layers: { first: 1, end: 3 } }))

@@ -24,8 +24,9 @@ import type { KvBlockStore } from '../kv-store/index.ts'
 import { BLOCK_CODEC_VERSION, type BlockFacts, knowsLevels } from './block-codec.ts'
 import { blockPositions, parts, placeOf } from './block-place.ts'
 import type { BlockCodec } from './codec-client.ts'
+import { EarlyRows, type LayerRows } from './early-rows.ts'
 import { GuestLinks, type GuestLinksOptions } from './guest-links.ts'
-import { HeldPrompts } from './held-prompts.ts'
+import { type HeldPrompt, HeldPrompts } from './held-prompts.ts'
 import { type TransferCount, TransferTally } from './transfer-tally.ts'
 
 export interface KvExchangeOptions
@@ -60,6 +61,7 @@ export class KvExchange implements HandoverEdge {
   /** Workers that call on this one. */
   readonly #callers = new Map<string, Link>()
   readonly #held = new HeldPrompts()
+  readonly #early = new EarlyRows()
   readonly #imports = new Map<SessionId, Import>()
   readonly #sending = new Map<SessionId, Sending>()
   readonly #receiving = new Map<SessionId, KvPlan>()
@@ -103,15 +105,31 @@ export class KvExchange implements HandoverEdge {
 
   computed(entries: readonly StepEntry[]): void {
     for (const { count } of entries) this.#positions += count
-    for (const { id } of this.#held.computed(entries)) this.#tellComputed(id)
+    for (const { id, key } of this.#held.computed(entries)) {
+      this.#early.drop(key)
+      this.#tellComputed(id)
+    }
+  }
+
+  /** Amid a step: K and V of a layer are there. Blocks leave if they begin where the step's positions do. */
+  stored(rows: LayerRows): void {
+    const held = this.#held.byKey(rows.key)
+    const sending = held && this.#sending.get(held.id)
+    if (held === undefined || sending === undefined) return
+    if (rows.first % sending.plan.shape.blockTokens !== 0) return
+    this.#early.add(rows)
+    const layers = { first: rows.layer, end: rows.layer + 1 }
+    this.#send({ type: 'computed', session: held.id, layers, end: rows.first + rows.count })
   }
 
   closed(key: SessionKey): void {
     this.#held.closed(key)
+    this.#early.drop(key)
   }
 
   forgotten(): void {
     this.#held.clear()
+    this.#early.clear()
   }
 
   imports(effect: ImportEffect): void {
@@ -273,13 +291,8 @@ export class KvExchange implements HandoverEdge {
       const engine = this.#engine
       if (held === undefined || engine === null) throw new Error('the prompt is not in this stage any more')
       const positions = blockPositions(shape, effect)
-      const place = placeOf(positions, 0, held.pages, engine.capacity.pageTokens)
       const facts = this.#facts(engine, effect, positions)
-      const { layer, part } = facts
-      const rows =
-        facts.columns === 0
-          ? new Uint8Array(0)
-          : await engine.readKv({ layer, part, ...place, encoding: 'stored' })
+      const rows = await this.#rows(engine, held, facts, positions)
       // Had it ended meanwhile, its pages could be somebody else's.
       if (this.#held.get(session) !== held) throw new Error('the prompt left this stage while it was read')
       const { calibration } = sending.plan
@@ -290,6 +303,19 @@ export class KvExchange implements HandoverEdge {
     } catch (error) {
       this.#giveUp(session, epoch, sending.coordinator, `A block cannot be sent: ${describeError(error)}`)
     }
+  }
+
+  async #rows(
+    engine: StageEngine,
+    { key, pages }: HeldPrompt,
+    { layer, part, columns }: BlockFacts,
+    positions: PositionRange,
+  ): Promise<Uint8Array> {
+    if (columns === 0) return new Uint8Array(0)
+    const early = this.#early.find(key, layer, part, positions)
+    if (early !== null) return early
+    const place = placeOf(positions, 0, pages, engine.capacity.pageTokens)
+    return engine.readKv({ layer, part, ...place, encoding: 'stored' })
   }
 
   #facts(engine: StageEngine, { layer, part }: KvAddress, { first, end }: PositionRange): BlockFacts {

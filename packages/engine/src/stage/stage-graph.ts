@@ -53,6 +53,8 @@ export interface GraphVariant {
   readonly result: HeadResult
   /** Whether tokens run with adapters. */
   readonly adapted: boolean
+  /** Whether it halts where K and V of a layer are stored. */
+  readonly halts: boolean
 }
 
 /** What all graphs of a stage share. */
@@ -71,6 +73,8 @@ export interface StageParts {
   /** Null where one rank computes the stage. */
   readonly rank: RankParts | null
   rope(layer: number): RopeSettings
+  /** Waited for where a graph halts: K and V of this layer are stored. */
+  stored(layer: number): Promise<void>
 }
 
 /** The tensors to write before a run and to read after it. */
@@ -513,8 +517,8 @@ class StageGraphBuilder {
     const { rotation } = this.parts.kv
     const keys = rotation.turnKeys(builder, k, kvHeads * keyDim, tokenCount)
     write(cache.k, builder.reshape2d(builder.contiguous(keys), kvHeads * keyDim, tokenCount))
-    if (!cache.v || !v) return
-    write(cache.v, rotation.turnValues(builder, v, kvHeads * valueDim, tokenCount))
+    if (cache.v && v) write(cache.v, rotation.turnValues(builder, v, kvHeads * valueDim, tokenCount))
+    if (this.variant.halts) this.cut(() => this.parts.stored(layer))
   }
 
   /** Attention of the entry's last `rows` queries, into the gathered result from `into` on. */

@@ -82,6 +82,11 @@ export interface StageBatch {
   readonly hidden?: Float32Array
   /** A stage with the head gives the normed hidden states of the wanted rows instead of their logits. */
   readonly normed?: boolean
+  /**
+   * Called when K and V of a layer are stored, before the rest of the layer is computed; {@link Stage.readKv} works
+   * meanwhile. Not called where several ranks compute the stage: each has a part of the heads.
+   */
+  readonly onStored?: (layer: number) => Promise<void>
 }
 
 /** Views of memory that the next `forward` of the stage writes again: copy what is to be kept. */
@@ -96,6 +101,7 @@ const nothing = new Float32Array(0)
 
 /** What the shapes of graphs with adapters begin with. */
 const ADAPTED = 'adapted '
+const HALTING = 'halting '
 
 /** Graphs of recent batch shapes are kept up to these limits. */
 const MAX_GRAPHS = 64
@@ -114,6 +120,9 @@ export class Stage {
   private mask = new Uint16Array(0)
   private output = new Float32Array(0)
   private busy = false
+  /** The batch halts between two pieces of its graph. */
+  private halted = false
+  private onStored: StageBatch['onStored']
 
   private constructor(
     private readonly options: StageOptions,
@@ -133,6 +142,7 @@ export class Stage {
       memory: new GraphMemory(backend),
       rank,
       rope: layerRope(options, architecture.ropeLayout, (name) => weights.get(name)),
+      stored: (layer) => this.halt(layer),
     }
   }
 
@@ -194,7 +204,7 @@ export class Stage {
    * @throws KvSliceError if there is no such layer, part, page or position
    */
   readKv(slice: KvSlice): Uint8Array {
-    this.checkIdle()
+    if (!this.halted) this.checkIdle()
     return this.slices.read(slice)
   }
 
@@ -251,6 +261,15 @@ export class Stage {
     if (this.busy) throw new Error('K and V move between two batches.')
   }
 
+  private async halt(layer: number): Promise<void> {
+    this.halted = true
+    try {
+      await this.onStored?.(layer)
+    } finally {
+      this.halted = false
+    }
+  }
+
   private async compute(batch: StageBatch): Promise<StageOutput> {
     const tokenCount = this.checkBatch(batch)
     const slots = this.adapterSlots(batch.entries, tokenCount)
@@ -262,9 +281,12 @@ export class Stage {
     const plans = planAttention(pages, batch.entries, reaches, gathers)
     const { head } = this.options
     const result = head && batch.normed ? 'normed' : 'logits'
+    const halts = batch.onStored !== undefined && this.rank === null
+    const kind = `${slots ? ADAPTED : ''}${halts ? HALTING : ''}${result}`
     const here = rows ? `${rows.computed.length} of ` : ''
-    const shape = `${slots ? ADAPTED : ''}${result} ${here}${planShape(plans, this.parts.backend.isHost)}`
-    const variant = { result, adapted: slots !== null } as const
+    const shape = `${kind} ${here}${planShape(plans, this.parts.backend.isHost)}`
+    const variant = { result, adapted: slots !== null, halts } as const
+    this.onStored = batch.onStored
     const graph = this.graph(shape, () => new StageGraph(this.parts, plans, variant))
     graph.aim(plans)
     const { positions, cells, outputs: outputRows } = rows ?? batchRows(this.kv.pages, plans)

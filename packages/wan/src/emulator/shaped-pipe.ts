@@ -12,6 +12,7 @@ export interface ShapedPipeOptions {
   /** The connection is cut: both its ends are reset. */
   readonly cut: () => void
   readonly onBytes: (sizeBytes: number) => void
+  readonly onDelivered: (sizeBytes: number) => void
 }
 
 /** One direction of a connection: reads a socket, and writes to another what comes out of the shaped stream. */
@@ -45,13 +46,16 @@ export class ShapedPipe implements Alarm {
   }
 
   ring(now: number): void {
-    const { sink, stream } = this.options
+    const { sink, stream, onDelivered } = this.options
     sink.cork()
     while (!sink.writableNeedDrain && stream.take(now) !== null) {
       const chunk = this.#underWay.shift()
       if (chunk === undefined) break
       if (chunk === null) sink.end()
-      else if (sink.writable) sink.write(chunk)
+      else if (sink.writable) {
+        sink.write(chunk)
+        onDelivered(chunk.length)
+      }
     }
     sink.uncork()
     this.#schedule(now)

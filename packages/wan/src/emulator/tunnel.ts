@@ -11,6 +11,12 @@ export interface TunnelEnds {
   readonly target: Socket
 }
 
+/** Told of bytes from one site to the other. */
+export interface TunnelCounts {
+  entered(from: string, to: string, sizeBytes: number): void
+  delivered(from: string, to: string, sizeBytes: number): void
+}
+
 /** One connection between two sites: a shaped pipe in each direction. */
 export class Tunnel {
   readonly #pipes: readonly [forth: ShapedPipe, back: ShapedPipe]
@@ -19,7 +25,7 @@ export class Tunnel {
     readonly ends: TunnelEnds,
     network: EmulatedNetwork,
     clock: AlarmClock,
-    onBytes: (from: string, to: string, sizeBytes: number) => void,
+    counts: TunnelCounts,
     onGone: () => void,
   ) {
     const { from, to, client, target } = ends
@@ -28,7 +34,8 @@ export class Tunnel {
     const pipe = (source: Socket, sink: Socket, a: string, b: string, stream: typeof forth) =>
       new ShapedPipe({
         ...{ source, sink, stream, clock, cut, link: network.link(a, b) },
-        onBytes: (sizeBytes) => onBytes(a, b, sizeBytes),
+        onBytes: (sizeBytes) => counts.entered(a, b, sizeBytes),
+        onDelivered: (sizeBytes) => counts.delivered(a, b, sizeBytes),
       })
     this.#pipes = [pipe(client, target, from, to, forth), pipe(target, client, to, from, back)]
     let open = 2

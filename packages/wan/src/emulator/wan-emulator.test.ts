@@ -99,8 +99,8 @@ test('what went between sites is counted by direction', async () => {
   socket.write('a')
   await collect(socket)
   expect(emulator.traffic).toEqual([
-    { from: 'a', to: 'b', bytes: 1, connections: 1 },
-    { from: 'b', to: 'a', bytes: 4, connections: 0 },
+    { from: 'a', to: 'b', bytes: 1, deliveredBytes: 1, connections: 1 },
+    { from: 'b', to: 'a', bytes: 4, deliveredBytes: 4, connections: 0 },
   ])
 })
 

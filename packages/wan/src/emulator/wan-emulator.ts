@@ -30,10 +30,14 @@ export interface EmulatedSite {
 export interface PairTraffic {
   readonly from: string
   readonly to: string
+  /** That entered the way, and that came out of it: some are under way, or were lost with their connection. */
   readonly bytes: number
+  readonly deliveredBytes: number
   /** Dialled by `from`. */
   readonly connections: number
 }
+
+type Writable<T> = { -readonly [Name in keyof T]: T[Name] }
 
 /** Of the loopback network, for what stands at sites: `127.77.<site>.1`. */
 const siteHost = (index: number): string => `127.77.${index + 1}.1`
@@ -50,7 +54,7 @@ export class WanEmulator {
   readonly #servers: Server[] = []
   readonly #tunnels = new Set<Tunnel>()
   readonly #pending = new Set<Duplex>()
-  readonly #traffic = new Map<string, { from: string; to: string; bytes: number; connections: number }>()
+  readonly #traffic = new Map<string, Writable<PairTraffic>>()
   #sites: readonly EmulatedSite[] = []
 
   private constructor(private readonly options: WanEmulatorOptions) {
@@ -186,8 +190,13 @@ export class WanEmulator {
       ends,
       this.#network,
       this.#clock,
-      (a, b, sizeBytes) => {
-        this.#pair(a, b).bytes += sizeBytes
+      {
+        entered: (a, b, sizeBytes) => {
+          this.#pair(a, b).bytes += sizeBytes
+        },
+        delivered: (a, b, sizeBytes) => {
+          this.#pair(a, b).deliveredBytes += sizeBytes
+        },
       },
       () => this.#tunnels.delete(tunnel),
     )
@@ -226,7 +235,7 @@ export class WanEmulator {
     const key = pairKey(from, to)
     let pair = this.#traffic.get(key)
     if (pair === undefined) {
-      pair = { from, to, bytes: 0, connections: 0 }
+      pair = { from, to, bytes: 0, deliveredBytes: 0, connections: 0 }
       this.#traffic.set(key, pair)
     }
     return pair
