@@ -190,6 +190,11 @@ export class RoutedServing implements Serving {
       { requestId: id, deploymentId, model, status, durationMs, completionTokens, interruptions },
       'A request ended.',
     )
+    const { split } = ended.record
+    if (split !== null) {
+      this.#metrics?.splitRequests.inc({ used: split.used ? 'yes' : 'no' })
+      this.#metrics?.handedOverBytes.inc(split.bytes)
+    }
     if (tracing !== null) traceRequest(tracing, ended)
   }
 }
