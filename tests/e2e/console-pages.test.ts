@@ -359,6 +359,31 @@ describe('what people do', () => {
     })
   })
 
+  test('replicas for prompts: wished for in the form, told apart, and why each prompt went where it did', async () => {
+    await withPage({}, desktop, 'light', async (watched, server) => {
+      const { page } = watched
+      await page.goto(`${server.url}/deployments/new`)
+      await page.getByText('Why so').waitFor()
+      await page.getByLabel('Replicas for prompts only').fill('0.5')
+      await page.getByText('Some fields need a look').waitFor()
+      await page.getByLabel('Replicas for prompts only').fill('1')
+      await page.getByLabel('KV on its way from them').selectOption('guarded')
+      const sent = page.waitForRequest(
+        (request) => request.method() === 'POST' && request.url().endsWith('/api/v1/deployments'),
+      )
+      await page.getByRole('button', { name: 'Deploy', exact: true }).click()
+      expect((await sent).postDataJSON().spec.split).toEqual({ prefillReplicas: 1, kvQuality: 'guarded' })
+      await page.getByText('computes prompts', { exact: true }).waitFor()
+      await page.getByText('1 ready of 1, KV lossless').waitFor()
+      const decisions = page.getByRole('table', { name: 'Where prompts were computed' })
+      await decisions.getByText('41 positions are less than the 128 of a block.').first().waitFor()
+      await decisions.getByRole('link').first().click()
+      await page.getByText('Prompt computed elsewhere').waitFor()
+      await page.getByText('replica-chat-3').waitFor()
+      expect(watched.takeProblems()).toEqual([])
+    })
+  })
+
   test('find their way by keyboard: skip link, palette, drawer', async () => {
     await withPage({}, desktop, 'light', async (watched, server) => {
       const { page } = watched

@@ -96,6 +96,16 @@ export class GatewayMetrics {
     help: 'Records of answered requests that were dropped or refused; none of them cost anything, unless refused.',
   })
 
+  readonly splitRequests = this.#metrics.counter({
+    name: 'split_requests_total',
+    help: 'Requests to deployments with replicas for prompts, by whether these helped.',
+    labels: ['used'],
+  })
+  readonly handedOverBytes = this.#metrics.counter({
+    name: 'handed_over_kv_bytes_total',
+    help: 'KV that went from replicas for prompts to those that answer, as it travelled.',
+  })
+
   /** @param inFlight - API requests being answered now */
   constructor(inFlight: () => number) {
     this.#gauge('http_in_flight_requests', 'API requests being answered.', inFlight)

@@ -197,5 +197,10 @@ export class RoutedServing implements Serving {
       'A request ended.',
     )
     ended.visit.span?.end(requestSpan(ended))
+    const { split } = ended.record
+    if (split !== null) {
+      this.#metrics?.splitRequests.inc({ used: split.used ? 'yes' : 'no' })
+      this.#metrics?.handedOverBytes.inc(split.bytes)
+    }
   }
 }

@@ -37,7 +37,7 @@ async function startWith(roles: Roles | undefined, { unready = [] as readonly st
 const asked = (rings: InstantRings, name: string) => rings.get(name).opened.length
 
 test('requests go to replicas that answer, and their records say why others did not help', async () => {
-  const { rings, ask, serving } = await startWith({ first: 'prefill', second: 'decode' })
+  const { rings, ask, serving, get } = await startWith({ first: 'prefill', second: 'decode' })
   for (const _ of [1, 2, 3]) {
     const { replicaId, split } = await ask()
     expect(replicaId).toBe('replica-second')
@@ -48,6 +48,8 @@ test('requests go to replicas that answer, and their records say why others did 
   }
   expect([asked(rings, 'first'), asked(rings, 'second')]).toEqual([0, 3])
   expect(serving.state().details.split).toEqual({ used: 0, unused: 3, tokens: 0, bytes: 0 })
+  const metrics = await (await get('/metrics', key)).text()
+  expect(metrics).toMatch(/split_requests_total\{used="no"\} 3/)
 })
 
 test('while nobody answers, whoever computes prompts does', async () => {
