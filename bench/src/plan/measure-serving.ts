@@ -3,12 +3,18 @@ import { skippedFigure } from '../contract.ts'
 import { HelixSetup } from './helix-rows.ts'
 import type { Measured, PlanMeasurement } from './measure-training.ts'
 import { measureEndToEnd } from './serving-end-to-end-figures.ts'
+import { measureFleets } from './serving-fleet-figures.ts'
 import { measureFlows } from './serving-flow-figures.ts'
+import { measureSpeed } from './serving-speed-figures.ts'
 
 /** Everything about plans for serving. */
 export function measureServing(measurement: PlanMeasurement): Measured {
-  const parts =
-    measurement.dataFolder === null ? [withoutData] : helixParts(measurement, measurement.dataFolder)
+  const { dataFolder } = measurement
+  const parts = [
+    measureSpeed(measurement),
+    measureFleets(measurement),
+    ...(dataFolder === null ? [withoutData] : helixParts(measurement, dataFolder)),
+  ]
   return {
     figures: parts.flatMap(({ figures }) => figures),
     raw: { serving: Object.assign({}, ...parts.map(({ raw }) => raw)) },

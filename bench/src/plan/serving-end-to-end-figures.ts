@@ -12,8 +12,8 @@ const budgets = {
     online: { simulations: 30, evaluations: 20_000 },
   },
   full: {
-    offline: { simulations: 200, evaluations: 200_000 },
-    online: { simulations: 400, evaluations: 60_000 },
+    offline: { simulations: 120, evaluations: 60_000 },
+    online: { simulations: 300, evaluations: 60_000 },
   },
 } as const
 

@@ -7,6 +7,7 @@ const mostIslands = 5
 /** Devices that may share the arrivals from another island, each over a link of its own. */
 const mostAbreast = 3
 const rounds = 40
+const smallIsland = 12
 
 /** Where a pipeline arrives in an island: one device sends to several that hold the same layers. */
 interface Crossing {
@@ -127,10 +128,12 @@ function bestCrossing(
 ): Crossing | null {
   let best: Crossing | null = null
   let least = Number.POSITIVE_INFINITY
-  for (const from of island) {
-    if (taken.has(from) && island.length > 1) continue
-    const reached = next.filter(
-      (device) => !taken.has(device) && links.between[from * links.count + device]! > 0,
+  const free = island.length > 1 ? island.filter((device) => !taken.has(device)) : island
+  for (const from of ofEachKind(instance, free, 1)) {
+    const reached = ofEachKind(
+      instance,
+      next.filter((device) => !taken.has(device) && links.between[from * links.count + device]! > 0),
+      mostAbreast,
     )
     for (const into of subsets(reached, mostAbreast)) {
       if (into.reduce((sum, device) => sum + links.between[from * links.count + device]!, 0) < pace) continue
@@ -143,6 +146,18 @@ function bestCrossing(
     }
   }
   return best
+}
+
+/** All of a small island; of a large one so many of each kind, for the others of a kind would do as well. */
+function ofEachKind({ devices }: FlowInstance, members: readonly number[], most: number): readonly number[] {
+  if (members.length <= smallIsland) return members
+  const counts = new Map<string, number>()
+  return members.filter((device) => {
+    const { kind } = devices[device]!
+    const count = (counts.get(kind) ?? 0) + 1
+    counts.set(kind, count)
+    return count <= most
+  })
 }
 
 function layersAbreast(

@@ -7,6 +7,7 @@ import {
   type FlowPlacement,
 } from '../flow/flow-instance.ts'
 import { Annealer } from './annealer.ts'
+import { inCanonicalOrder } from './canonical-order.ts'
 import { FlowEvaluator } from './flow-evaluator.ts'
 import { startingPlacements } from './starting-placements.ts'
 
@@ -32,8 +33,9 @@ export interface FoundPlacement {
 
 /** A flow this close to the bound is the bound, but for rounding. */
 const proven = 1e-8
-/** Evaluations between two questions to `shouldStop`, and the unit in which starts share the budget. */
-const slice = 2_000
+/** Devices looked at between two questions to `shouldStop`: as many evaluations are the unit in which starts share. */
+const sliceWork = 80_000
+const mostSlice = 2_000
 /** Temperatures at which walks begin, in turn: the high ones leave what the low ones only polish. */
 const temperatures = [0.03, 0.2, 0.08]
 /** Of the budget, what finding the most promising starts may cost. */
@@ -41,16 +43,19 @@ const scoutShare = 0.3
 
 /**
  * Searches for the placement with the largest flow: simulated annealing from several constructions, first a little from
- * each, then the rest of the budget from the best. Deterministic for one seed and budget.
+ * each, then the rest of the budget from the best. Deterministic for one seed and budget, whatever order devices with
+ * names of their own are listed in.
  *
  * @throws ServingInstanceError if the instance or a seed placement makes no sense
  */
-export function searchPlacement(instance: FlowInstance, options: SearchOptions): FoundPlacement {
-  checkFlowInstance(instance)
-  for (const seed of options.seeds ?? []) checkFlowPlacement(instance, seed)
+export function searchPlacement(listed: FlowInstance, options: SearchOptions): FoundPlacement {
+  checkFlowInstance(listed)
+  for (const seed of options.seeds ?? []) checkFlowPlacement(listed, seed)
+  const { instance, from, back } = inCanonicalOrder(listed)
   const upperBound = flowBounds(instance).best
+  const slice = Math.min(mostSlice, Math.ceil(sliceWork / Math.max(1, instance.devices.length)))
   const evaluator = new FlowEvaluator(instance)
-  const starts = startingPlacements(instance, options.seeds ?? [])
+  const starts = startingPlacements(instance, (options.seeds ?? []).map(from), options.random)
   const walks = starts.map((start) => new Annealer(evaluator, start, options.random, upperBound))
   let evaluations = walks.length
   const reached = () => Math.max(...walks.map((walk) => walk.bestFlow))
@@ -75,7 +80,7 @@ export function searchPlacement(instance: FlowInstance, options: SearchOptions):
   }
   const best = walks.reduce((a, b) => (b.bestFlow > a.bestFlow ? b : a))
   return {
-    placement: best.bestPlacement(),
+    placement: back(best.bestPlacement()),
     tokensPerSecond: best.bestFlow,
     upperBound,
     gap: Math.max(0, 1 - best.bestFlow / upperBound),

@@ -7,6 +7,14 @@ import type { FlowInstance, FlowPlacement } from '../flow/flow-instance.ts'
  * @param order - indices of devices
  */
 export function thresholdChain(instance: FlowInstance, order: readonly number[]): FlowPlacement | null {
+  return threshold(instance, order)?.placement ?? null
+}
+
+/** {@link thresholdChain} with its pace. */
+export function threshold(
+  instance: FlowInstance,
+  order: readonly number[],
+): { readonly pace: number; readonly placement: FlowPlacement } | null {
   const { devices, layers } = instance
   const most = (device: number, pace: number) => {
     const rates = devices[device]!.tokensPerSecondByLayers
@@ -18,7 +26,20 @@ export function thresholdChain(instance: FlowInstance, order: readonly number[])
   const paces = [...new Set(order.flatMap((device) => devices[device]!.tokensPerSecondByLayers))].sort(
     (a, b) => b - a,
   )
-  const pace = paces.find((each) => order.reduce((sum, device) => sum + most(device, each), 0) >= layers)
+  // A lower pace never leaves a device fewer layers, so the first that suffices can be found by halving.
+  const suffices = (each: number) => {
+    let held = 0
+    for (const device of order) held += most(device, each)
+    return held >= layers
+  }
+  let low = 0
+  let high = paces.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (suffices(paces[middle]!)) high = middle
+    else low = middle + 1
+  }
+  const pace = paces[low]
   if (pace === undefined) return null
   const placement: ({ first: number; end: number } | null)[] = devices.map(() => null)
   let first = 0
@@ -29,5 +50,5 @@ export function thresholdChain(instance: FlowInstance, order: readonly number[])
     if (count > 0) placement[device] = { first, end: first + count }
     first += count
   }
-  return first === layers ? placement : null
+  return first === layers ? { pace, placement } : null
 }
