@@ -64,6 +64,16 @@ const cases: readonly (readonly [name: string, Family, readonly RankStage[]])[] 
     ],
   ],
   ['experts on two ranks', 'qwen3_moe', whole({ experts: 2 })],
+  ['positions on two ranks', 'llama', whole({ context: 2 })],
+  [
+    'positions and tensors, then experts, then one rank',
+    'qwen3_moe',
+    [
+      { layers: { first: 0, end: 1 }, split: { ...alone, tensor: 2, context: 2 } },
+      { layers: { first: 1, end: 3 }, split: { ...alone, experts: 2 } },
+      { layers: { first: 3, end: LAYERS }, split: alone },
+    ],
+  ],
   ['tensors and experts on four ranks', 'qwen3_moe', whole({ tensor: 2, experts: 2 })],
 ]
 

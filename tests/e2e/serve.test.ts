@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { afterEach, expect, test } from 'vitest'
@@ -67,6 +67,30 @@ test('four workers share the embedded model and answer; Ctrl-C ends all of them'
   expect(await up.exit).toBe(0)
   expect(up.events.at(-1)).toEqual({ event: 'stopped' })
   await expectNothingLeft(home)
+})
+
+test('a plan from a file is what runs: stages divided among ranks give the answer of those that are not', async () => {
+  const plain = start('--port', '0', '--weights', 'F32')
+  const planned = join(mkdtempSync(join(tmpdir(), 'deos-plan-')), 'plan.json')
+  homes.push(dirname(planned))
+  const stages = [
+    { layers: { first: 0, end: 3 }, split: { tensor: 2 } },
+    { layers: { first: 3, end: 8 }, split: { context: 2 } },
+  ]
+  writeFileSync(planned, JSON.stringify({ stages }))
+  const { up } = start('--port', '0', '--weights', 'F32', '--plan', planned)
+  const ready = await up.ready()
+  expect(ready.workers).toMatchObject([
+    { layers: stages[0]!.layers, rank: 0, split: { tensor: 2, experts: 1, context: 1 } },
+    { layers: stages[0]!.layers, rank: 1 },
+    { layers: stages[1]!.layers, rank: 0, split: { tensor: 1, experts: 1, context: 2 } },
+    { layers: stages[1]!.layers, rank: 1 },
+  ])
+  expect(await answer(ready)).toBe(await answer(await plain.up.ready()))
+  const seen = up.events.length
+  process.kill(ready.workers[1]!.pid, 'SIGKILL')
+  await up.event((event) => event.worker === ready.workers[1]!.worker && event.phase === 'ready', seen)
+  expect(await answer(ready)).toBe(await answer(await plain.up.ready()))
 })
 
 /** Streams an answer; calls `onPiece` with the number of pieces that came so far. */

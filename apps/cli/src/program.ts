@@ -45,6 +45,7 @@ interface ServeFlags extends CommonFlags {
   readonly model: string
   readonly name?: string
   readonly workers: number
+  readonly plan?: string
   readonly even?: true
   readonly host: string
   readonly port: number
@@ -89,6 +90,7 @@ function addUp(program: Command): void {
     )
     .option('--name <id>', 'name of the model (default: its file or folder)')
     .option('--machines <n>', 'how many machines this computer plays', wholeNumber(1, 32), 4)
+    .option('--plan <file>', 'stages and their ranks from a file, in place of --workers')
     .option('--even', 'machines that are all alike')
     .addOption(
       new Option('--host <address>', 'address of console and APIs').env('DEOS_HOST').default('127.0.0.1'),
@@ -238,6 +240,7 @@ function serveOptions(flags: ServeFlags, weightType: string): ServeOptions {
     model: flags.model,
     name: flags.name ?? null,
     workers: flags.workers,
+    plan: flags.plan ?? null,
     even: flags.even === true,
     host: flags.host,
     port: flags.port,

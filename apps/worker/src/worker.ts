@@ -146,6 +146,8 @@ export class Worker implements Service {
       random: systemRandom,
       onNote: (text) => logger.warn(text),
     })
+    // Nobody dials it; it only waits to be told whom to dial.
+    this.parent.send({ event: 'listening', address: `rank:${assignment.rank}` })
   }
 
   private openRanks(): RankLeader | null {

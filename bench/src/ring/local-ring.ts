@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { type LayerRange, ringId, type SamplingParams } from '@deos/domain'
+import { rankCount, type StageSplit, unsplit } from '@deos/engine'
 import {
   computeUs,
   defaultClientOptions,
@@ -26,6 +27,8 @@ export interface LocalRingOptions {
   /** Each worker's layers, in ring order. */
   readonly layers: readonly LayerRange[]
   readonly threadsPerWorker: number
+  /** Among how many workers each stage is divided; default: one. */
+  readonly split?: StageSplit
   readonly microbatches: number
   readonly sessions: number
   readonly tokensPerSession: number
@@ -65,6 +68,7 @@ interface WorkerProcess {
 /** A ring of worker processes on loopback, and a connection to it like a gateway's. */
 export class LocalRing {
   private readonly workers: WorkerProcess[] = []
+  private readonly others: WorkerProcess[] = []
   private connection: RingConnection | null = null
   private transport: TcpTransport | null = null
   private nextRequest = 1
@@ -130,7 +134,7 @@ export class LocalRing {
     this.connection?.stop()
     await this.transport?.stop()
     await Promise.all(
-      this.workers.map(
+      [...this.workers, ...this.others].map(
         ({ child }) =>
           new Promise<void>((resolve) => {
             if (child.exitCode !== null || child.signalCode !== null) resolve()
@@ -143,7 +147,9 @@ export class LocalRing {
 
   private async launch(): Promise<void> {
     const secret = randomBytes(32)
-    for (const stage of this.options.layers.keys()) this.workers.push(await this.spawnWorker(stage, secret))
+    for (const stage of this.options.layers.keys())
+      this.workers.push(await this.spawnWorker(stage, 0, secret))
+    await this.launchRanks(secret)
     for (const [stage, { child }] of this.workers.entries()) {
       const next = this.workers[(stage + 1) % this.workers.length]!
       if (this.workers.length > 1) child.stdin!.write(`${JSON.stringify({ downstream: next.address })}\n`)
@@ -151,6 +157,18 @@ export class LocalRing {
     const engines = await Promise.all(this.workers.map(({ ready }) => ready))
     this.processIds = this.workers.map(({ child }, index) => [child.pid!, engines[index]!])
     await this.connect(secret)
+  }
+
+  /** The ranks of each stage besides the one the ring sees. */
+  private async launchRanks(secret: Uint8Array): Promise<void> {
+    const { split = unsplit } = this.options
+    for (const [stage, { address }] of this.workers.entries()) {
+      for (let rank = 1; rank < rankCount(split); rank += 1) {
+        const worker = await this.spawnWorker(stage, rank, secret)
+        worker.child.stdin!.write(`${JSON.stringify({ downstream: address })}\n`)
+        this.others.push(worker)
+      }
+    }
   }
 
   private connect(secret: Uint8Array): Promise<void> {
@@ -184,16 +202,18 @@ export class LocalRing {
     })
   }
 
-  private async spawnWorker(stage: number, secret: Uint8Array): Promise<WorkerProcess> {
+  private async spawnWorker(stage: number, rank: number, secret: Uint8Array): Promise<WorkerProcess> {
     const { options } = this
     const place = options.places?.[stage]
     const assignment = {
       ...{
-        worker: `w${stage}`,
+        worker: `w${stage}-${rank}`,
         ring: 'bench',
         stage,
         stages: options.layers.length,
         layers: options.layers[stage],
+        split: options.split ?? unsplit,
+        rank,
       },
       ...{ listen: `${place?.host ?? '127.0.0.1'}:0`, model: { id: 'bench', path: options.modelPath } },
       ...{ weightType: 'native', kvType: 'F16', kvBytes: options.kvBytesPerWorker },

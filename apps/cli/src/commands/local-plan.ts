@@ -4,6 +4,7 @@ import type { KvType } from '@deos/engine/kv-type'
 import { describeModel, type ModelDescription, openModel } from '@deos/engine/weights'
 import { cacheFolder } from '../package-root.ts'
 import { isInstruct, readChatTemplate } from '../ring/chat-template.ts'
+import type { PlannedStage } from '../ring/plan-file.ts'
 import { planRing, type RingPlan } from '../ring/ring-plan.ts'
 import type { ServingSettings } from '../ring/serving-settings.ts'
 import type { WorkerProfile } from '../ring/worker-profiles.ts'
@@ -14,6 +15,8 @@ export interface LocalPlanRequest {
   /** `null` takes it from the path. */
   readonly name: string | null
   readonly profiles: readonly WorkerProfile[]
+  /** One for each profile, or null to divide by their speeds. */
+  readonly stages: readonly PlannedStage[] | null
   readonly weightType: string
   readonly kvType: KvType | 'auto'
   readonly contextLength: number | null
@@ -50,6 +53,7 @@ export async function planLocalRing(request: LocalPlanRequest): Promise<LocalPla
     model: { id, path },
     config: source.config,
     profiles,
+    stages: request.stages,
     weightType,
     kvType,
     contextLength,

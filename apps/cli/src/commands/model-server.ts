@@ -65,6 +65,7 @@ async function serve(path: string, output: Output, signal: AbortSignal): Promise
     modelPath: path,
     name: null,
     profiles: evenProfiles,
+    stages: null,
     weightType: 'native',
     kvType: 'auto',
     contextLength: null,

@@ -19,6 +19,7 @@ const plan = planRing({
   model: { id: 'small', path: '/models/small' },
   config: smallModel,
   profiles: takeProfiles(mixedProfiles, 4),
+  stages: null,
   weightType: 'F16',
   kvType: 'auto',
   contextLength: null,

@@ -6,7 +6,7 @@ import { formatMilliseconds, formatPercent } from '../text/quantities.ts'
 import { quoteShell } from '../text/shell-words.ts'
 import { formatTable } from '../text/table.ts'
 
-/** Bytes of weights that a worker holds; a head tied to the embedding is one more copy of it. */
+/** Bytes of weights that a stage holds; a head tied to the embedding is one more copy of it. */
 export function stageWeightBytes(
   description: ModelDescription,
   { layers, weightType }: WorkerAssignment,
@@ -94,7 +94,10 @@ export function readyJson(facts: ReadyFacts, gatewayPid: number | null) {
       worker: assignment.worker,
       pid: pids[stage] ?? null,
       layers: assignment.layers,
+      split: assignment.split,
+      rank: assignment.rank,
       speed: assignment.speed,
+      // Of the whole stage, of which each of its ranks keeps a part.
       weightBytes: stageWeightBytes(description, assignment),
       kvBytes: assignment.kvBytes,
     })),

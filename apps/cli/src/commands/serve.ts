@@ -3,6 +3,7 @@ import type { Interrupts } from '../interrupts.ts'
 import type { Output, ProgressLine } from '../output.ts'
 import { homeFolder } from '../package-root.ts'
 import { LocalRing, type LocalRingObserver } from '../ring/local-ring.ts'
+import { readPlanFile } from '../ring/plan-file.ts'
 import type { RingPlan } from '../ring/ring-plan.ts'
 import type { WorkerPhase } from '../ring/ring-supervision.ts'
 import { evenProfiles, mixedProfiles, takeProfiles } from '../ring/worker-profiles.ts'
@@ -11,9 +12,11 @@ import { invocation } from './invocation.ts'
 import { type LocalPlanRequest, planLocalRing } from './local-plan.ts'
 import { formatIncident, formatProgress, formatReady, type ReadyFacts, readyJson } from './serve-report.ts'
 
-export interface ServeOptions extends Omit<LocalPlanRequest, 'modelPath' | 'profiles'> {
+export interface ServeOptions extends Omit<LocalPlanRequest, 'modelPath' | 'profiles' | 'stages'> {
   readonly model: string
   readonly workers: number
+  /** File with the stages, in place of `workers`. */
+  readonly plan: string | null
   /** All workers alike and at full speed. */
   readonly even: boolean
   readonly host: string
@@ -81,13 +84,16 @@ class ServeReporter implements LocalRingObserver {
  */
 export async function serve(options: ServeOptions, output: Output, interrupts: Interrupts): Promise<void> {
   const began = performance.now()
-  const table = options.even ? evenProfiles : mixedProfiles
+  const stages = options.plan === null ? null : await readPlanFile(options.plan)
+  const count = stages?.length ?? options.workers
+  const table = options.even || stages ? evenProfiles : mixedProfiles
   const { plan, description, instruct } = await planLocalRing({
     ...options,
     modelPath: options.model,
-    profiles: takeProfiles(options.workers === 1 ? evenProfiles : table, options.workers),
+    stages,
+    profiles: takeProfiles(count === 1 ? evenProfiles : table, count),
   })
-  warnAboutThreads(options, output)
+  warnAboutThreads(plan.assignments.length, options.threads, output)
   const reporter = new ServeReporter(plan, output)
   try {
     const { host, port, apiKey } = options
@@ -121,7 +127,7 @@ export async function serve(options: ServeOptions, output: Output, interrupts: I
   }
 }
 
-function warnAboutThreads({ workers, threads }: ServeOptions, output: Output): void {
+function warnAboutThreads(workers: number, threads: number, output: Output): void {
   const cores = availableParallelism()
   if (threads > 1 && workers * threads > cores) {
     output.note(

@@ -1,6 +1,7 @@
 import { bytes, formatBytes, kvBytesPerTokenPerLayer, type ModelConfig } from '@deos/domain'
 import type { KvType } from '@deos/engine/kv-type'
 import { UsageError } from '../cli-error.ts'
+import type { StageSplit } from './plan-file.ts'
 
 /** A worker's share of the cache: how many layers it holds, and its memory per layer beside the others'. */
 export interface KvShare {
@@ -67,6 +68,25 @@ export function planKvBudget(request: KvBudgetRequest): KvBudget {
     poolTokens: held,
     workerBytes: shares.map(({ layers, memory }) => inBuckets(held * memory) * layers * layerBytes),
   }
+}
+
+/**
+ * What of a stage's share one of its ranks holds: its heads' part of its pages.
+ *
+ * @param stageBytes - of {@link KvBudget.workerBytes}
+ */
+export function rankKvBytes(
+  stageBytes: number,
+  layers: number,
+  { config, kvType }: Pick<KvBudgetRequest, 'config' | 'kvType'>,
+  { tensor, context }: StageSplit,
+): number {
+  const tokenBytes = layers * kvBytesPerTokenPerLayer(config, elementBytes[kvType])
+  const tokens = Math.ceil(stageBytes / tokenBytes / context / BUCKET_TOKENS) * BUCKET_TOKENS
+  const { kvHeads, latentAttention } = config
+  // Latent attention has one vector for all heads.
+  const heads = latentAttention ? 1 : Math.ceil(kvHeads / tensor) / kvHeads
+  return Math.ceil(tokens * tokenBytes * heads)
 }
 
 function wantedContext(config: ModelConfig, asked: number | null): number {

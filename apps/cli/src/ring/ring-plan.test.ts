@@ -11,6 +11,7 @@ const settings = (over: Partial<RingSettings> = {}): RingSettings => ({
   model: { id: 'small', path: '/models/small' },
   config: smallModel,
   profiles: takeProfiles(mixedProfiles, 4),
+  stages: null,
   weightType: 'native',
   kvType: 'auto',
   contextLength: null,
@@ -73,4 +74,30 @@ test('more workers than layers are refused with both numbers', () => {
   expect(() => planRing(settings({ profiles: takeProfiles(evenProfiles, 9) }))).toThrow(
     'small has 8 layers, too few for 9 workers of at least one.',
   )
+})
+
+test('a plan from elsewhere is taken as it is, a worker for each rank', () => {
+  const split = { tensor: 2, experts: 1, context: 2 }
+  const alone = { tensor: 1, experts: 1, context: 1 }
+  const stages = [
+    { layers: { first: 0, end: 5 }, split },
+    { layers: { first: 5, end: smallModel.layers }, split: alone },
+  ]
+  const planned = settings({ stages, profiles: takeProfiles(evenProfiles, 2) })
+  const { assignments } = planRing(planned)
+  const whole = planRing({ ...planned, stages: stages.map(({ layers }) => ({ layers, split: alone })) })
+  expect(assignments.map(({ worker, stage, rank }) => [worker, stage, rank])).toEqual([
+    ['0-even', 0, 0],
+    ['0-even.1', 0, 1],
+    ['0-even.2', 0, 2],
+    ['0-even.3', 0, 3],
+    ['1-even', 1, 0],
+  ])
+  const least = whole.assignments[0]!.kvBytes / 4
+  for (const { kvBytes, rank, stage } of assignments) {
+    expect(kvBytes, `rank ${rank} of stage ${stage}`).toBeGreaterThanOrEqual(least)
+  }
+  expect(assignments[4]!.kvBytes).toBe(whole.assignments[1]!.kvBytes)
+  const serving = { ...defaultServing, adapters: [{ name: 'poet', path: '/poet' }] }
+  expect(() => planRing({ ...planned, serving })).toThrow('adapters such as poet')
 })

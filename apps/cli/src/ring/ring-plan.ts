@@ -8,7 +8,8 @@ import {
 } from '@deos/domain'
 import { chooseKvType, type KvType } from '@deos/engine/kv-type'
 import { UsageError } from '../cli-error.ts'
-import { planKvBudget } from './kv-budget.ts'
+import { planKvBudget, rankKvBytes } from './kv-budget.ts'
+import { checkCoverage, type PlannedStage, rankCount, type StageSplit } from './plan-file.ts'
 import type { AdapterFile, ServingSettings } from './serving-settings.ts'
 import type { WorkerProfile } from './worker-profiles.ts'
 
@@ -19,6 +20,9 @@ export interface WorkerAssignment {
   readonly stage: number
   readonly stages: number
   readonly layers: LayerRange
+  /** Among how many ranks the stage is divided, and which of them this is. */
+  readonly split: StageSplit
+  readonly rank: number
   /** `host:port`; port 0 lets the system choose. */
   readonly listen: string
   readonly model: { readonly id: string; readonly path: string }
@@ -44,6 +48,8 @@ export interface RingSettings {
   readonly model: { readonly id: string; readonly path: string }
   readonly config: ModelConfig
   readonly profiles: readonly WorkerProfile[]
+  /** One for each profile, decided elsewhere; null divides the layers by the profiles' speeds. */
+  readonly stages: readonly PlannedStage[] | null
   readonly weightType: string
   readonly kvType: KvType | 'auto'
   readonly contextLength: number | null
@@ -59,6 +65,7 @@ export interface RingSettings {
 }
 
 export interface RingPlan {
+  /** Stage by stage, and within it rank by rank. */
   readonly assignments: readonly WorkerAssignment[]
   readonly profiles: readonly WorkerProfile[]
   readonly contextLength: number
@@ -75,7 +82,8 @@ const largestBatch = (chunkTokens: number | 'auto'): number =>
 /**
  * Cuts a model over workers so that the slowest is as fast as can be, and shares KV memory by their memory.
  *
- * @throws UsageError if there are more workers than layers, or the memory does not hold the context
+ * @throws UsageError if there are more workers than layers, the stages asked for do not hold the model, or the memory does
+ *   not hold the context
  */
 export function planRing(settings: RingSettings): RingPlan {
   const { config, profiles } = settings
@@ -85,32 +93,37 @@ export function planRing(settings: RingSettings): RingPlan {
       `Give --workers ${config.layers} or fewer.`,
     )
   }
-  const ranges = balanceLayers(
-    { layers: matrixParametersOfLayers(config), head: headParameters(config) },
-    profiles.map(({ speed }) => speed),
-  )
+  const stages = settings.stages ?? balanced(settings)
+  checkCoverage(stages, config.layers)
+  checkAdapters(stages, settings.serving.adapters)
   const kvType = chooseKvType(settings.kvType, config.headDim)
   const { contextLength, poolTokens, workerBytes } = planKvBudget({
     config,
     kvType,
-    shares: profiles.map(({ memory }, stage) => ({ layers: layerCount(ranges[stage]!), memory })),
+    shares: profiles.map(({ memory }, stage) => ({ layers: layerCount(stages[stage]!.layers), memory })),
     contextLength: settings.contextLength,
     totalBytes: settings.kvBytes,
     spareBytes: settings.spareBytes,
   })
   const { ring, model, weightType, threads, device, cacheDir, maxSessions, maxQueued } = settings
-  const assignments = profiles.map(
-    ({ name, speed }, stage): WorkerAssignment => ({
-      worker: `${stage}-${name}`,
+  const assignment = (stage: number, rank: number): WorkerAssignment => {
+    const { layers, split } = stages[stage]!
+    const { name, speed } = profiles[stage]!
+    const kvShare = workerBytes[stage]!
+    return {
+      worker: rank === 0 ? `${stage}-${name}` : `${stage}-${name}.${rank}`,
       ring,
       stage,
       stages: profiles.length,
-      layers: ranges[stage]!,
+      ...{ layers, split, rank },
       listen: '127.0.0.1:0',
       model,
       weightType,
       kvType,
-      kvBytes: workerBytes[stage]!,
+      kvBytes:
+        rankCount(split) === 1
+          ? kvShare
+          : rankKvBytes(kvShare, layerCount(layers), { config, kvType }, split),
       contextLength,
       maxBatchTokens: largestBatch(settings.serving.prefillChunkTokens),
       threads,
@@ -121,7 +134,26 @@ export function planRing(settings: RingSettings): RingPlan {
       maxSessions,
       maxQueued,
       ...settings.serving,
-    }),
+    }
+  }
+  const assignments = stages.flatMap(({ split }, stage) =>
+    Array.from({ length: rankCount(split) }, (_, rank) => assignment(stage, rank)),
   )
   return { assignments, profiles, contextLength, poolTokens, kvType }
+}
+
+const unsplit: StageSplit = { tensor: 1, experts: 1, context: 1 }
+
+const balanced = ({ config, profiles }: RingSettings): readonly PlannedStage[] =>
+  balanceLayers(
+    { layers: matrixParametersOfLayers(config), head: headParameters(config) },
+    profiles.map(({ speed }) => speed),
+  ).map((layers) => ({ layers, split: unsplit }))
+
+function checkAdapters(stages: readonly PlannedStage[], adapters: readonly AdapterFile[]): void {
+  if (adapters.length === 0 || stages.every(({ split }) => rankCount(split) === 1)) return
+  throw new UsageError(
+    `The plan divides a stage among ranks, which adapters such as ${adapters[0]!.name} are not.`,
+    'Leave out --lora, or give every stage one rank.',
+  )
 }

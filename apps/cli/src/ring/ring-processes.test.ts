@@ -44,6 +44,7 @@ function world(stages: number) {
     model: { id: 'small', path: '/models/small' },
     config: smallModel,
     profiles: takeProfiles(evenProfiles, stages),
+    stages: null,
     weightType: 'native',
     kvType: 'auto',
     contextLength: null,

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { type Clock, DomainError } from '@deos/domain'
 import type { Child, RestartLimits, StartChild } from '@deos/service'
+import { rankCount } from './plan-file.ts'
 import type { RingPlan } from './ring-plan.ts'
 import {
   RingSupervision,
@@ -61,21 +62,25 @@ export class RingProcesses {
     private readonly observer: RingObserver,
     private readonly parts: RingProcessesParts,
   ) {
-    const stages = options.plan.assignments.length
-    this.#children = Array.from({ length: stages }, () => null)
-    this.#supervision = new RingSupervision(stages, options.limits)
+    const { assignments } = options.plan
+    this.#children = assignments.map(() => null)
+    const firsts = assignments.filter(({ rank }) => rank === 0)
+    this.#supervision = new RingSupervision(
+      firsts.map(({ split }) => rankCount(split)),
+      options.limits,
+    )
   }
 
   get phases(): readonly WorkerPhase[] {
     return this.#supervision.phases
   }
 
-  /** Process ids by stage, `null` for a worker that is not running. */
+  /** Process ids by worker, `null` for a worker that is not running. */
   get pids(): readonly (number | null)[] {
     return this.#children.map((child) => child?.pid ?? null)
   }
 
-  /** Starts every worker; resolves with their addresses when all accept links. They load meanwhile. */
+  /** Starts every worker; resolves with the addresses of stages when all accept links. They load meanwhile. */
   start(): Promise<readonly string[]> {
     return new Promise((resolve) => {
       this.#addressed = resolve

@@ -5,7 +5,7 @@ import { RingSupervision } from './ring-supervision.ts'
 const limits = { restarts: 2, windowMs: 10_000, firstDelayMs: 100, longestDelayMs: 1000 }
 
 function running(stages: number): RingSupervision {
-  const supervision = new RingSupervision(stages, limits)
+  const supervision = new RingSupervision(Array(stages).fill(1), limits)
   supervision.onEvent({ type: 'begin' })
   for (let stage = 0; stage < stages; stage += 1) {
     const address = `127.0.0.1:${7000 + stage}`
@@ -19,7 +19,7 @@ const exited = (stage: number, nowMs = 0) =>
   ({ type: 'exited', stage, reason: 'ended by SIGKILL', nowMs }) as const
 
 test('all workers start at once; the circle is closed when the last one listens', () => {
-  const supervision = new RingSupervision(3, limits)
+  const supervision = new RingSupervision([1, 1, 1], limits)
   expect(supervision.onEvent({ type: 'begin' })).toEqual(
     [0, 1, 2].map((stage) => ({ type: 'start', stage, listen: '127.0.0.1:0' })),
   )
@@ -36,7 +36,7 @@ test('all workers start at once; the circle is closed when the last one listens'
 })
 
 test('a ring of one links nothing', () => {
-  const supervision = new RingSupervision(1, limits)
+  const supervision = new RingSupervision([1], limits)
   supervision.onEvent({ type: 'begin' })
   const message = { event: 'listening', address: 'h:0' } as const
   expect(supervision.onEvent({ type: 'message', stage: 0, message })).toEqual([
@@ -85,7 +85,7 @@ test('a worker that dies too often is given up with its own last words', () => {
 })
 
 test('a worker that never was ready is given up at once: starting it again would not help', () => {
-  const supervision = new RingSupervision(2, limits)
+  const supervision = new RingSupervision([1, 1], limits)
   supervision.onEvent({ type: 'begin' })
   expect(supervision.onEvent(exited(1))).toContainEqual({
     type: 'give-up',
@@ -119,4 +119,26 @@ test('however workers die, each end is answered by one wait or by giving up', ()
       }
     }),
   )
+})
+
+test('other ranks are linked to the first of their stage, and again when it has moved', () => {
+  const supervision = new RingSupervision([2, 2], limits)
+  const listening = (stage: number, address: string) =>
+    supervision.onEvent({ type: 'message', stage, message: { event: 'listening', address } })
+  listening(0, 'a:1')
+  listening(1, 'rank:1')
+  listening(3, 'rank:1')
+  expect(listening(2, 'b:1')).toEqual([
+    { type: 'link', stage: 0, downstream: 'b:1' },
+    { type: 'link', stage: 1, downstream: 'a:1' },
+    { type: 'link', stage: 2, downstream: 'a:1' },
+    { type: 'link', stage: 3, downstream: 'b:1' },
+    { type: 'addressed', addresses: ['a:1', 'b:1'] },
+  ])
+  expect(listening(3, 'rank:1')).toEqual([{ type: 'link', stage: 3, downstream: 'b:1' }])
+  expect(listening(2, 'b:2')).toEqual([
+    { type: 'link', stage: 2, downstream: 'a:1' },
+    { type: 'link', stage: 0, downstream: 'b:2' },
+    { type: 'link', stage: 3, downstream: 'b:2' },
+  ])
 })

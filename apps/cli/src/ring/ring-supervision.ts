@@ -45,16 +45,23 @@ interface WorkerRecord {
 const ANY_ADDRESS = '127.0.0.1:0'
 
 /**
- * Keeps the workers of one ring alive: links them in a circle, starts a dead one again at its old address, and gives
+ * Keeps the workers of one ring alive: links stages in a circle and the other ranks of a stage to its first, starts a dead one again at its old address, and gives
  * up when one dies too often or could never have worked. No clock, no processes: the caller performs the effects.
  */
 export class RingSupervision {
+  /** For each worker, the one that its stage is seen by. */
+  readonly #firsts: readonly number[]
   readonly #workers: readonly WorkerRecord[]
   #addressed = false
   #stopping = false
 
-  constructor(stages: number, limits: RestartLimits) {
-    this.#workers = Array.from({ length: stages }, () => ({
+  /** @param ranks - workers of each stage; events and effects count all of them, stage by stage */
+  constructor(ranks: readonly number[], limits: RestartLimits) {
+    this.#firsts = ranks.flatMap((count, stage) => {
+      const first = ranks.slice(0, stage).reduce((sum, each) => sum + each, 0)
+      return Array.from({ length: count }, () => first)
+    })
+    this.#workers = this.#firsts.map(() => ({
       address: null,
       proven: false,
       failure: null,
@@ -113,20 +120,28 @@ export class RingSupervision {
     const worker = this.#workers[stage]!
     const moved = worker.address !== null && worker.address !== address
     worker.address = address
-    const addresses = this.#workers.map(({ address }) => address)
-    if (!addresses.every((each) => each !== null)) return []
+    if (this.#workers.some(({ address }) => address === null)) return []
+    const addresses = [...new Set(this.#firsts)].map((first) => this.#workers[first]!.address!)
     if (!this.#addressed) {
       this.#addressed = true
       return [...this.#workers.flatMap((_, each) => this.#link(each)), { type: 'addressed', addresses }]
     }
-    const before = (stage + this.#workers.length - 1) % this.#workers.length
-    return [...this.#link(stage), ...(moved && before !== stage ? this.#link(before) : [])]
+    const told = this.#workers.map((_, each) => each).filter((each) => this.#next(each) === stage)
+    return [...this.#link(stage), ...(moved ? told.flatMap((each) => this.#link(each)) : [])]
   }
 
   #link(stage: number): readonly SupervisionEffect[] {
-    if (this.#workers.length === 1) return []
-    const downstream = this.#workers[(stage + 1) % this.#workers.length]!.address
+    const next = this.#next(stage)
+    const downstream = next === null ? null : this.#workers[next]!.address
     return downstream === null ? [] : [{ type: 'link', stage, downstream }]
+  }
+
+  /** Whom a worker dials: the first of its stage, or of the next one. */
+  #next(worker: number): number | null {
+    const own = this.#firsts[worker]!
+    if (worker !== own) return own
+    const next = this.#firsts.find((first) => first > own) ?? 0
+    return next === own ? null : next
   }
 
   #exited(stage: number, reason: string, nowMs: number): readonly SupervisionEffect[] {

@@ -103,7 +103,9 @@ export async function loadStage(
   const { split } = assignment
   const own = rankModel(config, weights, split, rankPlace(split, assignment.rank)).config
   const pageBytes = kvPageBytes(own, layers, { type: kvType, pageTokens: PAGE_TOKENS })
-  const pageCount = Math.floor(assignment.kvBytes / pageBytes / BUCKET_PAGES) * BUCKET_PAGES
+  const ownPages = Math.floor(assignment.kvBytes / pageBytes / BUCKET_PAGES) * BUCKET_PAGES
+  // Ranks that divide positions store different pages.
+  const pageCount = ownPages * split.context
   if (pageCount === 0) {
     throw new KvBudgetError(
       `A KV budget of ${formatBytes(bytes(assignment.kvBytes))} holds fewer than 256 tokens of ${layers} layers.`,

@@ -28,5 +28,9 @@ export {
 export { flowOfPlacement, type PlacementFlow } from './flow/placement-flow.ts'
 export { deeperStages } from './search/deeper-stages.ts'
 export { type RefinedPlacement, type RefineOptions, refinePlacement } from './search/refine-placement.ts'
-export { type ReplannedPlacement, type ReplanOptions, replanPlacement } from './search/replan-placement.ts'
+export {
+  type PlacementReplanning,
+  type ReplannedPlacement,
+  replanPlacement,
+} from './search/replan-placement.ts'
 export { type FoundPlacement, type SearchOptions, searchPlacement } from './search/search-placement.ts'

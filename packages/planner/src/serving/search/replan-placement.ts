@@ -10,7 +10,7 @@ import { Annealer } from './annealer.ts'
 import { FlowEvaluator } from './flow-evaluator.ts'
 import { thresholdChain } from './threshold-chain.ts'
 
-export interface ReplanOptions {
+export interface PlacementReplanning {
   /** Placements to evaluate in all. */
   readonly evaluations: number
   readonly random: Random
@@ -40,7 +40,7 @@ const slice = 50
 export function replanPlacement(
   instance: FlowInstance,
   previous: FlowPlacement,
-  { evaluations, random, shouldStop }: ReplanOptions,
+  { evaluations, random, shouldStop }: PlacementReplanning,
 ): ReplannedPlacement {
   checkFlowInstance(instance)
   checkFlowPlacement(instance, previous)
