@@ -1,7 +1,7 @@
 import type { FleetSnapshot, MachineLocation } from './fleet.ts'
 import type { MachineId } from './ids.ts'
 import type { LayerRange } from './layers.ts'
-import type { Bytes, Milliseconds, Tokens } from './units.ts'
+import type { Bytes, Milliseconds, Tokens, TokensPerSecond } from './units.ts'
 
 /** What holding and passing on a model takes, in the precision it is to be held in. */
 export interface ModelFootprint {
@@ -47,11 +47,21 @@ export interface StagePlacement {
   readonly decodeMs: Milliseconds
 }
 
+/** What a placement is predicted to do to requests as they usually are; the reasons say which. */
+export interface PlacementForecast {
+  readonly ttftMs: Milliseconds
+  readonly tpotMs: Milliseconds
+  /** Of answers, all sessions together. */
+  readonly tokensPerSecond: TokensPerSecond
+}
+
 export interface Placement {
   /** In the order of the ring. */
   readonly stages: readonly StagePlacement[]
   /** Predicted time of one token of one sequence around the ring, links included. */
   readonly tokenMs: Milliseconds
+  /** Of a placer that forecasts requests, where its devices were measured for it. */
+  readonly forecast?: PlacementForecast
   /** Why this and not another: sentences for people. */
   readonly reasons: readonly string[]
 }

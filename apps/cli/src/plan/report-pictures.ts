@@ -6,7 +6,7 @@ export type HolderOf = (machine: string, slot: number) => number | null
 
 const tile = 12
 const gap = 3
-const perRow = 16
+const perRow = 15
 
 /** Regions side by side, in them sites, in them a square for every accelerator, coloured by who uses it. */
 export function fleetMap(

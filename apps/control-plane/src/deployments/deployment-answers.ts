@@ -68,7 +68,8 @@ export function replicaAnswer(
   lastTokenAtMs: number | null,
   fleet: DeployableFleet,
 ): ReplicaAnswer {
-  const { id, revision, generation, phase, phaseSinceMs, stages, placementReasons, tokenMs } = replica
+  const { id, revision, generation, phase, phaseSinceMs, stages, placementReasons, tokenMs, forecast } =
+    replica
   const names = (text: string) => withMachineNames(fleet, text)
   return {
     id,
@@ -81,6 +82,7 @@ export function replicaAnswer(
     stages: stages.map((stage, position) => stageAnswer(stage, position, fleet)),
     placementReasons: placementReasons.map(names),
     predictedTokenMs: tokenMs,
+    predicted: forecast,
     pricePerHour: pricePerHourOf(fleet, machinesOf(replica)),
     createdAt: iso(replica.createdAtMs),
     readyAt: phase === 'ready' ? iso(phaseSinceMs) : null,

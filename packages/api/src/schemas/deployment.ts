@@ -236,6 +236,14 @@ export const replicaSchema = component(
     /** Why these machines. */
     placementReasons: z.array(sentence()),
     predictedTokenMs: millisecondsSchema().nullable(),
+    /** For usual requests, of which the reasons say the lengths; beside it the live stream says what is measured. */
+    predicted: z
+      .object({
+        ttftMs: millisecondsSchema(),
+        tpotMs: millisecondsSchema(),
+        tokensPerSecond: tokensPerSecondSchema(),
+      })
+      .nullable(),
     pricePerHour: priceSchema.nullable(),
     createdAt: timestampSchema,
     readyAt: timestampSchema.nullable(),

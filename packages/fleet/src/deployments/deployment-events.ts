@@ -3,6 +3,7 @@ import type {
   MachineId,
   Milliseconds,
   OrganisationId,
+  PlacementForecast,
   ProjectId,
   ReplicaId,
   StageId,
@@ -71,6 +72,8 @@ export type DeploymentEvent =
       readonly stages: readonly AssignedStage[]
       readonly tokenMs: Milliseconds
       readonly reasons: readonly string[]
+      /** Of requests; events from before there were such have none. */
+      readonly forecast?: PlacementForecast
     })
   | (HappenedToReplica & {
       readonly type: 'stageProgressed'

@@ -4,6 +4,7 @@ import type {
   Milliseconds,
   OrganisationId,
   PlacedStage,
+  PlacementForecast,
   ProjectId,
   ReplicaId,
   StageId,
@@ -78,6 +79,8 @@ export interface Replica {
   readonly stages: readonly ReplicaStage[]
   /** Predicted by the placer. */
   readonly tokenMs: Milliseconds | null
+  /** Of requests, by the placer; as long as it is placed. */
+  readonly forecast: PlacementForecast | null
   readonly placementReasons: readonly string[]
   /** In a row, not counting lost machines. */
   readonly failures: number

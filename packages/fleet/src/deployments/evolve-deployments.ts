@@ -135,6 +135,7 @@ const added = (event: Extract<DeploymentEvent, { readonly type: 'replicaAdded' }
   generation: 0,
   stages: [],
   tokenMs: null,
+  forecast: null,
   placementReasons: [],
   failures: 0,
   failure: null,
@@ -177,6 +178,7 @@ function evolvedReplica(
           linkAddress: null,
         })),
         tokenMs: event.tokenMs,
+        forecast: event.forecast ?? null,
         placementReasons: event.reasons,
       }
     case 'stageProgressed':
@@ -195,7 +197,16 @@ function evolvedReplica(
       const { reason, failures, retryAtMs } = event
       const avoid = [...new Set([...replica.avoid, ...event.avoid])].slice(-8)
       const failure = { reason, retryAtMs }
-      return { ...entered('failed'), stages: [], tokenMs: null, failures, failure, avoid, drain: null }
+      return {
+        ...entered('failed'),
+        stages: [],
+        tokenMs: null,
+        forecast: null,
+        failures,
+        failure,
+        avoid,
+        drain: null,
+      }
     }
     case 'replicaDraining': {
       const { cause, reason } = event

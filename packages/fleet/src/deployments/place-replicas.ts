@@ -117,7 +117,7 @@ function leavingTheStrongest(
 
 function place(run: Reconciliation, deployment: Deployment, replica: Replica, placement: Placement): void {
   assertSound(run, deployment, placement)
-  const { tokenMs, reasons } = placement
+  const { tokenMs, reasons, forecast } = placement
   const stages = placement.stages.map(({ machine, device, layers, weightBytes, kvBytes }) => {
     const { incarnation } = run.machine(machine)!
     const id = run.input.ids.next('stage') as StageId
@@ -132,6 +132,7 @@ function place(run: Reconciliation, deployment: Deployment, replica: Replica, pl
     stages,
     tokenMs,
     reasons,
+    ...(forecast === undefined ? {} : { forecast }),
   })
 }
 

@@ -9,7 +9,14 @@ import { Table } from '../../components/table.tsx'
 import { Time } from '../../components/time.tsx'
 import type { DeploymentDetail, DeploymentLive, LiveReplica, Replica, Stage } from '../../data/types.ts'
 import { formatMoney } from '../../format/money.ts'
-import { formatCount, formatDuration, formatPercent, formatSize, nothing } from '../../format/numbers.ts'
+import {
+  formatCount,
+  formatDuration,
+  formatPercent,
+  formatSize,
+  formatTokenRate,
+  nothing,
+} from '../../format/numbers.ts'
 import { SplitDecisions } from './split-decisions.tsx'
 
 const pathNames = { relayed: 'over the relay', punched: 'between two NATs' }
@@ -104,12 +111,8 @@ function ReplicaCard({
         </>
       )}
       <footer className="flex flex-wrap gap-x-6 gap-y-1 border-t border-line px-4 py-2.5 text-xs text-ink-3">
-        <span>
-          Predicted{' '}
-          {replica.predictedTokenMs === null
-            ? nothing
-            : `${formatDuration(replica.predictedTokenMs)} a token`}
-        </span>
+        <span>{predictedText(replica)}</span>
+        {isRunning && <span>{measuredText(live)}</span>}
         <span>
           {replica.pricePerHour === null ? 'No price' : `${formatMoney(replica.pricePerHour)} an hour`}
         </span>
@@ -119,6 +122,23 @@ function ReplicaCard({
       </footer>
     </Card>
   )
+}
+
+/** What the placer expects. */
+function predictedText({ predicted, predictedTokenMs }: Replica): string {
+  if (predicted === null) {
+    return `Predicted ${predictedTokenMs === null ? nothing : `${formatDuration(predictedTokenMs)} a token`}`
+  }
+  const { ttftMs, tpotMs, tokensPerSecond } = predicted
+  return `Predicted first token in ${formatDuration(ttftMs)}, then ${formatDuration(tpotMs)} a token, ${formatTokenRate(tokensPerSecond)}`
+}
+
+/** What is seen now: by Little's law, sessions and rate give the time of a token. */
+function measuredText({ tokensPerSecond, activeSessions }: LiveReplica): string {
+  if (!(tokensPerSecond > 0) || activeSessions === 0) return 'Measured nothing now'
+  const tokenMs = (activeSessions * 1000) / tokensPerSecond
+  const sessions = `${activeSessions} ${activeSessions === 1 ? 'session' : 'sessions'}`
+  return `Measured ${formatDuration(tokenMs)} a token, ${formatTokenRate(tokensPerSecond)} with ${sessions}`
 }
 
 function KvUse({ live }: { readonly live: LiveReplica }) {

@@ -59,6 +59,7 @@ describe('forecastingPlacer()', () => {
       'Predicted for 4 sessions with prompts of 512 and answers of 128 tokens: TTFT 42.9 ms, TPOT 8.39 ms, 477 tokens/s; stage 0 sets the pace, memory-bound.',
     )
     expect(placement!.reasons).toEqual(reasons)
+    expect(placement!.forecast!.ttftMs).toBeCloseTo(42.9, 1)
   })
 
   test('prefers a machine that computes prompts sooner to one that reads weights a little faster', () => {
@@ -78,6 +79,7 @@ describe('forecastingPlacer()', () => {
     const snapshot = fleet(['a', 105, null], ['b', 100, 10])
     const { placement, reasons } = place(snapshot)
     expect(placement!.stages[0]!.machine).toBe('machine-a')
+    expect(placement!.forecast).toBeUndefined()
     expect(reasons.at(-1)).toMatch(/^Requests were not predicted: products of F16/)
   })
 

@@ -1,4 +1,13 @@
-import type { FleetSnapshot, Placement, PlacementCandidate, PlacementRequest, Placer } from '@deos/domain'
+import {
+  type FleetSnapshot,
+  ms,
+  type Placement,
+  type PlacementCandidate,
+  type PlacementForecast,
+  type PlacementRequest,
+  type Placer,
+  tokensPerSecond,
+} from '@deos/domain'
 import { forecastRing, type RingForecast, type UsualRequests, usualRequests } from './ring-forecast.ts'
 
 /** Less of a gain is not worth more stages, or machines that others may need. */
@@ -25,12 +34,12 @@ export const forecastingPlacer = (base: Placer, requests: UsualRequests = usualR
       null,
     )
     if (best === null || best.forecast.requestMs > own.requestMs * (1 - leastGain)) {
-      return withReasons(outcome.placement, [
+      return withReasons({ ...outcome.placement, forecast: kept(own) }, [
         forecastText(own, requests),
         ...(best === null ? [] : [rejectedText(best.placement, best.forecast, own)]),
       ])
     }
-    return withReasons(best.placement, [
+    return withReasons({ ...best.placement, forecast: kept(best.forecast) }, [
       forecastText(best.forecast, requests),
       rejectedText(outcome.placement, own, best.forecast),
     ])
@@ -78,6 +87,12 @@ const compare = (a: PlacementCandidate, b: PlacementCandidate): number => {
 
 const keyOf = ({ stages }: Placement): string =>
   stages.map(({ machine, device, layers }) => `${machine}/${device}:${layers.first}-${layers.end}`).join()
+
+const kept = (forecast: RingForecast): PlacementForecast => ({
+  ttftMs: ms(forecast.ttftMs),
+  tpotMs: ms(forecast.tpotMs),
+  tokensPerSecond: tokensPerSecond(forecast.tokensPerS),
+})
 
 const withReasons = (placement: Placement, more: readonly string[]) => {
   const reasons = [...placement.reasons, ...more]
