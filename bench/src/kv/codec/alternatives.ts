@@ -14,8 +14,12 @@ import { cacheGenCoder } from './cache-gen.ts'
 import type { CacheLab, ContextCache } from './cache-lab.ts'
 import type { Method } from './ladder.ts'
 
-/** What one matrix `[tokens, channels]` becomes, in place, and the bits it took. */
-export type MatrixCoder = (values: Float32Array, part: KvPart) => number
+/**
+ * What one matrix `[tokens, channels]` becomes, in place, and the bits it took.
+ *
+ * @param halves - the matrix as the cache holds it
+ */
+export type MatrixCoder = (values: Float32Array, part: KvPart, halves: Uint16Array) => number
 
 const HALF_BITS = 16
 /** Of a block of ours with K and V of one layer and no tools: what it is of, lengths, checksum. */
@@ -40,9 +44,9 @@ const symmetric =
 
 const hadamard =
   (bits: number): MatrixCoder =>
-  (values, part) => {
+  (values, part, halves) => {
     turnHadamard(values, 64)
-    const size = symmetric(bits)(values, part)
+    const size = symmetric(bits)(values, part, halves)
     turnHadamard(values, 64)
     return size
   }
@@ -88,6 +92,21 @@ function roundBetween(
   }
 }
 
+/** Principal directions of matrices, which all ranks share. */
+const directions = new WeakMap<Uint16Array, Float64Array>()
+
+function directionsOf(halves: Uint16Array, values: Float32Array, channels: number): Float64Array {
+  const known = directions.get(halves)
+  if (known) return known
+  const gram = new Float64Array(channels * channels)
+  for (let row = 0; row < values.length; row += channels)
+    for (let i = 0; i < channels; i += 1)
+      for (let j = 0; j < channels; j += 1) gram[i * channels + j]! += values[row + i]! * values[row + j]!
+  const { vectors } = symmetricEigen(gram, channels)
+  directions.set(halves, vectors)
+  return vectors
+}
+
 /**
  * The best two factors of one rank for this chunk alone; keys before their positions.
  *
@@ -95,16 +114,12 @@ function roundBetween(
  */
 const ownSvd =
   (rank: number, rotary: RotaryOf, bits: 8 | 16): MatrixCoder =>
-  (values, { layer, part, channels }) => {
+  (values, { layer, part, channels }, halves) => {
     const tokens = values.length / channels
     const turning = part === 'k' ? rotary(layer) : null
     const positions = Float64Array.from({ length: tokens }, (_, position) => position)
     if (turning) rotateKeys(values, positions, turning, 'unrotate')
-    const gram = new Float64Array(channels * channels)
-    for (let row = 0; row < values.length; row += channels)
-      for (let i = 0; i < channels; i += 1)
-        for (let j = 0; j < channels; j += 1) gram[i * channels + j]! += values[row + i]! * values[row + j]!
-    const vectors = symmetricEigen(gram, channels).vectors
+    const vectors = directionsOf(halves, values, channels)
     const right = roundedRows(Float32Array.from(vectors.subarray(0, rank * channels)), channels, bits)
     // `[rank, tokens]`
     const left = roundedRows(multiplyTransposed(right, values, channels), tokens, bits)
@@ -156,7 +171,7 @@ export function alternatives(
       const arrived = cache.map((layer, index) => {
         const part = (name: 'k' | 'v') => {
           const values = widenHalves(layer[name])
-          bits += coder(values, { layer: index, part: name, channels: lab.channels })
+          bits += coder(values, { layer: index, part: name, channels: lab.channels }, layer[name])
           return narrowToHalves(values)
         }
         return { k: part('k'), v: part('v') }

@@ -39,7 +39,7 @@ export interface Quality {
   readonly copyRecall: number | null
   /** The same of the tokens that were planted after the key. */
   readonly needleRecall: number | null
-  /** Nats that having planted them gains for the planted tokens, over what it gains in the unchanged cache. */
+  /** Nats that having planted them gains for the planted tokens, over what it gains in the unchanged cache; null if that is little. */
   readonly needleGain: number | null
   /** Share of contexts that the guard's probes refuse. */
   readonly refused: number
@@ -84,6 +84,9 @@ export async function prepareTrials(
   }
   return trials
 }
+
+/** Nats a planted token must gain in the mean; a model to which it says less recalls nothing that could be lost. */
+const LEAST_GAIN = 0.25
 
 const KEY_TOKENS = 6
 const VALUE_TOKENS = 18
@@ -139,7 +142,7 @@ export async function measureQuality(
 ): Promise<Quality> {
   const kl: number[] = []
   const sums = { surprise: 0, agreeing: 0 }
-  const gain = { kept: 0, exactly: 0 }
+  const gain = { kept: 0, exactly: 0, tokens: 1 }
   const refusals: boolean[] = []
   const recall = { copy: { right: 0, exactly: 0 }, needle: { right: 0, exactly: 0 } }
   const { vocabSize } = lab
@@ -155,6 +158,7 @@ export async function measureQuality(
       const [exactBest, best] = [likeliest(p), likeliest(q)]
       if (kind !== 'text') {
         if (unaided !== null) {
+          gain.tokens += 1
           gain.kept += q[target]! - unaided.logProbability[row]!
           gain.exactly += p[target]! - unaided.logProbability[row]!
         }
@@ -177,7 +181,7 @@ export async function measureQuality(
     top1Agreement: sums.agreeing / kl.length,
     copyRecall: share(recall.copy),
     needleRecall: share(recall.needle),
-    needleGain: gain.exactly > 0 ? gain.kept / gain.exactly : null,
+    needleGain: gain.exactly >= LEAST_GAIN * gain.tokens ? gain.kept / gain.exactly : null,
     refused: refusals.filter(Boolean).length / refusals.length,
     refusals,
   }
