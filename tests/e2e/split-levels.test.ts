@@ -75,11 +75,11 @@ const stale = (): string =>
     view.setFloat32(mean, view.getFloat32(mean, true) + 1, true)
   })
 
-/** Steps much larger than what they are said to cost: three of them, before the costs of six levels of eight layers. */
+/** Steps much larger than what they are said to cost: four of them, before the costs of seven levels of eight layers. */
 const dishonest = (): string =>
   changed((view, end) => {
-    const steps = end - 6 * (3 + 8 * 8) - 1 - 3 * 4
-    for (let at = steps; at < steps + 12; at += 4) view.setFloat32(at, 40 * view.getFloat32(at, true), true)
+    const steps = end - 7 * (3 + 8 * 8) - 1 - 4 * 4
+    for (let at = steps; at < steps + 16; at += 4) view.setFloat32(at, 40 * view.getFloat32(at, true), true)
   })
 
 const text = readFileSync(fileURLToPath(new URL('../../models/held-out.txt', import.meta.url)), 'utf8')
