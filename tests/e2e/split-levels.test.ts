@@ -116,6 +116,9 @@ test('with a calibration fewer bytes travel without loss, and far fewer with a l
   expect((await small.answer(prompt(1))).length, logs()).toBeGreaterThan(0)
   expect(await small.counters(), logs()).toMatchObject({ handed_over: 1, lossy: 1, refused: 0, failed: 0 })
   expect(small.log).toMatch(/The guard lets it pass: 0\.00\d+ nat over 4 positions/)
+  // What follows it finds it where it is kept, and is judged anew.
+  expect((await small.answer(`${prompt(1)} and`)).length, logs()).toBeGreaterThan(0)
+  expect(await small.counters(), logs()).toMatchObject({ handed_over: 1, lossy: 2, refused: 0 })
   const [whole, part] = await sentBytes(prefill, 2)
   // In halves: 8 layers of 128 keys and 128 values.
   expect(4096 / whole!, logs()).toBeGreaterThan(1.25)
