@@ -75,11 +75,11 @@ const stale = (): string =>
     view.setFloat32(mean, view.getFloat32(mean, true) + 1, true)
   })
 
-/** Steps much larger than what they are said to cost: three of them, before the costs of six levels of eight layers. */
+/** Steps much larger than what they are said to cost: four of them, before the costs of seven levels of eight layers. */
 const dishonest = (): string =>
   changed((view, end) => {
-    const steps = end - 6 * (3 + 8 * 8) - 1 - 3 * 4
-    for (let at = steps; at < steps + 12; at += 4) view.setFloat32(at, 40 * view.getFloat32(at, true), true)
+    const steps = end - 7 * (3 + 8 * 8) - 1 - 4 * 4
+    for (let at = steps; at < steps + 16; at += 4) view.setFloat32(at, 40 * view.getFloat32(at, true), true)
   })
 
 const text = readFileSync(fileURLToPath(new URL('../../models/held-out.txt', import.meta.url)), 'utf8')
@@ -116,6 +116,9 @@ test('with a calibration fewer bytes travel without loss, and far fewer with a l
   expect((await small.answer(prompt(1))).length, logs()).toBeGreaterThan(0)
   expect(await small.counters(), logs()).toMatchObject({ handed_over: 1, lossy: 1, refused: 0, failed: 0 })
   expect(small.log).toMatch(/The guard lets it pass: 0\.00\d+ nat over 4 positions/)
+  // What follows it finds it where it is kept, and is judged anew.
+  expect((await small.answer(`${prompt(1)} and`)).length, logs()).toBeGreaterThan(0)
+  expect(await small.counters(), logs()).toMatchObject({ handed_over: 1, lossy: 2, refused: 0 })
   const [whole, part] = await sentBytes(prefill, 2)
   // In halves: 8 layers of 128 keys and 128 values.
   expect(4096 / whole!, logs()).toBeGreaterThan(1.25)

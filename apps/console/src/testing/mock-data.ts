@@ -285,6 +285,7 @@ export function mockData(clock: Clock) {
       stages: [stage('chat-3', 0, 'fra-l40s', 0, 36, 'loaded', null)],
       placementReasons: ['fra-l40s multiplies fastest of those that hold all 36 layers.'],
       predictedTokenMs: 31,
+      predicted: null,
       pricePerHour: usd(1.1),
       createdAt: ago(66),
       readyAt: ago(60),

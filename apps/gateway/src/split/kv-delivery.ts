@@ -61,18 +61,22 @@ export class KvDelivery {
     for (let round = 0; ; round += 1) {
       const levels = this.#levels(round)
       const scope = levels.lossy ? quality.scope(this.request.tenant) : this.request.tenant
-      const { result, exact } = await this.#handOver(levels, scope, round)
+      const { result, exact: asked } = await this.#handOver(levels, scope, round)
       signal.throwIfAborted()
       const whole = result.position !== null && result.complete
       const delivered = { ...result, durationMs: now() - beganMs, refusals: this.#refusals }
-      if (whole) this.#measure(levels, result, exact, now())
+      if (whole) this.#measure(levels, result, asked, now())
       if (!levels.lossy) return { ...delivered, scope, lossy: false }
-      if (!whole) {
+      // Nearly all of it came with an earlier prompt: it is judged again, for this one.
+      const kept = result.position === null && result.cachedTokens > 0
+      if (!whole && !kept) {
         // Nobody compared what came: it is computed where it is needed.
         this.#handover?.end()
         const reason = result.reason || 'Not all of it came in time.'
         return { ...delivered, position: null, reason, scope: this.request.tenant, lossy: false }
       }
+      const { backend } = this.parts.prefill
+      const exact = asked ?? (backend && this.#probeExactly(backend, GUARD_PROBES, round))
       if (await this.#judge(scope, round, exact, signal)) {
         return { ...delivered, durationMs: now() - beganMs, scope, lossy: true }
       }
@@ -144,22 +148,18 @@ export class KvDelivery {
     this.parts.quality.measured({ tokens, bytes: bytes * share, durationMs, exposedMs })
   }
 
-  async #judge(scope: string, round: number, exact: Exact | null, signal: AbortSignal): Promise<boolean> {
+  async #judge(scope: string, round: number, exact: Exact, signal: AbortSignal): Promise<boolean> {
     const { decode, quality, onNote } = this.parts
     try {
       const how = { name: `g${round}.`, scope, count: GUARD_PROBES }
       const found = probePrompt(decode.backend, this.request, how, this.#over.signal)
-      const [own, other] = await Promise.all([
-        exact?.probes ?? Promise.reject(new Error('Nobody was asked.')),
-        found,
-      ])
+      const [own, other] = await Promise.all([exact.probes, found])
       const { passes, text } = judgeProbes(own, other)
       quality.judged(passes)
       onNote(`The guard ${passes ? 'lets it pass' : 'refuses it'}: ${text}.`)
       return passes
     } catch (error) {
       signal.throwIfAborted()
-      quality.judged(false)
       onNote(`The guard could not compare: ${describeError(error)}`)
       return false
     }

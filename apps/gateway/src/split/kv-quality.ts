@@ -44,14 +44,16 @@ export interface KvSample {
   readonly exposedMs: number
 }
 
-/** Expected divergence of what is chosen: less than the guard lets pass, since prompts differ. */
-const MAX_HARM = 0.4 * DEFAULT_GUARD.maxKl
+/** Expected divergence of what is chosen: far less than the guard lets pass, since prompts differ by ten times. */
+const MAX_HARM = 0.2 * DEFAULT_GUARD.maxKl
 /** How much better what is sent after a refusal has to be. */
-const BETTER = 8
+const BETTER = 4
 /** Refusals of one prompt after which only exact blocks are left. */
 const MAX_ROUNDS = 1
 /** What nobody waited for may be a little more the next time. */
 const GROWTH = 1.05
+/** A refusal costs a hand-over: after one, about 23 are to pass until as much harm is tried again. */
+const TRUST = 1.03
 
 /** Chooses how KV is coded for hand-overs, from what earlier ones took and what the guard made of them. */
 export class KvQuality {
@@ -117,7 +119,7 @@ export class KvQuality {
   /** The guard let something with loss pass, or refused it. */
   judged(passed: boolean): void {
     if (passed) {
-      this.#maxHarm = Math.min(MAX_HARM, GROWTH * this.#maxHarm)
+      this.#maxHarm = Math.min(MAX_HARM, TRUST * this.#maxHarm)
       return
     }
     this.#maxHarm /= 2
@@ -135,7 +137,7 @@ export class KvQuality {
     const budgetBytes = bytesPerMs * (this.#computeMsPerToken * tokens + this.settings.budgetMs)
     const maxHarm = this.#maxHarm / BETTER ** round
     const { levels, bytes, harm } = cheapestLevels(costs, { tokens, budgetBytes, maxHarm })
-    const rate = `${(bytesPerMs / 1000).toFixed(1)} MB/s`
+    const rate = `${kilobytes(1000 * bytesPerMs)}/s`
     if (levels.every((level) => level === 0))
       return exactly(
         harm === 0 && bytes <= budgetBytes
