@@ -148,8 +148,9 @@ export class KvDelivery {
     this.parts.quality.measured({ tokens, bytes: bytes * share, durationMs, exposedMs })
   }
 
-  async #judge(scope: string, round: number, exact: Exact, signal: AbortSignal): Promise<boolean> {
+  async #judge(scope: string, round: number, exact: Exact | null, signal: AbortSignal): Promise<boolean> {
     const { decode, quality, onNote } = this.parts
+    if (exact === null) return false
     try {
       const how = { name: `g${round}.`, scope, count: GUARD_PROBES }
       const found = probePrompt(decode.backend, this.request, how, this.#over.signal)
