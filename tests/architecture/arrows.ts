@@ -30,9 +30,9 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
     'engine',
     'service',
   ],
-  gateway: ['planner', 'protocol', 'transport', 'api', 'sdk', 'blobs', 'service', 'engine'],
+  gateway: ['planner', 'codec', 'protocol', 'transport', 'api', 'sdk', 'blobs', 'service', 'engine'],
   worker: ['protocol', 'transport', 'codec', 'engine', 'api', 'sdk', 'blobs', 'service'],
-  cli: ['planner', 'simulator', 'engine', 'api', 'sdk', 'service', 'wan'],
+  cli: ['planner', 'simulator', 'codec', 'engine', 'api', 'sdk', 'service', 'wan'],
   console: ['api', 'sdk'],
   bench: [
     'planner',

@@ -95,7 +95,7 @@ export class SimulatedGateway {
         completionTokens: tokens(batch),
       },
       cost: { currency: 'USD', microUnits: String(1_000 + batch * batchSize + index) },
-      ...{ reserved: index % 2 === 0, timeline: [], hops: [] },
+      ...{ reserved: index % 2 === 0, timeline: [], hops: [], split: null },
     })
   }
 

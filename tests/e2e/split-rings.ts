@@ -1,69 +1,16 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { LineProcess } from './line-process.ts'
 
-const dist = fileURLToPath(new URL('../../dist', import.meta.url))
 const model = fileURLToPath(new URL('../../models/deos-7m', import.meta.url))
-
-type Line = Readonly<Record<string, unknown>>
-
-/** A process that speaks JSON lines. */
-class LineProcess {
-  readonly lines: Line[] = []
-  log = ''
-  readonly exit: Promise<void>
-  readonly #process: ChildProcess
-  #changed: () => void = () => undefined
-
-  constructor(script: string, args: readonly string[], env: Readonly<Record<string, string>>) {
-    this.#process = spawn(process.execPath, [join(dist, script), ...args], {
-      env: { ...process.env, ...env },
-      stdio: ['pipe', 'pipe', 'pipe'],
-    })
-    createInterface({ input: this.#process.stdout! }).on('line', (line) => {
-      this.lines.push(JSON.parse(line))
-      this.#changed()
-    })
-    this.#process.stderr!.on('data', (chunk: Buffer) => {
-      this.log += chunk.toString()
-      this.#changed()
-    })
-    this.exit = new Promise((resolve) => {
-      this.#process.on('close', () => {
-        resolve()
-        this.#changed()
-      })
-    })
-  }
-
-  write(line: Line): void {
-    this.#process.stdin!.write(`${JSON.stringify(line)}\n`)
-  }
-
-  kill(): void {
-    this.#process.kill('SIGKILL')
-  }
-
-  /** @throws Error if the process ends before such a line comes */
-  async line(fits: (line: Line) => boolean): Promise<Line> {
-    for (;;) {
-      const found = this.lines.find(fits)
-      if (found !== undefined) return found
-      if (this.#process.exitCode !== null) throw new Error(`it ended: ${this.log}`)
-      await new Promise<void>((resolve) => {
-        this.#changed = resolve
-      })
-    }
-  }
-}
 
 export interface RingShape {
   /** Where stages end. */
   readonly ends: readonly number[]
   /** Share of the machine's speed. */
   readonly speed: number
+  /** File of what was learnt of the model; default none. */
+  readonly calibration?: string
 }
 
 /** Worker processes of one ring that is told nothing of others. */
@@ -74,7 +21,7 @@ export class WorkerRing {
 
   constructor(
     readonly name: string,
-    { ends, speed }: RingShape,
+    { ends, speed, calibration }: RingShape,
     cacheDir: string,
   ) {
     this.workers = ends.map((end, stage) => {
@@ -84,6 +31,7 @@ export class WorkerRing {
         ...{ listen: '127.0.0.1:0', model: { id: 'deos-7m', path: model }, cacheDir, speed },
         ...{ weightType: 'native', kvType: 'F16', kvBytes: 16 * 1024 * 1024, contextLength: 1024 },
         ...{ maxBatchTokens: 256, threads: 1, device: null, adapters: [], microbatches: ends.length },
+        ...(calibration !== undefined && { calibration }),
         ...{ maxSessions: 8, maxQueued: 8, prefixCache: true, prefillChunkTokens: 64 },
       }
       const env = { DEOS_ASSIGNMENT: JSON.stringify(assignment), DEOS_RING_SECRET: this.secret }

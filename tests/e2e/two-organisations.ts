@@ -161,7 +161,7 @@ async function everythingOf(
   const record = answeredRequestSchema.parse({
     ...sampleOf(answeredRequestSchema),
     ...{ id: 'request-of-theirs', organisationId, projectId: project.id, keyId: null, userId: null },
-    ...{ deploymentId: null, replicaId: null, reserved: false, timeline: [], hops: [] },
+    ...{ deploymentId: null, replicaId: null, reserved: false, timeline: [], hops: [], split: null },
   })
   await gateway.gateway.record({ body: { requests: [record] } })
   return {

@@ -357,7 +357,8 @@ CREATE TABLE "request_records" (
 	"duration_ms" double precision NOT NULL,
 	"interruptions" integer NOT NULL,
 	"timeline" jsonb NOT NULL,
-	"hops" jsonb NOT NULL
+	"hops" jsonb NOT NULL,
+	"split" jsonb
 );
 --> statement-breakpoint
 CREATE TABLE "usage_days" (

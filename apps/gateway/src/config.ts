@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { KV_BLOCK_TOKENS } from '@deos/protocol'
 import { type Config, logFormats, logLevels, option, readConfig } from '@deos/service'
 import { formatNames } from './inference/formats/chat-format.ts'
-import { splitModes } from './split/split-modes.ts'
+import { qualityModes, splitModes } from './split/split-modes.ts'
 
 /** Options of every gateway. */
 const commonOptions = {
@@ -93,6 +93,28 @@ const commonOptions = {
     choices: logFormats,
     prose: 'How to log to standard error; auto is pretty on a terminal and JSON elsewhere.',
   }),
+  split: option.choice({
+    flag: 'split',
+    env: 'DEOS_SPLIT',
+    default: 'auto',
+    choices: splitModes,
+    prose:
+      'Which prompts a prefill ring or replica computes, where there is one; auto measures what is faster.',
+  }),
+  splitBlockTokens: option.integer({
+    flag: 'split-block-tokens',
+    env: 'DEOS_SPLIT_BLOCK_TOKENS',
+    default: KV_BLOCK_TOKENS,
+    min: 16,
+    max: 4096,
+    prose: 'Positions of a block of KV that travels between rings; shorter prompts are not split.',
+  }),
+  splitDeadlineMs: option.duration({
+    flag: 'split-deadline',
+    env: 'DEOS_SPLIT_DEADLINE',
+    default: 60_000,
+    prose: 'How long a hand-over may take; what has not come by then is computed again.',
+  }),
 }
 
 /** Options of a gateway that serves one model of one ring. */
@@ -157,26 +179,30 @@ export const fixedOptions = {
     secret: true,
     prose: 'The secret of the prefill ring: 32 bytes as 64 hexadecimal digits.',
   }),
-  split: option.choice({
-    flag: 'split',
-    env: 'DEOS_SPLIT',
-    default: 'auto',
-    choices: splitModes,
-    prose: 'Which prompts the prefill ring computes; auto measures what is faster.',
+  kvQuality: option.choice({
+    flag: 'kv-quality',
+    env: 'DEOS_KV_QUALITY',
+    default: 'lossless',
+    choices: qualityModes,
+    prose:
+      'How KV travels between the rings: with every bit, or (guarded) smaller where time is short, compared before the first token.',
   }),
-  splitBlockTokens: option.integer({
-    flag: 'split-block-tokens',
-    env: 'DEOS_SPLIT_BLOCK_TOKENS',
-    default: KV_BLOCK_TOKENS,
-    min: 16,
-    max: 4096,
-    prose: 'Positions of a block that travels between the rings; shorter prompts are not split.',
+  kvCalibration: option.optionalText({
+    flag: 'kv-calibration',
+    env: 'DEOS_KV_CALIBRATION',
+    prose: 'File that "deos model calibrate" wrote, the same as the workers’; guarded needs it.',
   }),
-  splitDeadlineMs: option.duration({
-    flag: 'split-deadline',
-    env: 'DEOS_SPLIT_DEADLINE',
-    default: 60_000,
-    prose: 'How long a hand-over may take; what has not come by then is computed again.',
+  kvExposedMs: option.duration({
+    flag: 'kv-exposed',
+    env: 'DEOS_KV_EXPOSED',
+    default: 50,
+    prose: 'How long KV may still travel when its prompt is computed; smaller blocks are chosen to meet it.',
+  }),
+  kvGoodputBytes: option.size({
+    flag: 'kv-goodput',
+    env: 'DEOS_KV_GOODPUT',
+    default: 0,
+    prose: 'Bytes that the network between the rings carries in a second; 0 has it measured.',
   }),
   ringSecret: option.key({
     flag: null,

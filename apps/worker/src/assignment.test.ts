@@ -9,11 +9,12 @@ const valid = {
     kvType: 'auto',
     kvBytes: 1e6,
     kvStoreBytes: 1e6,
+    calibration: null,
     contextLength: 512,
   },
   ...{ maxBatchTokens: 128, threads: 1, device: null, cacheDir: '/c', adapters: [], speed: 1 },
   ...{ microbatches: 2, maxSessions: 8, maxQueued: 8, prefixCache: true, prefillChunkTokens: 'auto' },
-  ...{ machineKey: null, relay: null },
+  ...{ machineKey: null, relay: null, split: { tensor: 1, experts: 1, context: 1 }, rank: 0 },
 }
 
 test('a complete assignment is taken as it is', () => {
@@ -24,6 +25,11 @@ test('a fingerprint that is not told is found out', () => {
   const { id, path } = valid.model
   const { model } = parseAssignment(JSON.stringify({ ...valid, model: { id, path } }))
   expect(model).toEqual({ id, path, fingerprint: null })
+})
+
+test('a divided stage needs no word of what is not divided', () => {
+  const { split } = parseAssignment(JSON.stringify({ ...valid, split: { tensor: 2 }, rank: 1 }))
+  expect(split).toEqual({ tensor: 2, experts: 1, context: 1 })
 })
 
 test.each<[string, string | undefined, RegExp]>([
@@ -39,6 +45,12 @@ test.each<[string, string | undefined, RegExp]>([
     'an adapter named twice',
     JSON.stringify({ ...valid, adapters: ['/a', '/b'].map((path) => ({ name: 'x', path })) }),
     /adapters: must not name an adapter twice/,
+  ],
+  ['a rank that there is not', JSON.stringify({ ...valid, rank: 1 }), /rank: must be below/],
+  [
+    'an adapter for a divided stage',
+    JSON.stringify({ ...valid, split: { experts: 2 }, adapters: [{ name: 'x', path: '/a' }] }),
+    /adapters: cannot be used/,
   ],
   ['a speed of zero', JSON.stringify({ ...valid, speed: 0 }), /speed/],
 ])('%s is refused by name', (_, text, message) => {

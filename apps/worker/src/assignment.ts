@@ -1,8 +1,9 @@
 import { DomainError } from '@deos/domain'
-import { kvTypes, type TensorType, tensorTypes } from '@deos/engine'
+import { kvTypes, rankCount, type TensorType, tensorTypes } from '@deos/engine'
 import { z } from 'zod'
 
 const count = z.number().int().min(1)
+const degree = count.max(1024).default(1)
 const typeNames = Object.keys(tensorTypes) as [TensorType, ...TensorType[]]
 
 /** What one worker is told to be: its place in a ring, its layers and its limits. */
@@ -13,6 +14,12 @@ const schema = z
     stage: z.number().int().min(0),
     stages: count,
     layers: z.strictObject({ first: z.number().int().min(0), end: count }),
+    /** Among how many ranks the stage is divided: their product is their number. */
+    split: z
+      .strictObject({ tensor: degree, experts: degree, context: degree })
+      .default({ tensor: 1, experts: 1, context: 1 }),
+    /** Rank 0 is the one the ring sees; the others are told its address as that of the next stage. */
+    rank: z.number().int().min(0).default(0),
     /** Where to accept links; port 0 lets the system choose. */
     listen: z.string().regex(/^.+:\d+$/, 'must be host:port'),
     /** File of the machine's key; null uses links that only the ring's secret protects. */
@@ -34,6 +41,8 @@ const schema = z
       .int()
       .min(0)
       .default(64 * 1024 * 1024),
+    /** File that "deos model calibrate" wrote for this model: KV for other rings is coded with it. */
+    calibration: z.string().min(1).nullable().default(null),
     contextLength: count,
     maxBatchTokens: count,
     threads: count.max(512),
@@ -57,6 +66,14 @@ const schema = z
     prefillChunkTokens: z.union([z.literal('auto'), count]),
   })
   .refine(({ stage, stages }) => stage < stages, { message: 'stage must be below stages', path: ['stage'] })
+  .refine(({ rank, split }) => rank < rankCount(split), {
+    message: 'must be below the number of ranks',
+    path: ['rank'],
+  })
+  .refine(({ adapters, split }) => adapters.length === 0 || rankCount(split) === 1, {
+    message: 'cannot be used by stages that are divided among ranks',
+    path: ['adapters'],
+  })
   .refine(({ layers }) => layers.first < layers.end, { message: 'must not be empty', path: ['layers'] })
 
 export type Assignment = z.infer<typeof schema>

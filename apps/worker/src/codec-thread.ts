@@ -1,12 +1,26 @@
 /** Entry of the thread that codes blocks of KV; the worker's `BlockCodec` starts it. */
-import { parentPort } from 'node:worker_threads'
+import { parentPort, workerData } from 'node:worker_threads'
+import { readCalibration } from '@deos/codec'
 import { describeError } from '@deos/domain'
-import { type CodecReply, type CodecRequest, decodeBlock, encodeBlock } from './kv-transfer/index.ts'
+import {
+  type CodecReply,
+  type CodecRequest,
+  type CodecSettings,
+  decodeBlock,
+  encodeBlock,
+} from './kv-transfer/index.ts'
 
-parentPort?.on('message', ({ id, direction, bytes, facts }: CodecRequest) => {
+const { calibration: given }: CodecSettings = workerData
+const calibration = given && readCalibration(given.bytes, given.model)
+
+parentPort?.on('message', ({ id, coding, bytes, facts }: CodecRequest) => {
   let reply: CodecReply
   try {
-    reply = { id, bytes: direction === 'encode' ? encodeBlock(bytes, facts) : decodeBlock(bytes, facts) }
+    const coded =
+      coding === null
+        ? decodeBlock(bytes, facts, calibration)
+        : encodeBlock(bytes, facts, coding, calibration)
+    reply = { id, bytes: coded }
   } catch (error) {
     reply = { id, problem: describeError(error) }
   }

@@ -38,6 +38,10 @@ export interface EngineClientOptions {
    */
   readonly networkFirst: boolean
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void
+  /** What the engine has for those of other ranks. */
+  readonly onHand?: (to: readonly number[], data: Uint8Array) => void
+  /** Something failed that nobody here asked for. */
+  readonly onStrayFailure?: (reason: string) => void
   /** Called once, when the process is gone, whatever the reason. */
   readonly onExit: (reason: string) => void
 }
@@ -93,6 +97,7 @@ export class EngineClient implements StageEngine {
     private readonly child: ChildProcess,
     private readonly stream: Duplex,
     readonly report: EngineReport,
+    private readonly options: Pick<EngineClientOptions, 'onHand' | 'onStrayFailure'>,
   ) {}
 
   /** @throws EngineLoadError with the engine's own reason; EngineLostError if the process died meanwhile */
@@ -114,7 +119,7 @@ export class EngineClient implements StageEngine {
         if (client) client.receive(reply, payload)
         else if (reply.type === 'progress') options.onProgress?.(reply.doneBytes, reply.totalBytes)
         else if (reply.type === 'loaded') {
-          client = new EngineClient(child, stream, reply.report)
+          client = new EngineClient(child, stream, reply.report, options)
           resolve(client)
         } else if (reply.type === 'load-failed') {
           reject(new EngineLoadError(reply.message, ''))
@@ -218,6 +223,16 @@ export class EngineClient implements StageEngine {
     })
   }
 
+  /** Gives the engine what that of another rank has for it. */
+  hand(from: number, data: Uint8Array): void {
+    this.send({ type: 'handed', from }, data)
+  }
+
+  /** Gives the engine a request of rank 0; only of its failure anybody here hears. */
+  forward(request: EngineRequest, payload: Uint8Array): void {
+    this.send(request, payload)
+  }
+
   private send(request: EngineRequest, payload?: Uint8Array): void {
     if (this.exited === null) this.stream.write(encodeFrame(request, payload ?? empty))
   }
@@ -239,6 +254,7 @@ export class EngineClient implements StageEngine {
       this.onStored({ ...place, keys: payload.subarray(0, keyBytes), values: payload.subarray(keyBytes) })
       return
     }
+    if (reply.type === 'hand') this.options.onHand?.(reply.to, payload)
     if (!('id' in reply)) return
     if (reply.type === 'stepped') {
       this.computedUs += reply.computeUs
@@ -246,6 +262,7 @@ export class EngineClient implements StageEngine {
     }
     const waiter = this.waiters.get(reply.id)
     this.waiters.delete(reply.id)
+    if (reply.type === 'failed' && !waiter) this.options.onStrayFailure?.(reply.message)
     if (reply.type === 'failed') waiter?.reject(new Error(reply.message))
     else if (reply.type === 'stepped') {
       waiter?.resolve({ result: stepResult(reply, payload), value: 0, payload: empty })

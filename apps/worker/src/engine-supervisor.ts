@@ -8,6 +8,8 @@ export interface EngineSupervisorOptions {
   readonly assignment: EngineAssignment
   readonly networkFirst: boolean
   readonly onProgress: (doneBytes: number, totalBytes: number) => void
+  readonly onHand?: (to: readonly number[], data: Uint8Array) => void
+  readonly onStrayFailure?: (reason: string) => void
   readonly onReady: (engine: EngineClient) => void
   readonly onLost: (reason: string) => void
   /** A first load that fails is final: the assignment is wrong. */
@@ -57,10 +59,7 @@ export class EngineSupervisor {
   private live(): Promise<string> {
     return new Promise((resolve) => {
       EngineClient.start({
-        entry: this.options.entry,
-        assignment: this.options.assignment,
-        networkFirst: this.options.networkFirst,
-        onProgress: this.options.onProgress,
+        ...this.options,
         onExit: resolve,
       }).then(
         (engine) => {

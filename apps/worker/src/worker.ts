@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { modelId, ringId, workerId } from '@deos/domain'
+import { rankCount } from '@deos/engine'
 import { openModel } from '@deos/engine/weights/open-model'
 import { defaultLeaderOptions, type RingLeaderOptions, type StageEngine } from '@deos/protocol'
 import {
@@ -18,6 +19,7 @@ import {
   every,
   formatPeerAddress,
   type HttpProxy,
+  type Link,
   linkIdentity,
   machineKey,
   PeerNode,
@@ -29,13 +31,14 @@ import {
   type Transport,
 } from '@deos/transport'
 import type { Assignment } from './assignment.ts'
-import { ConstrainedEngine } from './constrained-engine.ts'
+import { ConstrainedEngine, type MaskedEngine } from './constrained-engine.ts'
 import type { EngineClient } from './engine-client.ts'
 import { EngineSupervisor } from './engine-supervisor.ts'
 import { KvBlockStore } from './kv-store/index.ts'
-import { BlockCodec, KvExchange } from './kv-transfer/index.ts'
+import { BlockCodec, KvExchange, type LoadedCalibration, loadCalibration } from './kv-transfer/index.ts'
 import { ModelGrammars } from './model-grammars.ts'
 import { ParentChannel } from './parent-channel.ts'
+import { RankFollower, RankLeader } from './ranks/index.ts'
 import { StageLoadMeter } from './stage-load.ts'
 import { TracedEngine } from './traced-engine.ts'
 
@@ -47,6 +50,9 @@ const entryFile = (name: string): string => join(dirname(fileURLToPath(import.me
 /** One place in one ring: the process that talks to the network and keeps an engine process alive. */
 export class Worker implements Service {
   private readonly engine: EngineSupervisor
+  /** Where several ranks compute the stage: this one's part in that. */
+  private readonly ranks: RankLeader | null
+  private follower: RankFollower | null = null
   private readonly parent: ParentChannel
   private readonly grammars: ModelGrammars
   private host: RingHost | null = null
@@ -69,9 +75,10 @@ export class Worker implements Service {
     this.parent = new ParentChannel(
       process.stdout,
       process.stdin,
-      (address) => this.host?.connectNext(address),
+      (address) => (this.follower ?? this.host)?.connectNext(address),
       (line) => logger.warn({ line: line.slice(0, 200) }, 'Unreadable line on standard input.'),
     )
+    this.ranks = this.openRanks()
     this.engine = this.superviseEngine()
     this.grammars = new ModelGrammars({
       modelPath: assignment.model.path,
@@ -81,12 +88,20 @@ export class Worker implements Service {
   }
 
   async start(): Promise<void> {
+    if (this.assignment.rank > 0) await this.startFollowing()
+    else await this.startInRing()
+    this.engine.start()
+  }
+
+  private async startInRing(): Promise<void> {
     const { assignment } = this
     const { path, fingerprint: known } = assignment.model
     const { config, fingerprint } = await openModel(path, {
       vocabulary: false,
       ...(known !== null && { fingerprint: known }),
     })
+    const { calibration: file } = assignment
+    const loaded = file === null ? null : await loadCalibration(file, fingerprint)
     const identity = {
       worker: workerId(assignment.worker),
       model: modelId(fingerprint),
@@ -94,11 +109,12 @@ export class Worker implements Service {
       stages: assignment.stages,
       layers: assignment.layers,
       hiddenSize: config.hiddenSize,
+      calibration: loaded?.calibration.id ?? null,
     }
     const ring = ringId(assignment.ring)
     this.tracing = await startTracing({ service: 'deos-worker', env: process.env })
     const transport = await this.openTransport(ring)
-    this.exchange = await this.openExchange()
+    this.exchange = await this.openExchange(loaded)
     this.host = new RingHost(
       {
         identity,
@@ -113,12 +129,38 @@ export class Worker implements Service {
         random: systemRandom,
         onNote: (level, text) => this.logger[level](text),
         handover: this.exchange,
+        ...(this.ranks && { acceptRank: (link: Link) => this.ranks!.accept(link) }),
       },
     )
     this.parent.send({ event: 'listening', address: await this.host.start() })
     this.waitAtRelay()
     this.stopReporting = every(systemTimers, LOAD_REPORT_MS, () => this.reportLoad())
-    this.engine.start()
+  }
+
+  /** The ring does not see this worker; rank 0 tells it what to compute. */
+  private async startFollowing(): Promise<void> {
+    const { assignment, logger } = this
+    this.follower = new RankFollower(assignment.rank, {
+      transport: await this.openTransport(ringId(assignment.ring), 'rank'),
+      timers: systemTimers,
+      random: systemRandom,
+      onNote: (text) => logger.warn(text),
+    })
+  }
+
+  private openRanks(): RankLeader | null {
+    const { rank, split } = this.assignment
+    if (rank > 0 || rankCount(split) === 1) return null
+    return new RankLeader(rankCount(split), {
+      onReady: (engine) => {
+        this.logger.info({ ...engine.capacity, ranks: rankCount(split) }, 'All ranks of the stage are there.')
+        this.host?.attachEngine(this.trace(this.constrain(engine)))
+      },
+      onLost: (reason) => {
+        this.logger.error({ reason }, 'A rank of the stage is lost; all are started again.')
+        this.forgetEngine(reason)
+      },
+    })
   }
 
   async drain(signal: AbortSignal): Promise<void> {
@@ -130,15 +172,19 @@ export class Worker implements Service {
     this.stopReporting()
     await this.exchange?.stop()
     await this.host?.stop()
+    await this.follower?.stop()
     await this.engine.stop()
     await this.grammars.stop()
     this.traced?.forget('the worker stopped')
     await this.tracing?.stop()
   }
 
-  private async openTransport(ring: ReturnType<typeof ringId>): Promise<Transport> {
+  private async openTransport(
+    ring: ReturnType<typeof ringId>,
+    role: 'worker' | 'rank' = 'worker',
+  ): Promise<Transport> {
     const { worker, machineKey: keyFile } = this.assignment
-    const identity = linkIdentity('worker', worker, ring)
+    const identity = linkIdentity(role, worker, ring)
     const { secret, proxy, logger } = this
     const onRefused = (from: string, error: Error): void => logger.warn({ from }, error.message)
     if (keyFile === null) return new TcpTransport({ identity, secret, proxy, onRefused })
@@ -173,8 +219,8 @@ export class Worker implements Service {
   }
 
   /** Where the head is, outputs can be bound to grammars. */
-  private constrain(engine: EngineClient): StageEngine {
-    const { hasHead, vocabSize, stopTokens } = engine.report
+  private constrain(engine: MaskedEngine): StageEngine {
+    const { hasHead, vocabSize, stopTokens } = this.loaded!.report
     if (!hasHead) return engine
     this.constrained = new ConstrainedEngine(engine, this.grammars, {
       vocabSize,
@@ -193,7 +239,7 @@ export class Worker implements Service {
     return this.traced
   }
 
-  private async openExchange(): Promise<KvExchange> {
+  private async openExchange(loaded: LoadedCalibration | null): Promise<KvExchange> {
     const { worker, kvStoreBytes } = this.assignment
     const { node, proxy } = this
     return new KvExchange({
@@ -202,10 +248,28 @@ export class Worker implements Service {
       timers: systemTimers,
       random: systemRandom,
       onNote: (level, text) => this.logger[level](text),
-      codec: new BlockCodec(entryFile('worker-codec.mjs')),
+      codec: new BlockCodec(entryFile('worker-codec.mjs'), loaded),
       store: kvStoreBytes === 0 ? null : await KvBlockStore.open({ memoryBytes: kvStoreBytes, disk: null }),
       computeUs: () => this.loaded?.computeUs ?? 0,
     })
+  }
+
+  private useEngine(engine: EngineClient): void {
+    if (this.follower) this.follower.attach(engine)
+    else if (this.ranks) this.ranks.attach(engine)
+    else {
+      // K and V of a divided stage lie in parts, which nobody puts together for other rings.
+      this.exchange?.attach(engine)
+      engine.onStored = (rows) => this.exchange?.stored(rows)
+      this.host?.attachEngine(this.trace(this.constrain(engine)))
+    }
+  }
+
+  private forgetEngine(reason: string): void {
+    this.exchange?.attach(null)
+    this.host?.detachEngine(reason)
+    this.constrained?.forget()
+    this.traced?.forget(reason)
   }
 
   private superviseEngine(): EngineSupervisor {
@@ -213,24 +277,23 @@ export class Worker implements Service {
     return new EngineSupervisor({
       entry: entryFile('worker-engine.mjs'),
       assignment: { ...assignment, modelPath: model.path, fingerprint: model.fingerprint },
-      networkFirst: assignment.stages > 1,
+      networkFirst: assignment.stages > 1 || rankCount(assignment.split) > 1,
+      onHand: (to, data) => (this.follower ?? this.ranks)?.hand(to, data),
+      onStrayFailure: (reason) => this.follower?.fail(reason),
       onProgress: (doneBytes, totalBytes) => this.parent.send({ event: 'loading', doneBytes, totalBytes }),
       onReady: (engine) => {
         const { kv, ...report } = engine.report
         this.logger.info({ ...report, kvType: kv.type, enginePid: engine.pid }, 'The engine is loaded.')
         this.loaded = engine
-        this.exchange?.attach(engine)
-        engine.onStored = (rows) => this.exchange?.stored(rows)
-        this.host?.attachEngine(this.trace(this.constrain(engine)))
+        this.useEngine(engine)
         this.parent.send({ event: 'ready', device: engine.report.device, enginePid: engine.pid })
       },
       onLost: (reason) => {
         this.logger.error({ reason }, 'The engine is lost; it is started again.')
         this.loaded = null
-        this.exchange?.attach(null)
-        this.host?.detachEngine(reason)
-        this.constrained?.forget()
-        this.traced?.forget(reason)
+        if (this.follower) this.follower.detach(reason)
+        else if (this.ranks) this.ranks.detach(reason)
+        else this.forgetEngine(reason)
         this.parent.send({ event: 'engine-lost', reason })
       },
       onImpossible: (message) => {

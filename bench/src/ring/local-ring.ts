@@ -2,7 +2,14 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { type LayerRange, ringId, type SamplingParams } from '@deos/domain'
-import { defaultClientOptions, defaultWireLimits, plainNeeds } from '@deos/protocol'
+import {
+  computeUs,
+  defaultClientOptions,
+  defaultWireLimits,
+  plainNeeds,
+  type RingCapacity,
+  type StageTime,
+} from '@deos/protocol'
 import {
   defaultHostTiming,
   linkIdentity,
@@ -24,6 +31,10 @@ export interface LocalRingOptions {
   readonly tokensPerSession: number
   readonly kvBytesPerWorker: number
   readonly cacheDir: string
+  /** Share of the machine's speed that each worker uses; default all of it. */
+  readonly speeds?: readonly number[]
+  /** Default `auto`. */
+  readonly prefillChunkTokens?: number
   /** Where each worker stands in an emulated network; whoever asks stands beside the first. */
   readonly places?: readonly RingPlace[]
 }
@@ -41,6 +52,8 @@ export interface GenerationTimes {
   readonly tokens: readonly number[]
   /** Milliseconds that the engines of all stages spent on each token. */
   readonly engineMs: readonly number[]
+  /** What each token's steps took at each stage. */
+  readonly stageTimes: readonly (readonly StageTime[])[]
 }
 
 interface WorkerProcess {
@@ -78,6 +91,7 @@ export class LocalRing {
     const arrivalsMs: number[] = []
     const produced: number[] = []
     const engineMs: number[] = []
+    const stageTimes: (readonly StageTime[])[] = []
     return new Promise((resolve, reject) => {
       this.connection!.generate(
         {
@@ -88,14 +102,28 @@ export class LocalRing {
           onToken: ({ sampled, finish, times }) => {
             arrivalsMs.push(performance.now() - started)
             produced.push(sampled.token)
-            engineMs.push(times.reduce((sum, { computeUs }) => sum + computeUs, 0) / 1000)
-            if (finish !== null) resolve({ arrivalsMs, tokens: produced, engineMs })
+            engineMs.push(computeUs(times) / 1000)
+            stageTimes.push(times)
+            if (finish !== null) resolve({ arrivalsMs, tokens: produced, engineMs, stageTimes })
           },
           onRejected: (code, message) => reject(new Error(`${code}: ${message}`)),
           onFailed: (code, message) => reject(new Error(`${code}: ${message}`)),
         },
       )
     })
+  }
+
+  /** What all of its stages hold; known once it is ready. */
+  get capacity(): RingCapacity {
+    const reports = this.connection?.status?.reports ?? []
+    const least = (of: (capacity: RingCapacity) => number) =>
+      Math.min(...reports.map(({ capacity }) => of(capacity)))
+    return {
+      kvPages: least(({ kvPages }) => kvPages),
+      pageTokens: least(({ pageTokens }) => pageTokens),
+      contextLength: least(({ contextLength }) => contextLength),
+      maxBatchTokens: least(({ maxBatchTokens }) => maxBatchTokens),
+    }
   }
 
   async stop(): Promise<void> {
@@ -170,10 +198,15 @@ export class LocalRing {
       ...{ listen: `${place?.host ?? '127.0.0.1'}:0`, model: { id: 'bench', path: options.modelPath } },
       ...{ weightType: 'native', kvType: 'F16', kvBytes: options.kvBytesPerWorker },
       ...{ contextLength: options.tokensPerSession, maxBatchTokens: 512, threads: options.threadsPerWorker },
-      ...{ device: null, cacheDir: options.cacheDir, speed: 1, microbatches: options.microbatches },
+      ...{
+        device: null,
+        cacheDir: options.cacheDir,
+        speed: options.speeds?.[stage] ?? 1,
+        microbatches: options.microbatches,
+      },
       ...{ maxSessions: options.sessions, maxQueued: options.sessions },
       // Prompts of a bench repeat, and are to be computed each time.
-      ...{ prefixCache: false, prefillChunkTokens: 'auto', adapters: [] },
+      ...{ prefixCache: false, prefillChunkTokens: options.prefillChunkTokens ?? 'auto', adapters: [] },
     }
     const child = spawn(
       process.execPath,

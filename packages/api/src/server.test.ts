@@ -60,6 +60,7 @@ describe('readRequest()', () => {
       target: {},
       replicas: { min: 1, max: 1 },
       policy: { regions: null, providers: null },
+      split: null,
     })
   })
 

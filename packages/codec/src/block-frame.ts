@@ -5,7 +5,7 @@ import { CodecInputError, CorruptBlockError } from './errors.ts'
 import { type ExactTokens, type LevelName, levelNumbers } from './level.ts'
 
 const MAGIC = 0x4b44 // DK
-const FORMAT = 1
+const FORMAT = 2
 /** Flag beside the level: a fingerprint of tools follows their id. */
 const WITH_TOOLS = 128
 const NO_ID = '0'.repeat(16)

@@ -1,5 +1,15 @@
 import { CorruptBlockError } from './errors.ts'
 
+/** Words as bytes, whatever the order of the machine. */
+export function littleEndian(words: Uint16Array): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(2 * words.length)
+  for (let index = 0, at = 0; index < words.length; index += 1, at += 2) {
+    bytes[at] = words[index]!
+    bytes[at + 1] = words[index]! >>> 8
+  }
+  return bytes
+}
+
 /** Little-endian fields one after another, read within bounds. */
 export class ByteReader {
   private readonly view: DataView
@@ -66,9 +76,15 @@ export class ByteReader {
 
 /** Little-endian fields one after another, in memory that grows. */
 export class ByteWriter {
-  private bytes = new Uint8Array(256)
-  private view = new DataView(this.bytes.buffer)
+  private bytes: Uint8Array<ArrayBuffer>
+  private view: DataView<ArrayBuffer>
   private length = 0
+
+  /** @param expectedBytes - room that is made beforehand */
+  constructor(expectedBytes = 256) {
+    this.bytes = new Uint8Array(expectedBytes)
+    this.view = new DataView(this.bytes.buffer)
+  }
 
   u8(value: number): this {
     const at = this.grow(1)
@@ -101,12 +117,16 @@ export class ByteWriter {
   }
 
   halves(values: ArrayLike<number>): this {
-    for (let index = 0; index < values.length; index += 1) this.u16(values[index]!)
+    let at = this.grow(2 * values.length)
+    for (let index = 0; index < values.length; index += 1, at += 2)
+      this.view.setUint16(at, values[index]!, true)
     return this
   }
 
   floats(values: ArrayLike<number>): this {
-    for (let index = 0; index < values.length; index += 1) this.f32(values[index]!)
+    let at = this.grow(4 * values.length)
+    for (let index = 0; index < values.length; index += 1, at += 4)
+      this.view.setFloat32(at, values[index]!, true)
     return this
   }
 

@@ -53,14 +53,20 @@ export function readChannelModels(bytes: Uint8Array): ChannelModelSet {
   }
   if (reader.remaining !== 0)
     throw new CorruptBlockError(`${reader.remaining} bytes follow the channel models.`)
-  return {
-    channelModelsId: contentId(bytes),
-    channelModel: ({ layer, part, channels }) => {
-      const model = models.get(`${part}${layer}`)
-      return model?.channels === channels ? model : null
-    },
-  }
+  return channelModelSet(contentId(bytes), models)
 }
+
+/** @param models - by `${part}${layer}` */
+export const channelModelSet = (
+  channelModelsId: string,
+  models: ReadonlyMap<string, ChannelModel>,
+): ChannelModelSet => ({
+  channelModelsId,
+  channelModel: ({ layer, part, channels }) => {
+    const model = models.get(`${part}${layer}`)
+    return model?.channels === channels ? model : null
+  },
+})
 
 function readModel(reader: ByteReader): ChannelModel {
   const channels = reader.u32()

@@ -32,7 +32,7 @@ export const lowBits = (classIndex: number): number => Math.max(0, ((classIndex 
 
 /** The whole number of steps that stands for a value. */
 export function quantise(value: number, step: number): number {
-  const magnitude = Math.floor(Math.abs(value) / step + 1 - DEAD_ZONE)
+  const magnitude = Math.floor(Math.abs(value) / step + (1 - DEAD_ZONE))
   return value < 0 ? -magnitude : magnitude
 }
 

@@ -32,3 +32,12 @@ export class BasisMismatchError extends DomainError {
     )
   }
 }
+
+/** A calibration of another model, or written for another version of the codec. */
+export class CalibrationError extends DomainError {
+  readonly code = 'CODEC_CALIBRATION'
+  readonly retriable = false
+  constructor(message: string) {
+    super(message, 'Make one with "deos model calibrate", or go without: blocks then travel without loss.')
+  }
+}

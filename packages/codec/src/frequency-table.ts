@@ -7,7 +7,8 @@ export const TABLE_TOTAL = 1 << TABLE_BITS
 /** How often each symbol comes, in 4,096ths, with the sums and the look-up that coding needs. */
 export interface FrequencyTable {
   readonly frequencies: Uint16Array
-  readonly starts: Uint16Array
+  /** Of each symbol: where it starts in the upper half, its frequency less 1 in the lower. */
+  readonly intervals: Int32Array
   /** Symbol of each of the 4,096 slots. */
   readonly symbols: Uint8Array
 }
@@ -32,17 +33,17 @@ export function tableFromCounts(counts: ArrayLike<number>): FrequencyTable {
 
 /** @throws CorruptBlockError unless each frequency is positive and they add up */
 export function tableOf(frequencies: Uint16Array): FrequencyTable {
-  const starts = new Uint16Array(frequencies.length)
+  const intervals = new Int32Array(frequencies.length)
   const symbols = new Uint8Array(TABLE_TOTAL)
   let sum = 0
   for (let symbol = 0; symbol < frequencies.length; symbol += 1) {
     const frequency = frequencies[symbol]!
     if (frequency === 0 || sum + frequency > TABLE_TOTAL)
       throw new CorruptBlockError(`Symbol ${symbol} has a frequency of ${frequency} after ${sum}.`)
-    starts[symbol] = sum
+    intervals[symbol] = (sum << 16) | (frequency - 1)
     symbols.fill(symbol, sum, sum + frequency)
     sum += frequency
   }
   if (sum !== TABLE_TOTAL) throw new CorruptBlockError(`Frequencies add up to ${sum}, not ${TABLE_TOTAL}.`)
-  return { frequencies, starts, symbols }
+  return { frequencies, intervals, symbols }
 }

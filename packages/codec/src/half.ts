@@ -32,7 +32,14 @@ export function toHalf(value: number): number {
 
 /** Numbers of halves; NaN and infinities included. */
 export function widenHalves(halves: Uint16Array, into = new Float32Array(halves.length)): Float32Array {
-  for (let index = 0; index < halves.length; index += 1) into[index] = halfValues[halves[index]!]!
+  const bits = new Uint32Array(into.buffer, into.byteOffset, into.length)
+  for (let index = 0; index < halves.length; index += 1) {
+    const half = halves[index]!
+    const magnitude = half & 0x7fff
+    if (magnitude >= 0x400 && magnitude < 0x7c00)
+      bits[index] = ((half & 0x8000) << 16) | ((magnitude << 13) + 0x38000000)
+    else into[index] = halfValues[half]!
+  }
   return into
 }
 
@@ -40,6 +47,14 @@ export function narrowToHalves(
   values: Float32Array,
   into: Uint16Array<ArrayBuffer> = new Uint16Array(values.length),
 ): Uint16Array<ArrayBuffer> {
-  for (let index = 0; index < values.length; index += 1) into[index] = toHalf(values[index]!)
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length)
+  for (let index = 0; index < bits.length; index += 1) {
+    const all = bits[index]!
+    const magnitude = all & 0x7fffffff
+    into[index] =
+      magnitude >= 0x38800000 && magnitude < 0x477ff000
+        ? ((all >>> 16) & 0x8000) | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13)
+        : toHalf(values[index]!)
+  }
   return into
 }

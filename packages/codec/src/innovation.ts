@@ -1,5 +1,5 @@
 import { CodecInputError } from './errors.ts'
-import { type RotaryGeometry, rotaryPairs, tokenRotation } from './rotary.ts'
+import { type RotaryGeometry, rotaryPairs } from './rotary.ts'
 
 /**
  * What a channel is expected to be, given the channels before it: `mean + L·e`, where `L` is the unit lower triangle of
@@ -54,88 +54,3 @@ export function fitChannelModel(
   }
   return { channels, span, mean: Float32Array.from(order, (channel) => mean[channel]!), lower }
 }
-
-/** Follows tokens channel by channel. The same halves lead to the same expectations on every machine. */
-export class Expectation {
-  private readonly innovations: Float64Array
-  private rotation: Float64Array = new Float64Array(0)
-  private readonly turning: number
-  private readonly headDim: number
-  private readonly stretch: number
-  private first = 0
-  private second = 0
-
-  constructor(
-    private readonly model: ChannelModel,
-    private readonly rotary: RotaryGeometry | null,
-  ) {
-    this.innovations = new Float64Array(model.channels)
-    this.headDim = rotary?.headDim ?? 1
-    this.turning = rotary === null ? 0 : 2 * rotary.frequencies.length
-    this.stretch = rotary?.magnitude ?? 1
-  }
-
-  startToken(position: number): void {
-    if (this.rotary !== null) this.rotation = tokenRotation(this.rotary, position)
-  }
-
-  /** How many channels are told together from place `at` of the order: 2 if they turn, else 1. */
-  groupSize(at: number): 1 | 2 {
-    return this.rotary !== null && at % this.rotary.headDim < this.turning ? 2 : 1
-  }
-
-  /** Expected values of the group at `at`, as they are stored. */
-  expect(at: number, size: 1 | 2, into: Float64Array): void {
-    this.first = this.linear(at, at)
-    if (size === 1) {
-      into[0] = this.first
-      return
-    }
-    this.second = this.linear(at + 1, at)
-    const pair = at % this.headDim
-    const cosine = this.rotation[pair]!
-    const sine = this.rotation[pair + 1]!
-    into[0] = this.stretch * (this.first * cosine - this.second * sine)
-    into[1] = this.stretch * (this.first * sine + this.second * cosine)
-  }
-
-  /** What the group just expected turned out to be. */
-  learn(at: number, size: 1 | 2, first: number, second: number): void {
-    const { innovations } = this
-    if (size === 1) {
-      innovations[at] = tame(first - this.first)
-      return
-    }
-    const pair = at % this.headDim
-    const cosine = this.rotation[pair]!
-    const sine = this.rotation[pair + 1]!
-    innovations[at] = tame((first * cosine + second * sine) / this.stretch - this.first)
-    const { lower, span } = this.model
-    const mate = lower[(at + 1) * span + (at % span)]! * innovations[at]!
-    innovations[at + 1] = tame((second * cosine - first * sine) / this.stretch - this.second - mate)
-  }
-
-  private linear(at: number, end: number): number {
-    const { span, lower, mean } = this.model
-    const start = at - (at % span)
-    const row = at * span - start
-    const { innovations } = this
-    let sum = mean[at]!
-    // Four sums, so that no addition waits for the one before; in this order on every machine.
-    let second = 0
-    let third = 0
-    let fourth = 0
-    let other = start
-    for (; other + 3 < end; other += 4) {
-      sum += lower[row + other]! * innovations[other]!
-      second += lower[row + other + 1]! * innovations[other + 1]!
-      third += lower[row + other + 2]! * innovations[other + 2]!
-      fourth += lower[row + other + 3]! * innovations[other + 3]!
-    }
-    for (; other < end; other += 1) sum += lower[row + other]! * innovations[other]!
-    return sum + second + (third + fourth)
-  }
-}
-
-/** Infinities and NaN say nothing about what follows. */
-const tame = (surprise: number): number => (Math.abs(surprise) < 1e6 ? surprise : 0)

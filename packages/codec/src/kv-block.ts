@@ -1,6 +1,7 @@
 import { apart, type Basis, besideEachOther, type KvPart } from './basis.ts'
 import { type BlockHeader, readFrame, writeFrame } from './block-frame.ts'
 import { BasisMismatchError, CodecInputError, CorruptBlockError } from './errors.ts'
+import { decodeExact, encodeExact } from './exact-tokens.ts'
 import { decodeGroups, encodeGroups, hadamardSize, turnHadamard } from './groups.ts'
 import { narrowToHalves, widenHalves } from './half.ts'
 import { checkMatrix, checkShape, type KvMatrix } from './kv-matrix.ts'
@@ -179,7 +180,7 @@ function decodeEach(
   })
 }
 
-/** The components of the tokens between the exact ones, then for each part the exact ones alone. */
+/** The components of the tokens between the exact ones, then the exact ones if there are any. */
 function encodeWithBasis(content: KvBlockContent, header: BlockHeader, tools: KvTools): Uint8Array[] {
   const { tokens, firstPosition, parts } = content
   const { exact, step } = header
@@ -192,16 +193,10 @@ function encodeWithBasis(content: KvBlockContent, header: BlockHeader, tools: Kv
     return values
   })
   const rows = besideEachOther(basis, matrices)
-  const payload = [encodeTransform(basis, rows, step, transformTools(basis, tokens, exact, tools))]
-  if (exact.first + exact.last === 0) return payload
-  const exactTokens = exact.first + exact.last
-  for (const { channels, values } of parts) {
-    const chosen = new Uint16Array(exactTokens * channels)
-    chosen.set(values.subarray(0, exact.first * channels))
-    chosen.set(values.subarray((tokens - exact.last) * channels), exact.first * channels)
-    payload.push(encodeLossless({ tokens: exactTokens, channels, values: chosen }, null))
-  }
-  return payload
+  const coded = encodeTransform(basis, rows, step, transformTools(basis, tokens, exact, tools))
+  if (exact.first + exact.last === 0) return [coded]
+  const values = parts.map((part) => part.values)
+  return [coded, encodeExact(header, values, basis, tools)]
 }
 
 function decodeWithBasis(
@@ -212,22 +207,19 @@ function decodeWithBasis(
   const { tokens, firstPosition, parts, exact, step } = header
   const basis = tools.basis!
   const exactTokens = exact.first + exact.last
-  checkPayload(payload, exactTokens > 0 ? 1 + parts.length : 1)
+  checkPayload(payload, exactTokens > 0 ? 2 : 1)
   const between = tokens - exactTokens
   const rows = decodeTransform(basis, payload[0]!, between, step, transformTools(basis, tokens, exact, tools))
-  return apart(basis, rows).map((matrix, index) => {
+  const values = apart(basis, rows).map((matrix, index) => {
     const part = parts[index]!
     const { channels } = part
     turn(matrix, part, firstPosition + exact.first, tools, 'rotate')
-    const values = new Uint16Array(tokens * channels)
-    narrowToHalves(matrix, values.subarray(exact.first * channels, (tokens - exact.last) * channels))
-    if (exactTokens > 0) {
-      const chosen = decodeLossless(payload[1 + index]!, { tokens: exactTokens, channels }, null)
-      values.set(chosen.subarray(0, exact.first * channels))
-      values.set(chosen.subarray(exact.first * channels), (tokens - exact.last) * channels)
-    }
-    return values
+    const halves = new Uint16Array(tokens * channels)
+    narrowToHalves(matrix, halves.subarray(exact.first * channels, (tokens - exact.last) * channels))
+    return halves
   })
+  if (exactTokens > 0) decodeExact(payload[1]!, header, values, basis, tools)
+  return values
 }
 
 function turn(

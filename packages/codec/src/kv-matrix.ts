@@ -1,3 +1,4 @@
+import { littleEndian } from './byte-cursor.ts'
 import { CodecInputError } from './errors.ts'
 
 /** K or V of consecutive tokens of one layer: `[tokens, channels]` in halves, channels of all KV heads side by side. */
@@ -39,11 +40,4 @@ export function halvesFromBytes(bytes: Uint8Array): Uint16Array<ArrayBuffer> {
   return halves
 }
 
-export function bytesFromHalves(halves: Uint16Array): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(2 * halves.length)
-  for (let index = 0; index < halves.length; index += 1) {
-    bytes[2 * index] = halves[index]! & 255
-    bytes[2 * index + 1] = halves[index]! >>> 8
-  }
-  return bytes
-}
+export const bytesFromHalves = (halves: Uint16Array): Uint8Array<ArrayBuffer> => littleEndian(halves)

@@ -1,4 +1,6 @@
 import type { Basis } from './basis.ts'
+import { TILE_COLUMNS, TILE_ROWS } from './simd-module.ts'
+import { reserveTiles } from './tile-product.ts'
 
 /**
  * `left [rows, inner] · rightᵀ [columns, inner]` into `[rows, columns]`: nearly all the arithmetic of the codec. A
@@ -6,83 +8,79 @@ import type { Basis } from './basis.ts'
  */
 export type MultiplyTransposed = (left: Float32Array, right: Float32Array, inner: number) => Float32Array
 
-/** Rows and columns of a tile, whose sums stay in registers. */
-const TILE = 4
+export const multiplyTransposed: MultiplyTransposed = (left, right, inner) =>
+  multiplyPacked(left, inner, right.length / inner, (into, at, from, count) => {
+    if (count < TILE_ROWS) {
+      for (let row = 0; row < count; row += 1)
+        for (let k = 0; k < inner; k += 1) into[at + k * TILE_ROWS + row] = right[(from + row) * inner + k]!
+      return
+    }
+    const [first, second, third, fourth] = [0, 1, 2, 3].map((row) => (from + row) * inner) as Four
+    for (let k = 0, to = at; k < inner; k += 1, to += TILE_ROWS) {
+      into[to] = right[first + k]!
+      into[to + 1] = right[second + k]!
+      into[to + 2] = right[third + k]!
+      into[to + 3] = right[fourth + k]!
+    }
+  })
 
-export const multiplyTransposed: MultiplyTransposed = (left, right, inner) => {
-  const rows = left.length / inner
+/** `left [rows, inner] · right [inner, columns]` into `[rows, columns]`. */
+function multiply(left: Float32Array, right: Float32Array, inner: number): Float32Array {
   const columns = right.length / inner
+  return multiplyPacked(left, inner, columns, (into, at, from, count) => {
+    for (let k = 0, place = from, to = at; k < inner; k += 1, place += columns, to += TILE_ROWS)
+      for (let column = 0; column < count; column += 1) into[to + column] = right[place + column]!
+  })
+}
+
+type Four = [number, number, number, number]
+
+/** Rows of the left factor at a time, and floats of the right one: what stays in caches near the arithmetic. */
+const PANEL_ROWS = 128
+const PANEL_FLOATS = 1 << 17
+
+/** Puts `count` columns of the right factor from one on into a tile `[inner, 4]` that is all 0. */
+type PackTile = (into: Float32Array, at: number, from: number, count: number) => void
+
+/** The columns of the result are rows of the tiles, since the left factor, a block's tokens, is the smaller. */
+function multiplyPacked(left: Float32Array, inner: number, columns: number, pack: PackTile): Float32Array {
+  const rows = left.length / inner
   const result = new Float32Array(rows * columns)
-  const wholeRows = rows - (rows % TILE)
-  const wholeColumns = columns - (columns % TILE)
-  for (let column = 0; column < wholeColumns; column += TILE)
-    for (let row = 0; row < wholeRows; row += TILE) multiplyTile(left, right, result, inner, row, column)
-  for (let row = 0; row < rows; row += 1)
-    for (let column = row < wholeRows ? wholeColumns : 0; column < columns; column += 1)
-      result[row * columns + column] = product(left, row * inner, right, column * inner, inner)
+  const tileFloats = TILE_ROWS * inner
+  const panelColumns = TILE_ROWS * Math.max(1, Math.floor(PANEL_FLOATS / tileFloats))
+  const panelRows = Math.min(PANEL_ROWS, TILE_COLUMNS * Math.ceil(rows / TILE_COLUMNS))
+  for (let firstColumn = 0; firstColumn < columns; firstColumn += panelColumns) {
+    const ownColumns = Math.min(panelColumns, columns - firstColumn)
+    const rowTiles = Math.ceil(ownColumns / TILE_ROWS)
+    const space = reserveTiles(rowTiles * tileFloats, panelRows * inner, rowTiles * TILE_ROWS * panelRows)
+    space.left.fill(0, (rowTiles - 1) * tileFloats)
+    for (let from = 0; from < ownColumns; from += TILE_ROWS)
+      pack(space.left, from * inner, firstColumn + from, Math.min(TILE_ROWS, ownColumns - from))
+    for (let firstRow = 0; firstRow < rows; firstRow += PANEL_ROWS) {
+      const ownRows = Math.min(PANEL_ROWS, rows - firstRow)
+      const columnTiles = Math.ceil(ownRows / TILE_COLUMNS)
+      packRows(space.right, left, firstRow, ownRows, inner)
+      space.multiply(0, inner, rowTiles, columnTiles)
+      const width = columnTiles * TILE_COLUMNS
+      for (let row = 0; row < ownRows; row += 1) {
+        const to = (firstRow + row) * columns + firstColumn
+        for (let column = 0, at = row; column < ownColumns; column += 1, at += width)
+          result[to + column] = space.result[at]!
+      }
+    }
+  }
   return result
 }
 
-function product(left: Float32Array, from: number, right: Float32Array, start: number, inner: number) {
-  let sum = 0
-  for (let k = 0; k < inner; k += 1) sum += left[from + k]! * right[start + k]!
-  return sum
-}
-
-/** Sixteen products at once: each number read serves four of them. Written out, for engines keep no arrays in registers. */
-function multiplyTile(
-  left: Float32Array,
-  right: Float32Array,
-  result: Float32Array,
-  inner: number,
-  row: number,
-  column: number,
-): void {
-  const [l0, r0] = [row * inner, column * inner]
-  const [l1, l2, l3] = [l0 + inner, l0 + 2 * inner, l0 + 3 * inner]
-  const [r1, r2, r3] = [r0 + inner, r0 + 2 * inner, r0 + 3 * inner]
-  let [s00, s01, s02, s03] = [0, 0, 0, 0]
-  let [s10, s11, s12, s13] = [0, 0, 0, 0]
-  let [s20, s21, s22, s23] = [0, 0, 0, 0]
-  let [s30, s31, s32, s33] = [0, 0, 0, 0]
-  for (let k = 0; k < inner; k += 1) {
-    const w = right[r0 + k]!
-    const x = right[r1 + k]!
-    const y = right[r2 + k]!
-    const z = right[r3 + k]!
-    const p0 = left[l0 + k]!
-    s00 += p0 * w
-    s01 += p0 * x
-    s02 += p0 * y
-    s03 += p0 * z
-    const p1 = left[l1 + k]!
-    s10 += p1 * w
-    s11 += p1 * x
-    s12 += p1 * y
-    s13 += p1 * z
-    const p2 = left[l2 + k]!
-    s20 += p2 * w
-    s21 += p2 * x
-    s22 += p2 * y
-    s23 += p2 * z
-    const p3 = left[l3 + k]!
-    s30 += p3 * w
-    s31 += p3 * x
-    s32 += p3 * y
-    s33 += p3 * z
+/** Rows of `[rows, inner]` into tiles `[inner, 8]`; where the last is not whole there are zeros. */
+function packRows(into: Float32Array, from: Float32Array, first: number, count: number, inner: number): void {
+  const whole = count - (count % TILE_COLUMNS)
+  if (whole < count) into.fill(0, whole * inner)
+  for (let row = 0; row < count; row += 1) {
+    const start = (first + row) * inner
+    let to = (row - (row % TILE_COLUMNS)) * inner + (row % TILE_COLUMNS)
+    for (let k = 0; k < inner; k += 1, to += TILE_COLUMNS) into[to] = from[start + k]!
   }
-  const columns = right.length / inner
-  store(result, (row + 0) * columns + column, s00, s01, s02, s03)
-  store(result, (row + 1) * columns + column, s10, s11, s12, s13)
-  store(result, (row + 2) * columns + column, s20, s21, s22, s23)
-  store(result, (row + 3) * columns + column, s30, s31, s32, s33)
-}
-
-function store(result: Float32Array, at: number, a: number, b: number, c: number, d: number): void {
-  result[at] = a
-  result[at + 1] = b
-  result[at + 2] = c
-  result[at + 3] = d
 }
 
 /** Factor of each channel: its part's weight. */
@@ -100,13 +98,14 @@ export function channelWeights({ parts, channels }: Pick<Basis, 'parts' | 'chann
  * Components `[tokens, rank]` of rows `[tokens, channels]`, less what the reference says of them.
  *
  * @param rank - the first components only
+ * @param products - what a caller has, or none
  */
 export function analyse(
   basis: Basis,
   rows: Float32Array,
   reference: Float32Array | null,
   rank: number,
-  multiply: MultiplyTransposed = multiplyTransposed,
+  products: MultiplyTransposed = multiplyTransposed,
 ): Float32Array {
   const { channels, mean, vectors } = basis
   const weights = channelWeights(basis)
@@ -114,9 +113,9 @@ export function analyse(
   for (let start = 0; start < rows.length; start += channels)
     for (let channel = 0; channel < channels; channel += 1)
       centred[start + channel] = (rows[start + channel]! - mean[channel]!) * weights[channel]!
-  const components = multiply(centred, vectors.subarray(0, rank * channels), channels)
+  const components = products(centred, vectors.subarray(0, rank * channels), channels)
   if (reference === null) return components
-  const expected = expectedComponents(basis, reference, rank, multiply)
+  const expected = expectedComponents(basis, reference, rank, products)
   for (let index = 0; index < components.length; index += 1)
     components[index] = components[index]! - expected[index]!
   return components
@@ -128,19 +127,16 @@ export function synthesise(
   components: Float32Array,
   reference: Float32Array | null,
   rank: number,
-  multiply: MultiplyTransposed = multiplyTransposed,
+  products?: MultiplyTransposed,
 ): Float32Array {
   const { channels, mean, vectors } = basis
-  const whole = Float32Array.from(components)
+  const whole = components.slice()
   if (reference !== null) {
-    const expected = expectedComponents(basis, reference, rank, multiply)
+    const expected = expectedComponents(basis, reference, rank, products ?? multiplyTransposed)
     for (let index = 0; index < whole.length; index += 1) whole[index] = whole[index]! + expected[index]!
   }
-  const columns = new Float32Array(channels * rank)
-  for (let component = 0; component < rank; component += 1)
-    for (let channel = 0; channel < channels; channel += 1)
-      columns[channel * rank + component] = vectors[component * channels + channel]!
-  const rows = multiply(whole, columns, rank)
+  const live = vectors.subarray(0, rank * channels)
+  const rows = products ? products(whole, transposed(live, channels), rank) : multiply(whole, live, rank)
   const inverse = channelWeights(basis).map((weight) => 1 / weight)
   for (let start = 0; start < rows.length; start += channels)
     for (let channel = 0; channel < channels; channel += 1)
@@ -148,14 +144,25 @@ export function synthesise(
   return rows
 }
 
+/** `[rows, columns]` as `[columns, rows]`. */
+function transposed(matrix: Float32Array, columns: number): Float32Array {
+  const rows = matrix.length / columns
+  const result = new Float32Array(matrix.length)
+  for (let row = 0; row < rows; row += 1)
+    for (let column = 0; column < columns; column += 1)
+      result[column * rows + row] = matrix[row * columns + column]!
+  return result
+}
+
 function expectedComponents(
   { referenceChannels, referenceMean, regression }: Basis,
   reference: Float32Array,
   rank: number,
-  multiply: MultiplyTransposed,
+  products: MultiplyTransposed,
 ): Float32Array {
   const centred = new Float32Array(reference.length)
-  for (let index = 0; index < reference.length; index += 1)
-    centred[index] = reference[index]! - referenceMean[index % referenceChannels]!
-  return multiply(centred, regression.subarray(0, rank * referenceChannels), referenceChannels)
+  for (let start = 0; start < reference.length; start += referenceChannels)
+    for (let channel = 0; channel < referenceChannels; channel += 1)
+      centred[start + channel] = reference[start + channel]! - referenceMean[channel]!
+  return products(centred, regression.subarray(0, rank * referenceChannels), referenceChannels)
 }

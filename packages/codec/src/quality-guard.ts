@@ -63,8 +63,11 @@ export function judgeProbe(exact: ExactProbe, logits: Float32Array, limits = DEF
   if (exactTail > 1e-12) kl += exactTail * Math.log(exactTail / tail)
   const topAgrees = agreesOnTop(exact, logits, limits.topMargin)
   // Not a number where a cache was ruined: that does not pass.
-  return { kl, topAgrees, passes: topAgrees && kl <= MAX_SINGLE * limits.maxKl }
+  return { kl, topAgrees, passes: topAgrees && singleProbePasses(kl, limits) }
 }
+
+/** Whether one position may diverge so much; not if that is not a number. */
+export const singleProbePasses = (kl: number, limits: GuardLimits): boolean => kl <= MAX_SINGLE * limits.maxKl
 
 function agreesOnTop(exact: ExactProbe, logits: Float32Array, margin: number): boolean {
   let best = 0

@@ -1,118 +1,101 @@
+import { littleEndian } from './byte-cursor.ts'
 import { CorruptBlockError } from './errors.ts'
 import { type FrequencyTable, TABLE_BITS, TABLE_TOTAL } from './frequency-table.ts'
 
-/** The state stays in [2^23, 2^31), so that all arithmetic fits 32-bit integers. */
-const LOWEST = 1 << 23
+/** A state stays in [2^15, 2^31), so that all arithmetic fits 32-bit integers and leaves by 16 bits at a time. */
+const LOWEST = 1 << 15
+const STATES = 2
+const STATE_BYTES = 4
 
 /**
- * Range asymmetric numeral system with static tables. Symbols are collected and coded backwards, so that the decoder
- * reads forwards.
+ * Range asymmetric numeral system with static tables: symbols of rows `[n, tables.length]`, a table for each column.
+ * Two states take turns, so that neither side waits for the symbol before. Coded backwards, read forwards.
  *
+ * @returns both states and the words between them, of 16 bits each
  * @see Duda 2013 (arXiv:1311.2540)
  */
-export class RansEncoder {
-  private intervals = new Uint32Array(4096)
-  private count = 0
-
-  put(table: FrequencyTable, symbol: number): void {
-    this.push(table.starts[symbol]!, table.frequencies[symbol]!)
+export function encodeSymbols(
+  symbols: Uint8Array,
+  tables: readonly FrequencyTable[],
+): Uint8Array<ArrayBuffer> {
+  const words = new Uint16Array(symbols.length + 2 * STATES)
+  let at = words.length
+  let column = (symbols.length + tables.length - 1) % tables.length
+  let state = LOWEST
+  let other = LOWEST
+  for (let index = symbols.length - 1; index >= 0; index -= 1) {
+    const interval = tables[column]!.intervals[symbols[index]!]!
+    column = column === 0 ? tables.length - 1 : column - 1
+    const frequency = (interval & 0xffff) + 1
+    // Whether a word leaves is nearly chance: no branch guesses it.
+    const leaves = (frequency - 1 - (state >>> (31 - TABLE_BITS))) >>> 31
+    words[at - 1] = state
+    at -= leaves
+    state >>>= leaves << 4
+    const quotient = (state / frequency) | 0
+    const next = (quotient << TABLE_BITS) + (state - quotient * frequency) + (interval >>> 16)
+    // The other one takes the symbol before.
+    state = other
+    other = next
   }
-
-  /** Bits that are as likely 0 as 1; at most 32 of them, lowest first. */
-  putBits(value: number, bits: number): void {
-    let rest = value
-    for (let left = bits; left > 0; left -= 8) {
-      const width = Math.min(8, left)
-      const size = TABLE_TOTAL >>> width
-      this.push((rest & ((1 << width) - 1)) * size, size)
-      rest >>>= 8
-    }
-  }
-
-  done(): Uint8Array<ArrayBuffer> {
-    const reversed = new Uint8Array(2 * this.count + 4)
-    let at = reversed.length
-    let state = LOWEST
-    for (let index = this.count - 1; index >= 0; index -= 1) {
-      const interval = this.intervals[index]!
-      const frequency = (interval & 0xffff) + 1
-      const limit = ((LOWEST >>> TABLE_BITS) << 8) * frequency
-      while (state >= limit) {
-        at -= 1
-        reversed[at] = state & 255
-        state >>>= 8
-      }
-      const quotient = (state / frequency) | 0
-      state = (quotient << TABLE_BITS) + (state - quotient * frequency) + (interval >>> 16)
-    }
-    for (let byte = 0; byte < 4; byte += 1) {
-      at -= 1
-      reversed[at] = state & 255
-      state >>>= 8
-    }
-    return reversed.slice(at)
-  }
-
-  private push(start: number, frequency: number): void {
-    if (this.count === this.intervals.length) {
-      const larger = new Uint32Array(2 * this.count)
-      larger.set(this.intervals)
-      this.intervals = larger
-    }
-    this.intervals[this.count] = (start << 16) | (frequency - 1)
-    this.count += 1
-  }
+  // The decoder begins with the state that took the first symbol, which is now the other one.
+  at -= 2 * STATES
+  words.set([other & 0xffff, other >>> 16, state & 0xffff, state >>> 16], at)
+  return littleEndian(words.subarray(at))
 }
 
-/** Reads what {@link RansEncoder} wrote, with the same tables in the same order. */
-export class RansDecoder {
-  private state = 0
-  private at = 0
-
-  constructor(private readonly bytes: Uint8Array) {
-    for (let byte = 0; byte < 4; byte += 1) this.state = ((this.state << 8) | this.next()) >>> 0
-    if (this.state < LOWEST || this.state >= LOWEST * 256)
-      throw new CorruptBlockError(`An entropy coder cannot begin with state ${this.state}.`)
-  }
-
-  get(table: FrequencyTable): number {
-    const slot = this.state & (TABLE_TOTAL - 1)
+/**
+ * Reads what {@link encodeSymbols} wrote, with the same tables.
+ *
+ * @throws CorruptBlockError unless all bytes were used and the states are those that coding began with
+ */
+export function decodeSymbols(
+  bytes: Uint8Array,
+  tables: readonly FrequencyTable[],
+  count: number,
+): Uint8Array<ArrayBuffer> {
+  let [state, other] = [readState(bytes, 0), readState(bytes, STATE_BYTES)]
+  const words = wordsFrom(bytes, STATES * STATE_BYTES)
+  let at = 0
+  let column = 0
+  const symbols = new Uint8Array(count)
+  for (let index = 0; index < count; index += 1) {
+    const table = tables[column]!
+    column = column + 1 === tables.length ? 0 : column + 1
+    const slot = state & (TABLE_TOTAL - 1)
     const symbol = table.symbols[slot]!
-    this.advance(table.frequencies[symbol]!, slot - table.starts[symbol]!)
-    return symbol
+    symbols[index] = symbol
+    const interval = table.intervals[symbol]!
+    const next = ((interval & 0xffff) + 1) * (state >>> TABLE_BITS) + slot - (interval >>> 16)
+    const wanting = (next - LOWEST) >>> 31
+    const word = words[at]! & -wanting
+    at += wanting
+    state = other
+    other = (next << (wanting << 4)) | word
   }
+  if (state !== LOWEST || other !== LOWEST || at !== words.length - 1)
+    throw new CorruptBlockError(
+      `The entropy coder ends at word ${at} of ${words.length - 1} in states ${state} and ${other}.`,
+    )
+  return symbols
+}
 
-  getBits(bits: number): number {
-    let value = 0
-    for (let read = 0; read < bits; read += 8) {
-      const width = Math.min(8, bits - read)
-      const slot = this.state & (TABLE_TOTAL - 1)
-      const shift = TABLE_BITS - width
-      const part = slot >>> shift
-      this.advance(1 << shift, slot - (part << shift))
-      value += part * 2 ** read
-    }
-    return value
-  }
+function readState(bytes: Uint8Array, at: number): number {
+  if (at + STATE_BYTES > bytes.length) throw cut(bytes.length)
+  const state = bytes[at]! + 256 * (bytes[at + 1]! + 256 * (bytes[at + 2]! + 256 * bytes[at + 3]!))
+  if (state < LOWEST || state >= LOWEST * 65_536)
+    throw new CorruptBlockError(`An entropy coder cannot begin with state ${state}.`)
+  return state
+}
 
-  /** @throws CorruptBlockError unless all bytes were used and the state is the one coding began with */
-  finish(): void {
-    if (this.state !== LOWEST || this.at !== this.bytes.length)
-      throw new CorruptBlockError(
-        `The entropy coder ends at byte ${this.at} of ${this.bytes.length} in state ${this.state}.`,
-      )
-  }
+const cut = (length: number): CorruptBlockError =>
+  new CorruptBlockError(`The entropy-coded part ends after ${length} bytes.`)
 
-  private advance(frequency: number, offset: number): void {
-    let state = frequency * (this.state >>> TABLE_BITS) + offset
-    while (state < LOWEST) state = (state << 8) | this.next()
-    this.state = state
-  }
-
-  private next(): number {
-    const byte = this.bytes[this.at]
-    if (byte === undefined) throw new CorruptBlockError(`The entropy-coded part ends after ${this.at} bytes.`)
-    this.at += 1
-    return byte
-  }
+/** Words from a byte on, and one more of 0 to be read in vain. */
+function wordsFrom(bytes: Uint8Array, first: number): Uint16Array {
+  if ((bytes.length - first) % 2 !== 0) throw cut(bytes.length)
+  const words = new Uint16Array((bytes.length - first) / 2 + 1)
+  for (let index = 0, at = first; at < bytes.length; index += 1, at += 2)
+    words[index] = bytes[at]! | (bytes[at + 1]! << 8)
+  return words
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { CodecInputError } from './errors.ts'
-import { rotaryOfLayouts, rotateKeys } from './rotary.ts'
+import { exactRotation, rotaryOfLayouts, rotateKeys } from './rotary.ts'
 
 const rotation = { first: 2, pairs: 'halves' as const, frequencies: [1, 0.25], magnitude: 1.5 }
 const layout = {
@@ -44,4 +44,15 @@ describe('keys', () => {
     const narrow = rotaryOfLayouts([{ ...layout, key: { heads: 2, dim: 4 } }])(0)!
     expect(() => rotateKeys(new Float32Array(8), [0], narrow, 'rotate')).toThrow(/do not fit/)
   })
+})
+
+test('our own cosine and sine are those of the library, nearly', () => {
+  fc.assert(
+    fc.property(fc.double({ min: 0, max: 2 ** 20, noNaN: true }), (angle) => {
+      const both = new Float64Array(2)
+      exactRotation(angle, both)
+      expect(both[0]).toBeCloseTo(Math.cos(angle), 8)
+      expect(both[1]).toBeCloseTo(Math.sin(angle), 8)
+    }),
+  )
 })

@@ -44,47 +44,52 @@ export function rotaryPairs({
   )
 }
 
-const TWO_PI_HIGH = 6.28125
-const TWO_PI_LOW = 2 * Math.PI - TWO_PI_HIGH
+/** A quarter turn in two numbers; whole multiples of the first are exact. */
+const QUARTER_HIGH = 1.5703125
+const QUARTER_LOW = Math.PI / 2 - QUARTER_HIGH
+const QUARTERS = 2 / Math.PI
+
+/** Factors of the powers of a square: in cosine 1, -1/2!, 1/4!, …; in sine over its angle 1, -1/3!, 1/5!, … */
+const seriesFrom = (first: number): Float64Array => {
+  const factors = Float64Array.of(1, 0, 0, 0, 0, 0, 0, 0, 0)
+  for (let place = 1, n = first; place < factors.length; place += 1, n += 2)
+    factors[place] = -factors[place - 1]! / (n * (n + 1))
+  return factors
+}
+const [cosineFactors, sineFactors] = [seriesFrom(1), seriesFrom(2)]
 
 /**
  * Cosine and sine out of additions and products alone, which IEEE 754 rounds alike everywhere: what two machines
  * predict from them must be the same to the last bit. `Math.sin` promises no such thing.
  */
-export function exactRotation(angle: number, into: Float64Array): void {
-  const turns = Math.round(angle / (2 * Math.PI))
-  const x = (angle - turns * TWO_PI_HIGH - turns * TWO_PI_LOW) / 8
+export function exactRotation(angle: number, into: Float64Array, at = 0): void {
+  const quarters = Math.floor(angle * QUARTERS + 0.5)
+  const x = angle - quarters * QUARTER_HIGH - quarters * QUARTER_LOW
   const square = x * x
-  let sine = x
-  let cosine = 1
-  let term = 1
-  for (let n = 1; n < 16; n += 2) {
-    term = (-term * square) / (n * (n + 1))
-    cosine += term
-    sine += (term * x) / (n + 2)
+  let cosine = 0
+  let sine = 0
+  for (let power = cosineFactors.length - 1; power >= 0; power -= 1) {
+    cosine = cosine * square + cosineFactors[power]!
+    sine = sine * square + sineFactors[power]!
   }
-  for (let doubling = 0; doubling < 3; doubling += 1) {
-    const doubled = 2 * sine * cosine
-    cosine = 1 - 2 * sine * sine
-    sine = doubled
-  }
-  into[0] = cosine
-  into[1] = sine
+  sine *= x
+  const quadrant = quarters - 4 * Math.floor(quarters / 4)
+  into[at] = quadrant === 0 ? cosine : quadrant === 1 ? -sine : quadrant === 2 ? -cosine : sine
+  into[at + 1] = quadrant === 0 ? sine : quadrant === 1 ? cosine : quadrant === 2 ? -sine : -cosine
 }
 
 /** Frequencies come out of powers, which machines may round differently in the last bit: on this grid they agree. */
-const onGrid = (frequency: number): number => Math.round(frequency * 2 ** 44) / 2 ** 44
+const onGrid = (frequency: number): number => Math.floor(frequency * 2 ** 44 + 0.5) / 2 ** 44
 
-/** Cosines and sines of a token's pairs. */
-export function tokenRotation(geometry: RotaryGeometry, position: number): Float64Array {
-  const both = new Float64Array(2)
-  const rotation = new Float64Array(2 * geometry.frequencies.length)
-  for (let pair = 0; pair < geometry.frequencies.length; pair += 1) {
-    exactRotation(position * onGrid(geometry.frequencies[pair]!), both)
-    rotation[2 * pair] = both[0]!
-    rotation[2 * pair + 1] = both[1]!
-  }
-  return rotation
+/** Cosines and sines of a token's pairs, from a place of an array on. */
+export function tokenRotation(
+  { frequencies }: RotaryGeometry,
+  position: number,
+  into: Float64Array,
+  at = 0,
+): void {
+  for (let pair = 0; pair < frequencies.length; pair += 1)
+    exactRotation(position * onGrid(frequencies[pair]!), into, at + 2 * pair)
 }
 
 /**
@@ -105,20 +110,22 @@ export function rotateKeys(
       `${keys.length} values are not ${positions.length} rows of heads of ${headDim}.`,
     )
   const pairs = rotaryPairs(geometry)
+  const firsts = Int32Array.from(pairs, ([first]) => first)
+  const apart = pairs.length > 0 ? pairs[0]![1] - pairs[0]![0] : 0
+  const rotation = new Float64Array(2 * pairs.length)
   const sign = direction === 'rotate' ? 1 : -1
   const stretch = direction === 'rotate' ? geometry.magnitude : 1 / geometry.magnitude
   for (let row = 0; row < positions.length; row += 1) {
-    const rotation = tokenRotation(geometry, positions[row]!)
-    for (let head = row * channels; head < (row + 1) * channels; head += headDim) {
-      for (let pair = 0; pair < pairs.length; pair += 1) {
-        const first = head + pairs[pair]![0]
-        const second = head + pairs[pair]![1]
-        const cosine = stretch * rotation[2 * pair]!
-        const sine = sign * stretch * rotation[2 * pair + 1]!
+    tokenRotation(geometry, positions[row]!, rotation)
+    const end = (row + 1) * channels
+    for (let pair = 0; pair < firsts.length; pair += 1) {
+      const cosine = stretch * rotation[2 * pair]!
+      const sine = sign * stretch * rotation[2 * pair + 1]!
+      for (let first = row * channels + firsts[pair]!; first < end; first += headDim) {
         const x = keys[first]!
-        const y = keys[second]!
+        const y = keys[first + apart]!
         keys[first] = x * cosine - y * sine
-        keys[second] = x * sine + y * cosine
+        keys[first + apart] = x * sine + y * cosine
       }
     }
   }

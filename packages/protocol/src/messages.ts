@@ -28,8 +28,11 @@ export interface SessionNeeds {
 
 export const plainNeeds: SessionNeeds = { adapter: null, grammar: null }
 
-/** A `guest` is a worker of another ring, which hands sessions over to this one and has no other business here. */
-export type PeerRole = 'gateway' | 'worker' | 'guest'
+/**
+ * A `guest` is a worker of another ring, which hands sessions over to this one and has no other business here; a `rank`
+ * is a worker that computes a stage together with the one it dials.
+ */
+export type PeerRole = 'gateway' | 'worker' | 'guest' | 'rank'
 
 /** First message in both directions of every link. */
 export interface Hello {
@@ -273,6 +276,30 @@ export interface StepDone {
   readonly engineUs: number
 }
 
+export const rankMessageKinds = ['ready', 'begin', 'request', 'values', 'lost'] as const
+
+/**
+ * Between the workers whose ranks compute one stage, on the links of the others to rank 0, which passes on what they have
+ * for each other.
+ *
+ * - `ready`: the sender's engine is loaded and waits; `data` is its capacity, in four I32 as {@link RingCapacity} has them
+ * - `begin`: all are, and what follows belongs to this epoch
+ * - `request`: what the engines are to do, in `data`, as the engine process of this build reads it
+ * - `values`: what the engine of rank `from` hands to those of `to`
+ * - `lost`: an engine is gone or failed, for this `reason`; all begin anew
+ */
+export interface RankMessage {
+  readonly type: 'rank'
+  /** Counts how often the ranks began together; 0 before. */
+  readonly epoch: number
+  readonly kind: (typeof rankMessageKinds)[number]
+  readonly from: number
+  readonly to: readonly number[]
+  readonly reason: string
+  /** A multiple of 4 bytes. */
+  readonly data: Uint8Array
+}
+
 /** What the ring as a whole offers, gathered by a probe on its way around. */
 export interface RingCapacity {
   /** Smallest KV page pool of any stage. */
@@ -291,6 +318,8 @@ export interface StageReport {
   readonly model: ModelId
   readonly kvPagesFree: number
   readonly capacity: RingCapacity
+  /** Id of the calibration by which it codes KV for other rings; `null` for none. */
+  readonly calibration: string | null
 }
 
 /** Travels the whole ring; its return proves that every stage is loaded, linked and in this epoch. */
@@ -341,4 +370,4 @@ export interface RingStatus {
 export type RingMessage = OpenSession | ImportPages | CloseSession | Step | StepDone | Prepare | Probe | Fault
 export type GatewayToLeader = OpenRequest | CancelRequest | ImportRequest | ImportCommit
 export type ToGateway = Rejected | Failed | TokenDelivery | EmbeddingDelivery | RingStatus | ImportReady
-export type Message = Hello | Heartbeat | RingMessage | GatewayToLeader | ToGateway | KvMessage
+export type Message = Hello | Heartbeat | RingMessage | RankMessage | GatewayToLeader | ToGateway | KvMessage

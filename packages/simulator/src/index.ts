@@ -6,6 +6,7 @@
 export { SimulationInputError } from './errors.ts'
 export { EventQueue } from './events/event-queue.ts'
 export * from './plans/index.ts'
+export * from './ring/index.ts'
 export { LayerTimes, type TimePoint } from './serving/layer-times.ts'
 export { ChanceRouter } from './serving/routing/chance-router.ts'
 export { FlowRouter, type FlowRouterOptions, fittingLinks } from './serving/routing/flow-router.ts'

@@ -64,6 +64,8 @@ export interface RingHostCollaborators {
   readonly onNote: (level: 'info' | 'warn', text: string) => void
   /** Without it guests are turned away. */
   readonly handover?: HandoverEdge
+  /** Takes the links of those who compute this stage with it; without it they are turned away. */
+  readonly acceptRank?: (link: Link) => LinkHandlers
 }
 
 /**
@@ -156,7 +158,15 @@ export class RingHost {
 
   #accept(link: Link): LinkHandlers {
     if (link.role === 'guest') return this.#acceptGuest(link)
+    if (link.role === 'rank') return this.#acceptRank(link)
     return link.role === 'gateway' ? this.#acceptGateway(link) : this.#acceptUpstream(link)
+  }
+
+  #acceptRank(link: Link): LinkHandlers {
+    const { acceptRank } = this.edge
+    if (acceptRank) return acceptRank(link)
+    link.close('this worker computes its stage alone')
+    return { onMessage: () => {}, onClose: () => {} }
   }
 
   #acceptGuest(link: Link): LinkHandlers {

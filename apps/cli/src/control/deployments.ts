@@ -18,6 +18,8 @@ export interface DeployFlags extends ControlFlags {
   readonly replicas?: number
   readonly min?: number
   readonly max?: number
+  readonly prefillReplicas?: number
+  readonly kvQuality?: 'lossless' | 'guarded'
   readonly region: readonly string[]
   readonly provider: readonly string[]
   readonly ttft?: number
@@ -32,6 +34,7 @@ type SpecInput = Parameters<ApiClient['deployments']['create']>[0]['body']['spec
 
 function specOf(modelId: string, flags: DeployFlags): SpecInput {
   const { context, sessions, precision, min, max, ttft, tpot, region, provider, replicas } = flags
+  const { prefillReplicas = 0, kvQuality = 'lossless' } = flags
   const least = min ?? Math.min(1, max ?? 1)
   return {
     modelId,
@@ -44,6 +47,7 @@ function specOf(modelId: string, flags: DeployFlags): SpecInput {
       regions: region.length === 0 ? null : [...region],
       providers: provider.length === 0 ? null : [...provider],
     },
+    split: prefillReplicas === 0 ? null : { prefillReplicas, kvQuality },
   }
 }
 
@@ -88,22 +92,10 @@ async function preview(client: ApiClient, spec: SpecInput, output: Output): Prom
       ...(plan.placement === null
         ? ['It does not fit now.']
         : [
-            formatTable(
-              [
-                { title: 'machine' },
-                { title: 'device' },
-                { title: 'layers' },
-                { title: 'weights', align: 'right' },
-                { title: 'KV', align: 'right' },
-              ],
-              plan.placement.stages.map(({ machineName, device, layers, weightBytes, kvBytes }) => [
-                machineName,
-                device,
-                `${layers.first}-${layers.end - 1}`,
-                shownBytes(weightBytes),
-                shownBytes(kvBytes),
-              ]),
-            ),
+            plannedTable(plan.placement.stages),
+            ...(plan.prefillPlacement === null
+              ? []
+              : ['For prompts:', plannedTable(plan.prefillPlacement.stages)]),
             `About ${plan.placement.tokenMs.toFixed(1)} ms a token; ${plan.fittingReplicas} such replicas fit side by side.`,
           ]),
       ...(plan.pricePerHour === null ? [] : [`${shownMoney(plan.pricePerHour)} an hour.`]),
@@ -111,6 +103,26 @@ async function preview(client: ApiClient, spec: SpecInput, output: Output): Prom
     ].join('\n'),
   )
 }
+
+type PlannedStage = DeepReadonly<NonNullable<api.PlacementPreview['placement']>>['stages'][number]
+
+const plannedTable = (stages: readonly PlannedStage[]): string =>
+  formatTable(
+    [
+      { title: 'machine' },
+      { title: 'device' },
+      { title: 'layers' },
+      { title: 'weights', align: 'right' },
+      { title: 'KV', align: 'right' },
+    ],
+    stages.map(({ machineName, device, layers, weightBytes, kvBytes }) => [
+      machineName,
+      device,
+      `${layers.first}-${layers.end - 1}`,
+      shownBytes(weightBytes),
+      shownBytes(kvBytes),
+    ]),
+  )
 
 const pollMs = 500
 
@@ -197,15 +209,25 @@ export async function showDeployment(wanted: string, flags: ControlFlags, output
           'replicas',
           `${deployment.spec.replicas.min} to ${deployment.spec.replicas.max}, ${deployment.replicas.wanted} wanted`,
         ],
+        ...(deployment.spec.split === null
+          ? []
+          : [
+              [
+                'for prompts',
+                `${deployment.prefillReplicas.ready} of ${deployment.spec.split.prefillReplicas} ready, KV ${deployment.spec.split.kvQuality}`,
+              ] as const,
+            ]),
       ]),
       ...replicas.map((replica) => replicaText(replica)),
     ].join('\n\n'),
   )
 }
 
-function replicaText({ id, state, reason, stages, revision, lastTokenAt }: Replica): string {
+const roleWords = { both: '', prefill: ', for prompts', decode: ', answering' }
+
+function replicaText({ id, role, state, reason, stages, revision, lastTokenAt }: Replica): string {
   const age = lastTokenAt === null ? '' : ` Last token ${shownAge(lastTokenAt, new Date())}.`
-  const head = `${id} (revision ${revision}) is ${state}: ${shownLine(reason.message)}${age}`
+  const head = `${id} (revision ${revision}${roleWords[role]}) is ${state}: ${shownLine(reason.message)}${age}`
   if (stages.length === 0) return head
   const table = formatTable(
     [

@@ -35,7 +35,7 @@ export class PlanFile {
     readonly path: string,
     text: string,
   ) {
-    this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false })
+    this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, merge: true })
     const [error] = this.#document.errors
     if (error !== undefined) {
       const { line } = this.#lines.linePos(error.pos[0])

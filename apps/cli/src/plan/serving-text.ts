@@ -1,5 +1,12 @@
 import { bytes, formatBytes } from '@deos/domain'
-import type { BoundReport, ReplicaReport, ServingPlan, ServingRefusal, SimulatedServing } from '@deos/planner'
+import type {
+  BoundReport,
+  ReplicaReport,
+  ServingPlan,
+  ServingRefusal,
+  SimulatedServing,
+  TrainingRefusal,
+} from '@deos/planner'
 import { formatFields, formatTable } from '../text/table.ts'
 import type { ServingDocument } from './plan-document.ts'
 
@@ -165,7 +172,7 @@ function boundsText(reports: readonly BoundReport[]): string {
 }
 
 /** Why there is no plan, and what would make one. */
-export function refusalText({ binding, fixes, bestEffort }: ServingRefusal): string {
+export function refusalText({ binding, fixes, bestEffort }: ServingRefusal | TrainingRefusal): string {
   const shown = fixes.map(({ change, pricePerHour, givesUp }) => {
     const price = pricePerHour > 0 ? [`${pricePerHour.toFixed(2)} USD/h`] : []
     const terms = [...price, ...(givesUp === null ? [] : [`gives up ${givesUp}`])]

@@ -153,6 +153,13 @@ function addDeploy(program: Command): void {
     .option('--replicas <n>', 'to begin with', wholeNumber(0, 1000))
     .option('--min <n>', 'fewest replicas', wholeNumber(0, 1000))
     .option('--max <n>', 'most replicas', wholeNumber(1, 1000))
+    .option('--prefill-replicas <n>', 'besides, for prompts only; they hand KV over', wholeNumber(0, 1000))
+    .addOption(
+      new Option('--kv-quality <word>', 'KV on its way from these: exact, or smaller and checked').choices([
+        'lossless',
+        'guarded',
+      ]),
+    )
     .option('--region <name>', 'only there; several times', collect, [])
     .option('--provider <name>', 'only by them; several times', collect, [])
     .option('--ttft <ms>', 'wished time to the first token', number(0.1, 600_000))
@@ -164,6 +171,7 @@ function addDeploy(program: Command): void {
       examples(
         ['deos deploy deos-7m --dry-run', 'where it would run'],
         ['deos deploy qwen3-8b --precision Q8_0 --min 1 --max 3 --region eu-north', 'in one region'],
+        ['deos deploy qwen3-8b --prefill-replicas 1', 'prompts on the machines that multiply fastest'],
       ),
     )
     .action((model: string, flags: DeployFlags) =>

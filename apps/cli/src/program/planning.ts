@@ -53,6 +53,40 @@ export function addPlanning(program: Command): void {
         await planServe({ ...flags, html: flags.html ?? null }, output)
       }),
     )
+  withFiles(plan.command('train').summary('for training').description('Plans the training of a model.'))
+    .addOption(htmlOption())
+    .addHelpText(
+      'after',
+      examples([
+        'deos plan train --fleet examples/planner/four-regions.yaml --model examples/planner/gpt3-xl.json --workload examples/planner/pretrain.yaml',
+        '64 accelerators in four regions',
+      ]),
+    )
+    .action((flags: PlanFlags) =>
+      perform(flags, async (output) => {
+        const { planTrain } = await import('../commands/plan-train.ts')
+        await planTrain({ ...flags, html: flags.html ?? null }, output)
+      }),
+    )
+  withFiles(
+    plan
+      .command('compare')
+      .summary('beside published methods')
+      .description(
+        'Serving: equal split, Petals, SWARM, separate pipelines and the largest flow (Helix), each simulated at the highest\n' +
+          'rate that meets the targets. Training: ZeRO-3, Megatron and DT-FM, each played for a step.',
+      ),
+  )
+    .addHelpText(
+      'after',
+      examples([`deos plan compare ${files} --workload examples/planner/chat.yaml`, 'who serves more']),
+    )
+    .action((flags: PlanFlags) =>
+      perform(flags, async (output) => {
+        const { planCompare } = await import('../commands/plan-compare.ts')
+        await planCompare(flags, output)
+      }),
+    )
   program
     .command('simulate')
     .summary('play a plan under its workload, or under another')

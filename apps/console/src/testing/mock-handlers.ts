@@ -235,6 +235,7 @@ export function mockHandlers(world: MockWorld): MockHandlers<Routes> {
         body.spec.policy.regions?.includes('us-west') === true
           ? {
               placement: null,
+              prefillPlacement: null,
               fittingReplicas: 0,
               kvTokens: 0,
               predictedTokensPerSecond: null,
@@ -257,6 +258,7 @@ export function mockHandlers(world: MockWorld): MockHandlers<Routes> {
                   }),
                 ),
               },
+              prefillPlacement: null,
               fittingReplicas: 1,
               kvTokens: body.spec.sessions * (body.spec.contextTokens ?? 32_768),
               predictedTokensPerSecond: 26.3 * body.spec.sessions,

@@ -253,6 +253,23 @@ export function requestsAt({ ago }: Clock) {
       tpotMs: failed ? null : 31.4,
       durationMs: failed ? 3 : end,
       interruptions: interrupted ? 1 : 0,
+      split: failed
+        ? null
+        : index % 2 === 0
+          ? {
+              used: true,
+              reason: 'Computed elsewhere and sent it is there in 210 ms, here in 480 ms.',
+              prefillReplicaId: 'replica-chat-3',
+              tokens: 176 + index * 61,
+              bytes: (176 + index * 61) * 98_304,
+            }
+          : {
+              used: false,
+              reason: '41 positions are less than the 128 of a block.',
+              prefillReplicaId: 'replica-chat-3',
+              tokens: 0,
+              bytes: 0,
+            },
       timeline: failed
         ? []
         : [

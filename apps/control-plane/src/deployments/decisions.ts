@@ -1,6 +1,6 @@
 import type { decisionKinds } from '@deos/api'
 import type { IdSource, OrganisationId, ReplicaId } from '@deos/domain'
-import type { DeploymentEvent, DeploymentsState, DrainCause } from '@deos/fleet'
+import type { DeploymentEvent, DeploymentsState, DrainCause, ReplicaRole } from '@deos/fleet'
 import type { Queries } from '../database/database.ts'
 import { decisions } from '../database/schema/index.ts'
 
@@ -73,11 +73,15 @@ function choiceOf(event: DeploymentEvent, name: string): Choice | null {
       // Of an unchanged fleet it is said once.
       return event.count > 1
         ? null
-        : { kind: 'placement', summary: `${name}: no place was found.`, reasons: event.reasons }
+        : {
+            kind: 'placement',
+            summary: `${name}: no place was found${forPrompts(event.role)}.`,
+            reasons: event.reasons,
+          }
     case 'replicaAdded':
       return {
         kind: 'scaling',
-        summary: `${name}: one more replica, of revision ${event.revision}.`,
+        summary: `${name}: one more replica${forPrompts(event.role)}, of revision ${event.revision}.`,
         reasons: ['Fewer are there than are wished for.'],
       }
     case 'replicaDraining':
@@ -108,6 +112,8 @@ function choiceOf(event: DeploymentEvent, name: string): Choice | null {
       return null
   }
 }
+
+const forPrompts = (role: ReplicaRole): string => (role === 'prefill' ? ' to compute prompts' : '')
 
 const count = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? '' : 's'}`
 

@@ -1,6 +1,13 @@
 import type { AnswerOf, Deployment as ApiDeployment, Routes } from '@deos/api'
 import type { Milliseconds } from '@deos/domain'
-import { activeSpec, type Deployment, deploymentStatus, type Replica, type ReplicaStage } from '@deos/fleet'
+import {
+  activeSpec,
+  type Deployment,
+  deploymentStatus,
+  type Replica,
+  type ReplicaStage,
+  refusalOf,
+} from '@deos/fleet'
 import { type DeployableFleet, pricePerHourOf, withMachineNames } from './deployable-fleet.ts'
 import { apiSpec } from './spec.ts'
 
@@ -21,7 +28,8 @@ export function deploymentAnswer(
   currency: string,
   fleet: DeployableFleet,
 ): DeploymentAnswer {
-  const { condition, desired, ready, updated, updating, draining, sentence } = deploymentStatus(deployment)
+  const { condition, desired, ready, updated, updating, draining, prefill, sentence } =
+    deploymentStatus(deployment)
   const since = sinceMs(deployment, condition)
   return {
     id: deployment.id,
@@ -36,6 +44,7 @@ export function deploymentAnswer(
     spec: apiSpec(activeSpec(deployment), currency),
     revision: deployment.activeRevision,
     replicas: { wanted: desired, ready, updated, starting: updating, draining },
+    prefillReplicas: { wanted: prefill.desired, ready: prefill.ready },
     pricePerHour: pricePerHourOf(fleet, deployment.replicas.flatMap(machinesOf)),
     createdBy: createdBy as ApiDeployment['createdBy'],
     createdAt: iso(deployment.createdAtMs),
@@ -64,6 +73,7 @@ export function replicaAnswer(
   return {
     id,
     deploymentId: deployment.id,
+    role: roleOf(deployment, replica),
     revision,
     generation,
     state: phase,
@@ -78,8 +88,13 @@ export function replicaAnswer(
   }
 }
 
-function whyInPhase({ refusal }: Deployment, { phase, stages, failure, drain }: Replica): string {
+/** What the replica does as things stand: whoever answers also computes prompts where nobody else does. */
+export const roleOf = (deployment: Deployment, { role }: Pick<Replica, 'role'>): ReplicaAnswer['role'] =>
+  role === 'decode' && activeSpec(deployment).split === null ? 'both' : role
+
+function whyInPhase(deployment: Deployment, { phase, role, stages, failure, drain }: Replica): string {
   const before = failure === null ? '' : ` Before, it failed: ${failure.reason}`
+  const refusal = refusalOf(deployment, role)
   switch (phase) {
     case 'placing':
       return refusal === null ? `It looks for machines.${before}` : `No place: ${refusal.reasons.join(' ')}`
@@ -90,7 +105,7 @@ function whyInPhase({ refusal }: Deployment, { phase, stages, failure, drain }: 
     case 'verifying':
       return `A first token is to go all the way around.${before}`
     case 'ready':
-      return 'It takes requests.'
+      return role === 'prefill' ? 'It computes prompts for those that answer.' : 'It takes requests.'
     case 'draining':
       return drain!.reason
     case 'failed':

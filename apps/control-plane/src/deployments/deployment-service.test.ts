@@ -3,7 +3,7 @@ import { type DeploymentId, ms, tokens } from '@deos/domain'
 import { promisedStages } from '@deos/fleet'
 import { systemTimers } from '@deos/transport'
 import { eq } from 'drizzle-orm'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Database } from '../database/database.ts'
 import { aliases, deploymentDetails, logLines } from '../database/schema/index.ts'
 import { describeEmbedded } from '../database/testing/databases.ts'
@@ -374,6 +374,74 @@ describeEmbedded('deployments', (open) => {
     expect(tooMany).toMatchObject({ fittingReplicas: 2, pricePerHour: null })
     expect(tooMany.reasons.join(' ')).toContain('short')
     expect(control.deployments).toEqual([])
+  })
+
+  describe('with replicas that compute prompts', () => {
+    const split = { prefillReplicas: 1, kvQuality: 'guarded' as const }
+    const wish = () => {
+      const { spec, ...rest } = wishFor(ours, 'chat')
+      return { ...rest, spec: { ...spec, split } }
+    }
+    const show = (deployment: DeploymentId) => handlers().show(request({ params: { deployment } }), us)
+
+    test('both are shown and routed to, with all that a hand-over takes', async () => {
+      for (const name of ['one', 'two', 'three']) world.machine(name, ours, 70)
+      world.machine('four', ours, 70)
+      const { id } = await wishes().create(wish(), us)
+      await control.settle()
+      const { deployment, replicas } = await show(id)
+      expect(deployment).toMatchObject({
+        ...{ state: 'ready', replicas: { wanted: 1, ready: 1 }, prefillReplicas: { wanted: 1, ready: 1 } },
+        spec: { split },
+      })
+      expect(replicas.map(({ role }) => role).sort()).toEqual(['decode', 'prefill'])
+      await control.feed.refresh()
+      const [target] = control.feed.state.targets
+      expect(target!.split).toEqual(split)
+      expect(target!.replicas.map(({ role }) => role).sort()).toEqual(['decode', 'prefill'])
+      for (const { stages, leader, tail } of target!.replicas) {
+        expect([stages[0], stages.at(-1)]).toEqual([leader, tail])
+        expect(stages).toHaveLength(2)
+      }
+    })
+
+    test('one that has no place is told of, and nobody waits for it', async () => {
+      world.machine('one')
+      const { id } = await wishes().create(wish(), us)
+      await control.settle()
+      const { deployment, replicas } = await show(id)
+      expect(deployment).toMatchObject({
+        state: 'lacking',
+        replicas: { ready: 1 },
+        prefillReplicas: { ready: 0 },
+      })
+      expect(replicas.map(({ role, state }) => [role, state])).toEqual([
+        ['decode', 'ready'],
+        ['prefill', 'placing'],
+      ])
+      await wishes().revise(id, { changes: { split: null } }, us)
+      await control.settle()
+      const after = await show(id)
+      expect(after.deployment).toMatchObject({ state: 'ready', spec: { split: null } })
+      expect(after.replicas).toMatchObject([{ id: replicas[0]!.id, role: 'both' }])
+      await control.feed.refresh()
+      expect(control.feed.state.targets).toMatchObject([{ split: null, replicas: [{ role: 'both' }] }])
+    })
+
+    test('a preview shows both on machines of their own, and the price of all', async () => {
+      for (const [index, name] of ['one', 'two'].entries()) {
+        world.prices.set(world.machine(name).id, { currency: 'USD', microUnits: String(10 ** index) })
+      }
+      const { spec } = wish()
+      const ask = () => handlers().preview(request({ body: { spec } }), us)
+      const both = await ask()
+      const machine = (placement: typeof both.placement) => placement?.stages[0]?.machineName
+      expect([machine(both.placement), machine(both.prefillPlacement)].sort()).toEqual(['one', 'two'])
+      expect(both.pricePerHour).toEqual({ currency: 'USD', microUnits: '11' })
+      await create()
+      await control.settle()
+      expect(await ask()).toMatchObject({ placement: {}, prefillPlacement: null, pricePerHour: null })
+    })
   })
 
   test('what rings do is told live: rates, KV, links as they are felt or else as they were measured', async () => {

@@ -39,32 +39,57 @@ export function preview(
     return { ...nothingFits, kvTokens: tokens(0), reasons }
   }
   const kvTokens = kvTokensOf(spec, model.shape.contextTokens)
-  const { regions, providers } = spec
+  const { regions, providers, split } = spec
   const request = { model: footprint, kvTokens, regions, providers, avoid: [] }
   const wanted = Math.max(1, spec.minReplicas)
-  const { placements, reasons } = placeSeveral(wanted, request, roomOf(organisation, fleet, stages), placer)
+  const wantedPrefill = split?.prefillReplicas ?? 0
+  const room = roomOf(organisation, fleet, stages)
+  // As the reconciler does: who answers has the first place, but leaves the best for prompts to others.
+  const best = placeSeveral(wantedPrefill, { ...request, work: 'prefill' }, room, placer)
+  const avoid = machinesOf(best.placements)
+  const { placements, reasons } = placeSeveral(wanted, { ...request, avoid }, room, placer)
   const [first] = placements
-  const shown = reasons.map((reason) => withMachineNames(fleet, reason))
-  if (first === undefined) return { ...nothingFits, kvTokens, reasons: shown }
-  const machines = placements.flatMap((placement) => placement.stages.map(({ machine }) => machine))
+  const names = (reason: string) => withMachineNames(fleet, reason)
+  if (first === undefined) return { ...nothingFits, kvTokens, reasons: reasons.map(names) }
+  const prefill = placeSeveral(
+    wantedPrefill,
+    { ...request, work: 'prefill', avoid: machinesOf(placements) },
+    without(
+      room,
+      placements.flatMap((placement) => placement.stages),
+    ),
+    placer,
+  )
+  const [firstPrefill] = prefill.placements
+  const shown = [...reasons, ...prefill.reasons.map((reason) => `For prompts: ${reason}`)].map(names)
+  const machines = machinesOf([...placements, ...prefill.placements])
+  const fits = placements.length === wanted && prefill.placements.length === wantedPrefill
   return {
     placement: {
       stages: first.stages.map((stage) => plannedStage(stage, fleet)),
       tokenMs: first.tokenMs,
     },
     fittingReplicas: placements.length,
+    prefillPlacement:
+      firstPrefill === undefined
+        ? null
+        : {
+            stages: firstPrefill.stages.map((stage) => plannedStage(stage, fleet)),
+            tokenMs: firstPrefill.tokenMs,
+          },
     kvTokens,
     // As many sessions as there are stages keep a ring busy.
     predictedTokensPerSecond: tokensPerSecond(
       (Math.min(spec.sessions, first.stages.length) * 1000) / Math.max(first.tokenMs, 0.001),
     ),
-    pricePerHour: placements.length < wanted ? null : pricePerHourOf(fleet, machines),
+    pricePerHour: fits ? pricePerHourOf(fleet, machines) : null,
     reasons: shown,
   }
 }
 
 const nothingFits = {
   placement: null,
+  prefillPlacement: null,
   fittingReplicas: 0,
   predictedTokensPerSecond: null,
   pricePerHour: null,
@@ -78,8 +103,9 @@ function placeSeveral(
 ): { readonly placements: readonly Placement[]; readonly reasons: readonly string[] } {
   const placements: Placement[] = []
   let left = room
+  if (wanted === 0) return { placements, reasons: [] }
   for (;;) {
-    const avoid = placements.flatMap(({ stages }) => stages.map(({ machine }) => machine))
+    const avoid = [...request.avoid, ...machinesOf(placements)]
     const outcome = placer.place({ ...request, avoid: [...new Set(avoid)].sort() }, left)
     if (outcome.placement === null) {
       return { placements, reasons: [...(placements[0]?.reasons ?? []), ...outcome.reasons] }
@@ -89,6 +115,9 @@ function placeSeveral(
     left = without(left, outcome.placement.stages)
   }
 }
+
+const machinesOf = (placements: readonly Placement[]) =>
+  placements.flatMap(({ stages }) => stages.map(({ machine }) => machine))
 
 /** What the organisation's open machines have free. */
 function roomOf(organisation: OrganisationId, fleet: DeployableFleet, stages: Stages): FleetSnapshot {

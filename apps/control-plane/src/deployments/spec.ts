@@ -7,7 +7,7 @@ type GivenSpec = Required<{ [K in keyof ApiSpecChanges]: NonNullable<ApiSpecChan
 
 /** Only the fields that are there. */
 export function specChanges(given: ApiSpecChanges, currency: string): Partial<DeploymentSpec> {
-  const { modelId, contextTokens, sessions, precision, target, replicas, policy } = given
+  const { modelId, contextTokens, sessions, precision, target, replicas, policy, split } = given
   return {
     ...(modelId !== undefined && { model: modelId }),
     ...(contextTokens !== undefined && {
@@ -18,6 +18,9 @@ export function specChanges(given: ApiSpecChanges, currency: string): Partial<De
     ...(target !== undefined && { target: targetOf(target, currency) }),
     ...(replicas !== undefined && { minReplicas: replicas.min, maxReplicas: replicas.max }),
     ...(policy !== undefined && { regions: policy.regions ?? null, providers: policy.providers ?? null }),
+    ...(split !== undefined && {
+      split: split === null ? null : { ...split, kvQuality: split.kvQuality ?? 'lossless' },
+    }),
   }
 }
 
@@ -59,5 +62,6 @@ export function apiSpec(spec: DeploymentSpec, currency: string): ApiSpec {
       regions: spec.regions === null ? null : [...spec.regions],
       providers: spec.providers === null ? null : [...spec.providers],
     },
+    split: spec.split,
   }
 }

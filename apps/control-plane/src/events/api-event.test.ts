@@ -100,10 +100,11 @@ const deploymentEvents: readonly DeploymentEvent[] = [
   { type: 'deploymentScaled', ...onDeployment, desiredReplicas: 3 },
   { type: 'deploymentPaused', ...onDeployment, reason },
   { type: 'deploymentResumed', ...onDeployment },
-  { type: 'replicaAdded', ...onReplica, revision: 1 },
+  { type: 'replicaAdded', ...onReplica, revision: 1, role: 'prefill' },
   {
     type: 'placementRefused',
     ...onDeployment,
+    role: 'decode',
     reasons: ['No machine has 8 GB free', 'One is away.'],
     fleetKey: 'key',
     count: 1,

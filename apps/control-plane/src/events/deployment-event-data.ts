@@ -38,7 +38,7 @@ function replicaEventData(event: ReplicaEvent): ApiEvent['data'] {
   const about = { deploymentId: event.deployment, replicaId: event.replica }
   switch (event.type) {
     case 'replicaAdded':
-      return { ...about, revision: event.revision }
+      return { ...about, revision: event.revision, role: event.role === 'prefill' ? 'prefill' : 'both' }
     case 'replicaPlaced': {
       const { generation, tokenMs, reasons } = event
       const stages = event.stages.map(({ id: stageId, machine: machineId, layers }) => ({

@@ -2,6 +2,7 @@ import type { RoutingState } from '@deos/api'
 import { tokens } from '@deos/domain'
 import { activeSpec, type Deployment, type DeploymentsState } from '@deos/fleet'
 import type { DeployedModels } from '../deployments/deployed-models.ts'
+import { roleOf } from '../deployments/deployment-answers.ts'
 import type { RingAccess } from '../deployments/ring-access.ts'
 
 export type RouteTarget = RoutingState['targets'][number]
@@ -55,17 +56,20 @@ function targetOf(
       files: model.files.map((file) => ({ ...file })),
     },
     contextTokens: tokens(spec.contextTokens ?? model.shape.contextTokens),
+    split: spec.split,
     prices: prices.get(deployment.organisation) ?? null,
     replicas: deployment.replicas
       .filter(({ phase }) => phase === 'ready')
       .map((replica) => ({
         replicaId: replica.id,
         generation: replica.generation,
+        role: roleOf(deployment, replica),
         ring: rings.idOf(replica),
         ringSecret: rings.secretOf(replica),
         leader: replica.stages[0]!.linkAddress,
         tail: replica.stages.at(-1)!.linkAddress,
         machines: replica.stages.map(({ machine }) => machine),
+        stages: replica.stages.map(({ linkAddress }) => linkAddress),
         predictedTokenMs: replica.tokenMs,
       })),
     createdAt: new Date(deployment.createdAtMs).toISOString(),

@@ -1,4 +1,7 @@
+import type { AnsweredRequest } from '@deos/api'
 import { addTimes, type StageTime } from '@deos/protocol'
+
+type RequestSplit = NonNullable<AnsweredRequest['split']>
 
 /** A stretch of time by the gateway's clock. */
 export interface Stretch {
@@ -31,6 +34,8 @@ export class AnswerTrace {
   readonly replicas: ReplicaTimes[] = []
   /** Whether the replica of now has begun to answer. */
   #prefilled = false
+  /** Who computed the prompt; `null` where nobody else does. */
+  split: RequestSplit | null = null
   readonly interruptions: { startMs: number; endMs: number | null }[] = []
 
   /** @param prompt - answers to the same prompt share it, and count it once */
@@ -56,6 +61,11 @@ export class AnswerTrace {
     const phase = this.#prefilled ? 'decode' : 'prefill'
     if (replica !== undefined) replica[phase] = addTimes(replica[phase], times)
     this.#prefilled = true
+  }
+
+  /** What was used once is told, whatever became of later attempts. */
+  splitTold(split: RequestSplit): void {
+    if (this.split?.used !== true) this.split = split
   }
 
   interrupted(nowMs: number): void {

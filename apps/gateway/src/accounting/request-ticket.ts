@@ -253,6 +253,7 @@ export class RequestTicket implements Ticket {
       interruptions: answers.reduce((sum, { interruptions }) => sum + interruptions.length, 0),
       timeline: timelineOf(answers, { startMs: arrivedMs, endMs }),
       hops: hopsOf(answers),
+      split: (answers.find(({ split }) => split?.used) ?? answers.find(({ split }) => split))?.split ?? null,
       reserved: this.#reserve === 'held' || this.#reserve === 'asked',
     }
   }

@@ -262,7 +262,14 @@ test('the status tells what the ring reports', async () => {
 test('a ring that holds another model takes nothing, and says so', async () => {
   const capacity = { kvPages: 8, pageTokens: 16, contextLength: 128, maxBatchTokens: 64 }
   const report = {
-    ...{ worker: workerId('w'), stage: 0, layers: [0, 1] as const, kvPagesFree: 8, capacity },
+    ...{
+      worker: workerId('w'),
+      stage: 0,
+      layers: [0, 1] as const,
+      kvPagesFree: 8,
+      capacity,
+      calibration: null,
+    },
     model: modelId('b'.repeat(64)),
   }
   const status: RingStatus = {

@@ -10,9 +10,12 @@ export interface ReplicaPoolParts {
   readonly logger: Logger
 }
 
-/** What tells one connection from another: a ring that listens elsewhere is dialled anew. */
-const nameOf = ({ ring, leader, tail, ringSecret }: RoutedReplica): string =>
-  [ring, leader, tail, ringSecret].join(' ')
+/**
+ * What tells one connection from another: a ring that listens elsewhere, or begins to take prompts over, is dialled
+ * anew.
+ */
+const nameOf = ({ ring, leader, tail, ringSecret, role, stages }: RoutedReplica): string =>
+  [ring, leader, tail, ringSecret, ...(role === 'both' ? [] : stages)].join(' ')
 
 const none: readonly Replica[] = []
 

@@ -2,12 +2,15 @@ import type { RouteTarget } from '@deos/api'
 import type { Clock } from '@deos/domain'
 import type { RingStatus } from '@deos/protocol'
 import type { RingLink } from '../inference/ring-backend.ts'
+import type { SplitRing } from '../split/handover.ts'
 import type { Candidate } from './replica-choice.ts'
 
 export type RoutedReplica = RouteTarget['replicas'][number]
 
 /** A connection to a ring, with all that was opened for it. */
 export interface RingSession extends RingLink {
+  /** For handing prompts over; `null` where nobody does, or not all stages can be reached. */
+  readonly handover: SplitRing | null
   start(): void
   /** Ends its links; what is open on it fails. */
   stop(): Promise<void>
@@ -61,6 +64,10 @@ export class Replica implements Candidate {
   /** Where its stages are, in order. */
   get machines(): RoutedReplica['machines'] {
     return this.#listing.machines
+  }
+
+  get role(): RoutedReplica['role'] {
+    return this.#listing.role
   }
 
   get generation(): number {

@@ -9,6 +9,7 @@ import {
   ringTransport,
   systemTimers,
 } from '@deos/transport'
+import { StageLinks } from '../split/stage-links.ts'
 import type { OpenRing } from './replica.ts'
 
 /** How often deadlines and waits are looked at, and how soon a lost link is dialled again. */
@@ -54,10 +55,16 @@ export function connectRing(
 /** Connections over TCP as the routing state describes them. */
 export const openRings =
   (resumePatienceMs: number, network: RingNetwork): OpenRing =>
-  ({ ring, ringSecret, leader, tail }, told) => {
+  ({ ring, ringSecret, leader, tail, role, stages }, told) => {
     const secret = Buffer.from(ringSecret, 'hex')
     const { connection, stop } = connectRing({ ring, secret, leader, tail, resumePatienceMs, network }, told)
+    const reachable = stages.flatMap((address) => address ?? [])
+    const links =
+      role === 'both' || reachable.length < stages.length
+        ? null
+        : new StageLinks({ ring, secret, stages: reachable, network, onNote: onceEach(told.onNote) })
     return {
+      handover: links === null ? null : { ring, connection, links },
       get ready() {
         return connection.ready
       },
@@ -66,7 +73,23 @@ export const openRings =
       },
       generate: (request, handlers) => connection.generate(request, handlers),
       cancel: (id) => connection.cancel(id),
-      start: () => connection.start(),
-      stop,
+      start: () => {
+        connection.start()
+        links?.start()
+      },
+      stop: async () => {
+        await Promise.all([stop(), links?.stop()])
+      },
     }
   }
+
+/** Stages that are away are dialled every few seconds. */
+function onceEach(note: (level: 'info' | 'warn', text: string) => void): typeof note {
+  const told = new Set<string>()
+  return (level, text) => {
+    const withoutDelay = text.replace(/\d+ ms/, '')
+    if (told.has(withoutDelay)) return
+    told.add(withoutDelay)
+    note(level, text)
+  }
+}

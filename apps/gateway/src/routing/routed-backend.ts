@@ -10,6 +10,7 @@ import type {
 } from '../inference/backend.ts'
 import { DeadlineError, InterruptedError, NotReadyError } from '../inference/errors.ts'
 import { contextLengthOf, type RingBackend } from '../inference/ring-backend.ts'
+import type { RoutedSplit } from '../split/routed-split.ts'
 import { Journey } from './journey.ts'
 import type { Replica } from './replica.ts'
 import { chooseReplica, prefixKey } from './replica-choice.ts'
@@ -29,6 +30,7 @@ export interface RoutedBackendOptions {
 
 export interface RoutedBackendParts {
   readonly pool: ReplicaPool
+  readonly split: RoutedSplit
   readonly clock: Clock
   readonly random: Random
   readonly onInterrupted: (requestId: string, reason: string) => void
@@ -50,7 +52,7 @@ interface Attempt {
   readonly deadlineMs: number
 }
 
-type Ask<T> = (ring: RingBackend, attempt: Attempt, signal: AbortSignal) => AsyncIterable<T>
+type Ask<T> = (ring: RingBackend, attempt: Attempt, signal: AbortSignal, at: Replica) => AsyncIterable<T>
 
 /** Looks again so often, should nobody tell that something changed. */
 const LOOK_MS = 250
@@ -96,8 +98,11 @@ export class RoutedBackend implements Backend {
   async *generate(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent, void> {
     const trace = this.#traces.answer(request.tokens)
     const delivered: number[] = []
-    const ask: Ask<GenerateEvent> = (ring, attempt, stop) =>
-      ring.generate({ ...request, ...attempt, trace: this.#traces.trace, delivered: [...delivered] }, stop)
+    const key = prefixKey(request.tenant, request.tokens)
+    const ask: Ask<GenerateEvent> = (ring, attempt, stop, at) =>
+      this.#parts.split
+        .backendOf(at, ring, key, (split) => trace.splitTold(split))
+        .generate({ ...request, ...attempt, trace: this.#traces.trace, delivered: [...delivered] }, stop)
     for await (const token of this.#follow(request, trace, ask, signal)) {
       const { sampled, finish, cachedTokens, times = [] } = token
       delivered.push(sampled.token)
@@ -142,7 +147,8 @@ export class RoutedBackend implements Backend {
       })
       trace.sent(replica.id, replica.machines, clock.now())
       try {
-        for await (const item of ask(stay.ring, { id, deadlineMs }, AbortSignal.any([signal, stay.signal]))) {
+        const stop = AbortSignal.any([signal, stay.signal])
+        for await (const item of ask(stay.ring, { id, deadlineMs }, stop, replica)) {
           stay.progress()
           yield item
         }
@@ -198,8 +204,11 @@ export class RoutedBackend implements Backend {
     }
   }
 
+  /** Those that compute prompts answer only while nobody else does. */
   #ready(): readonly Replica[] {
-    return this.#parts.pool.of(this.#deploymentId).filter(({ ready }) => ready)
+    const ready = this.#parts.pool.of(this.#deploymentId).filter((replica) => replica.ready)
+    const answering = ready.filter(({ role }) => role !== 'prefill')
+    return answering.length > 0 ? answering : ready
   }
 
   #givenUp(journey: Journey, matter: string): NotReadyError | InterruptedError {

@@ -8,6 +8,7 @@ import { type EndedRequest, TicketDesk } from '../accounting/request-ticket.ts'
 import type { Serving } from '../gateway.ts'
 import type { GatewayState } from '../http/operations.ts'
 import type { GatewayMetrics } from '../metrics.ts'
+import { RoutedSplit, type RoutedSplitOptions } from '../split/routed-split.ts'
 import { requestSpan } from '../telemetry/request-spans.ts'
 import { GatewayReporter } from './gateway-reporter.ts'
 import { ModelShelf, type OpenWords } from './model-shelf.ts'
@@ -17,7 +18,7 @@ import type { RoutedBackendOptions } from './routed-backend.ts'
 import { RoutedCatalog } from './routed-catalog.ts'
 import { RoutingFollower } from './routing-follower.ts'
 
-export interface RoutedServingOptions extends RoutedBackendOptions {
+export interface RoutedServingOptions extends RoutedBackendOptions, RoutedSplitOptions {
   /** Of this gateway in its reports. */
   readonly id: string
   /** From a request to the end of its answer; 0 is unlimited. */
@@ -55,6 +56,7 @@ export class RoutedServing implements Serving {
   readonly #follower: RoutingFollower
   readonly #reporter: GatewayReporter
   readonly #pool: ReplicaPool
+  readonly #split: RoutedSplit
   readonly #shelf: ModelShelf
   readonly #handover: RecordHandover
   #metrics: GatewayMetrics | null = null
@@ -67,6 +69,12 @@ export class RoutedServing implements Serving {
       { client, clock, random, logger, onState: (state) => this.#take(state) },
     )
     this.#pool = new ReplicaPool({ openRing: parts.openRing, clock, logger })
+    this.#split = new RoutedSplit(options, {
+      pool: this.#pool,
+      random,
+      now: () => clock.now(),
+      onNote: (answer, text) => logger.debug({ answer }, text),
+    })
     this.#shelf = new ModelShelf(
       { retry: { firstDelayMs: 500, maxDelayMs: 15_000 } },
       parts.openWords,
@@ -112,6 +120,7 @@ export class RoutedServing implements Serving {
       desk,
       backend: {
         pool: this.#pool,
+        split: this.#split,
         clock,
         random,
         onInterrupted: (requestId, reason) => {
@@ -151,6 +160,7 @@ export class RoutedServing implements Serving {
         targets: state?.targets.length ?? 0,
         models: { open, wanted },
         replicas: { ready: replicas.filter(({ ready }) => ready).length, listed: replicas.length },
+        split: this.#split.counts,
         waiting_requests: this.#pool.waiting,
         waiting_records: this.#handover.size,
       },

@@ -6,6 +6,8 @@ import type { Backend } from '../inference/backend.ts'
 import { RingBackend, type RingBackendOptions } from '../inference/ring-backend.ts'
 import { RingNotes } from '../routing/ring-notes.ts'
 import { connectRing } from '../routing/ring-session.ts'
+import { ANSWER_MS, MAX_BLOCK_BYTES } from './handover-limits.ts'
+import { openQuality } from './open-quality.ts'
 import { SplitAdvisor } from './split-advisor.ts'
 import { SplitBackend } from './split-backend.ts'
 import { StageLinks } from './stage-links.ts'
@@ -15,11 +17,6 @@ export class SplitConfigError extends DomainError {
   readonly code = 'SPLIT_CONFIG'
   readonly retriable = false
 }
-
-/** Promises and the first token of the decode ring may take so long before a hand-over is given up. */
-const ANSWER_MS = 30_000
-/** Keys or values of a block of 128 positions with 2,048 columns of halves. */
-const MAX_BLOCK_BYTES = 512 * 1024
 
 export interface FixedSplit {
   readonly backend: Backend
@@ -63,6 +60,7 @@ export function openFixedSplit(
     decode: { ring: config.ring, ...decode, links: decodeLinks },
     advisor: new SplitAdvisor(split, blockTokens),
     settings: { blockTokens, maxBlockBytes: MAX_BLOCK_BYTES, deadlineMs, answerMs: ANSWER_MS },
+    quality: openQuality(config, backendOptions.model ?? ''),
     now: systemTimers.now,
     onNote: (answer, text) => logger.info({ answer }, text),
   })

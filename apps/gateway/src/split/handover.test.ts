@@ -14,7 +14,11 @@ function rings() {
     ['d0', 0, 2],
     ['d1', 2, 4],
   ])
-  const handover = new Handover(splitRequest, prefill, decode, settings, (missing) => missing >= 4)
+  const coding = {
+    ...{ levels: [0, 0, 0, 0], calibration: null, scope: splitRequest.tenant },
+    onPrefill: () => undefined,
+  }
+  const handover = new Handover(splitRequest, prefill, decode, settings, (missing) => missing >= 4, coding, 0)
   return { prefill, decode, handover }
 }
 
@@ -122,6 +126,7 @@ test('what is said of other sessions is not heard', async () => {
     session: handoverSession,
     position: 8,
     partial: false,
+    bytes: 0,
   } as const
   for (const peer of ['d0', 'd1']) decode.say(peer, { ...other, session: sessionId('another') })
   expect(decode.ended).toEqual([])

@@ -34,14 +34,29 @@ export interface HandoverSettings {
   readonly answerMs: number
 }
 
+/** How blocks are coded, and where the decode ring keeps them. */
+export interface HandoverCoding {
+  /** Of each layer. */
+  readonly levels: readonly number[]
+  readonly calibration: string | null
+  /** Who shares the prefix in the decode ring. */
+  readonly scope: string
+  /** The prefill ring was asked for the prompt. */
+  readonly onPrefill: () => void
+}
+
 /** How far the decode ring's pages are filled; `reason` says why not at all. */
 export interface HandoverResult {
   /** Positions that the decode ring had already, those that came included; `null` if nothing was handed over. */
   readonly position: number | null
+  /** Those are all that were wanted. */
+  readonly complete: boolean
   /** Positions that it had before. */
   readonly cachedTokens: number
   /** From the beginning of the prompt's computation until the decode ring could start. */
   readonly durationMs: number
+  /** KV that was received for it, as it travelled. */
+  readonly bytes: number
   readonly reason: string
 }
 
@@ -62,11 +77,15 @@ export class Handover {
   #epoch = 0
   #beganMs = 0
   #imported = true
+  #end = 0
+  #complete = false
   #prefilling = false
   /** Why only a part came. */
   #reason = ''
   #stopped = false
   readonly #stops: (() => void)[] = []
+  /** By receiver, as it said last. */
+  readonly #receivedBytes = new Map<string, number>()
 
   constructor(
     private readonly request: GenerateRequest,
@@ -75,8 +94,11 @@ export class Handover {
     private readonly settings: HandoverSettings,
     /** Whether so many positions are worth it. */
     private readonly worth: (missingTokens: number) => boolean,
+    private readonly coding: HandoverCoding,
+    /** Hand-overs of this request that were in vain. */
+    round: number,
   ) {
-    this.#id = `${request.id}.kv`
+    this.#id = round === 0 ? `${request.id}.kv` : `${request.id}.kv${round}`
     this.#result = new Promise((resolve) => {
       this.#resolve = resolve
     })
@@ -84,10 +106,10 @@ export class Handover {
 
   /** Resolves when the decode ring may be asked, in any case. */
   run(): Promise<HandoverResult> {
-    const { tokens, tenant, needs, deadlineMs } = this.request
+    const { tokens, needs, deadlineMs } = this.request
     const { adapter } = needs
     this.decode.connection.import(
-      { id: this.#id, tokens, tenant, adapter, deadlineMs },
+      { id: this.#id, tokens, tenant: this.coding.scope, adapter, deadlineMs },
       {
         onReady: (cachedTokens, end) => this.#ready(cachedTokens, end),
         onFailed: (message) => this.#lost(message),
@@ -134,6 +156,7 @@ export class Handover {
 
   #begin(end: number): void {
     const { settings, request } = this
+    this.#end = end
     this.#senders = routesOf(this.prefill.connection.status?.reports ?? [])
     this.#receivers = routesOf(this.decode.connection.status?.reports ?? [])
     this.#beganMs = systemTimers.now()
@@ -144,8 +167,10 @@ export class Handover {
       maxBlockBytes: settings.maxBlockBytes,
       senders: this.#senders,
       receivers: this.#receivers,
-      levels: Array.from({ length: this.#receivers.at(-1)!.layers.end }, () => 0),
+      levels: this.coding.levels,
       enhanceTo: null,
+      calibration: this.coding.calibration,
+      judgedLater: true,
       deadlineMs: settings.deadlineMs,
       answerMs: settings.answerMs,
       firstEpoch: 1,
@@ -167,6 +192,7 @@ export class Handover {
         onInterrupted: (message) => this.#prefillFailed(message),
       },
     )
+    this.coding.onPrefill()
   }
 
   #blockIds(end: number): Uint8Array {
@@ -184,7 +210,9 @@ export class Handover {
       onUp: (peer) => this.#linked(peer),
       onDown: (peer) => this.#feed({ type: 'unlinked', peer }),
       onMessage: (peer, message) => {
-        if (message.session === this.#id) this.#feed({ type: 'message', peer, message })
+        if (message.session !== this.#id) return
+        if (message.type === 'kv-committed') this.#receivedBytes.set(peer, message.bytes)
+        this.#feed({ type: 'message', peer, message })
       },
     })
     this.#stops.push(stop)
@@ -241,6 +269,7 @@ export class Handover {
         this.#epoch = effect.epoch
         this.#imported = false
         this.decode.connection.endImport(this.#id, effect.position)
+        this.#complete = effect.position === this.#end
         this.#settle(effect.position, this.#reason)
         break
       case 'decided':
@@ -250,7 +279,7 @@ export class Handover {
         this.#finish('Handed over.')
         break
       case 'judge':
-        throw new Error('Blocks without loss are not judged.')
+        throw new Error('What came with loss is judged after the start.')
     }
   }
 
@@ -262,7 +291,9 @@ export class Handover {
 
   #settle(position: number | null, reason: string): void {
     const durationMs = systemTimers.now() - this.#beganMs
-    this.#resolve({ position, cachedTokens: this.#cachedTokens, durationMs, reason })
+    const bytes = this.#receivers.reduce((sum, { peer }) => sum + (this.#receivedBytes.get(peer) ?? 0), 0)
+    const cachedTokens = this.#cachedTokens
+    this.#resolve({ position, complete: this.#complete, cachedTokens, durationMs, bytes, reason })
   }
 
   #giveUp(reason: string): void {

@@ -3,6 +3,7 @@ import type { GenerateEvent, GenerateRequest } from '../inference/backend.ts'
 import { InterruptedError, NotReadyError } from '../inference/errors.ts'
 import { type Script, ScriptedBackend, sampled } from '../testing/scripted-backend.ts'
 import { promise, ScriptedSplitRing, splitRequest } from '../testing/scripted-split-ring.ts'
+import { KvQuality } from './kv-quality.ts'
 import { SplitAdvisor } from './split-advisor.ts'
 import { SplitBackend } from './split-backend.ts'
 import type { SplitMode } from './split-modes.ts'
@@ -38,6 +39,7 @@ function split(
     decode: { ...sides(decodeRing), backend: decode },
     advisor: new SplitAdvisor(mode, 4),
     settings: { blockTokens: 4, maxBlockBytes: 1_024, deadlineMs: 60_000, answerMs: 60_000 },
+    quality: new KvQuality({ mode: 'lossless', calibration: null, budgetMs: 0, bytesPerSecond: null }),
     now: () => 0,
     onNote: (_, text) => notes.push(text),
   })

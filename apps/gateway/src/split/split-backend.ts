@@ -6,11 +6,20 @@ import type {
   GenerateRequest,
 } from '../inference/backend.ts'
 import { InterruptedError, NotReadyError } from '../inference/errors.ts'
-import { Handover, type HandoverSettings, type SplitRing } from './handover.ts'
-import type { SplitAdvisor } from './split-advisor.ts'
+import type { HandoverSettings, SplitRing } from './handover.ts'
+import { type Delivered, type DeliverySide, KvDelivery } from './kv-delivery.ts'
+import type { KvQuality } from './kv-quality.ts'
+import type { SplitAdvisor, SplitChoice } from './split-advisor.ts'
 
-export interface SplitSide extends SplitRing {
-  readonly backend: Backend
+/** What became of a request's prompt. */
+export interface SplitOutcome {
+  /** Whether KV that another ring computed was used, were it a part. */
+  readonly used: boolean
+  readonly reason: string
+  /** Positions that the decode ring did not have to compute for that. */
+  readonly tokens: number
+  /** KV that travelled for them. */
+  readonly bytes: number
 }
 
 export interface SplitCounters {
@@ -23,17 +32,25 @@ export interface SplitCounters {
   failed: number
   /** Answers that the prefill ring gave, since the decode ring could not. */
   takenBack: number
+  /** Prompts whose KV came with loss, and times that the guard refused such. */
+  lossy: number
+  refused: number
 }
 
 export interface SplitBackendParts {
-  readonly prefill: SplitSide
-  readonly decode: SplitSide
+  /** Without a backend it answers nothing by itself. */
+  readonly prefill: SplitRing & { readonly backend: Backend | null }
+  readonly decode: DeliverySide
   readonly advisor: SplitAdvisor
   readonly settings: HandoverSettings
+  /** How KV is coded on its way. */
+  readonly quality: KvQuality
   /** Monotonic, in ms. */
   readonly now: () => number
   /** What was decided about a request, and what became of it. */
   readonly onNote: (requestId: string, text: string) => void
+  /** Told once for each request, when its first token comes. */
+  readonly onOutcome?: (outcome: SplitOutcome) => void
 }
 
 /**
@@ -41,27 +58,29 @@ export interface SplitBackendParts {
  * so that what fails between them is a pause.
  */
 export class SplitBackend implements Backend {
-  readonly #counters: SplitCounters = { handedOver: 0, tokens: 0, partly: 0, failed: 0, takenBack: 0 }
+  readonly #counters: SplitCounters = {
+    ...{ handedOver: 0, tokens: 0, partly: 0, failed: 0, takenBack: 0, lossy: 0, refused: 0 },
+  }
   #lastReason = ''
 
   constructor(private readonly parts: SplitBackendParts) {}
 
   status(): BackendStatus {
     const { prefill, decode } = this.parts
-    const [first, second] = [decode.backend.status(), prefill.backend.status()]
-    const lengths = [first.contextLength, second.contextLength].filter((length) => length !== null)
-    const { handedOver, tokens, partly, failed, takenBack } = this.#counters
+    const [first, second] = [decode.backend.status(), prefill.backend?.status() ?? null]
+    const lengths = [first.contextLength, second?.contextLength ?? null].filter((length) => length !== null)
+    const { handedOver, tokens, partly, failed, takenBack, lossy, refused } = this.#counters
     return {
-      ready: first.ready || second.ready,
+      ready: first.ready || second?.ready === true,
       active: first.active,
       queued: first.queued,
       contextLength: lengths.length === 0 ? null : Math.min(...lengths),
       usage: first.usage,
       details: {
         decode: first.details,
-        prefill: second.details,
+        prefill: second?.details ?? {},
         split: {
-          ...{ handed_over: handedOver, tokens, partly, failed, taken_back: takenBack },
+          ...{ handed_over: handedOver, tokens, partly, failed, taken_back: takenBack, lossy, refused },
           last_reason: this.#lastReason,
         },
       },
@@ -81,54 +100,64 @@ export class SplitBackend implements Backend {
         if (event.finish !== null) return
       }
     } catch (error) {
-      const { prefill } = this.parts
+      const { backend } = this.parts.prefill
       const lost = error instanceof NotReadyError || error instanceof InterruptedError
-      if (!lost || signal.aborted || !prefill.backend.status().ready) throw error
+      if (!lost || signal.aborted || backend?.status().ready !== true) throw error
       this.#counters.takenBack += 1
       this.#note(request.id, `The prefill ring answers by itself: ${error.message}`)
-      yield* prefill.backend.generate({ ...request, id: `${request.id}.p`, delivered }, signal)
+      yield* backend.generate({ ...request, id: `${request.id}.p`, delivered }, signal)
     }
   }
 
   async *#decode(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent, void> {
-    const { prefill, decode, now } = this.parts
-    const both = prefill.connection.ready && decode.connection.ready
-    const resumed = (request.delivered?.length ?? 0) > 0
+    const { decode, now } = this.parts
     const beganMs = now()
-    if (!both || resumed || !this.#choose(request.id, request.tokens.length)) {
-      yield* this.#plain(request, beganMs, signal)
+    const refusal = this.#refusal(request)
+    if (refusal !== null) {
+      yield* this.#plain(request, beganMs, refusal, signal)
       return
     }
-    const worth = (missing: number): boolean => this.#choose(request.id, missing)
-    const handover = new Handover(request, prefill, decode, this.parts.settings, worth)
-    const end = (): void => handover.end()
+    let advice = ''
+    const worth = (missing: number): boolean => {
+      const choice = this.#choose(request.id, missing)
+      advice = choice.reason
+      return choice.split
+    }
+    const onNote = (text: string): void => this.#note(request.id, text)
+    const delivery = new KvDelivery(request, { ...this.parts, worth, onNote })
+    const end = (): void => delivery.end()
     signal.addEventListener('abort', end)
     try {
-      const { position, cachedTokens, durationMs, reason } = await handover.run()
+      const delivered = await delivery.run(signal)
+      const { position, cachedTokens, durationMs, reason, scope } = delivered
       signal.throwIfAborted()
       if (!decode.connection.ready) throw new NotReadyError('The decode ring is not there.', 1_000)
       const startMs = now()
       let first = true
-      for await (const event of decode.backend.generate(request, signal)) {
+      for await (const event of decode.backend.generate({ ...request, tenant: scope }, signal)) {
         if (first) {
-          handover.started()
-          this.#count(request, position, reason)
+          delivery.started()
+          this.#count(request, delivered, advice)
           if (position !== null && reason === '') {
             this.parts.advisor.handedOver(position - cachedTokens, durationMs, now() - startMs)
           }
         }
         first = false
-        yield event
+        // What came from the prefill ring was computed for this request, too.
+        yield position === null
+          ? event
+          : { ...event, cachedTokens: Math.min(event.cachedTokens, cachedTokens) }
       }
     } finally {
       signal.removeEventListener('abort', end)
-      handover.end()
+      delivery.end()
     }
   }
 
   async *#plain(
     request: GenerateRequest,
     beganMs: number,
+    reason: string,
     signal: AbortSignal,
   ): AsyncGenerator<GenerateEvent, void> {
     let first = true
@@ -136,28 +165,53 @@ export class SplitBackend implements Backend {
       if (first) {
         const missing = request.tokens.length - event.cachedTokens
         this.parts.advisor.computedHere(missing, this.parts.now() - beganMs)
+        this.#tell({ used: false, reason, tokens: 0, bytes: 0 })
       }
       first = false
       yield event
     }
   }
 
-  #choose(id: string, tokens: number): boolean {
-    const { split, reason } = this.parts.advisor.choose(tokens)
-    this.#note(id, reason)
-    return split
+  /** Why the decode ring computes the prompt; `null` if the other one may. */
+  #refusal({ id, tokens, delivered = [] }: GenerateRequest): string | null {
+    const { prefill, decode } = this.parts
+    if (!prefill.connection.ready) return 'The prefill ring is not there.'
+    if (!decode.connection.ready) return 'The decode ring is not there.'
+    if (delivered.length > 0) return 'An answer that was interrupted goes on where it can.'
+    const { split, reason } = this.#choose(id, tokens.length)
+    return split ? null : reason
   }
 
-  #count({ id }: GenerateRequest, position: number | null, reason: string): void {
+  #choose(id: string, tokens: number): SplitChoice {
+    const choice = this.parts.advisor.choose(tokens)
+    this.#note(id, choice.reason)
+    return choice
+  }
+
+  #count(
+    { id }: GenerateRequest,
+    { position, cachedTokens, bytes, reason, lossy, refusals }: Delivered,
+    advice: string,
+  ): void {
+    this.#counters.refused += refusals
+    if (lossy) this.#counters.lossy += 1
     if (position === null) {
       this.#counters.failed += 1
       this.#note(id, `Nothing was handed over: ${reason}`)
+      this.#tell({ used: false, reason, tokens: 0, bytes })
       return
     }
     this.#counters.handedOver += 1
     this.#counters.tokens += position
     if (reason !== '') this.#counters.partly += 1
     this.#note(id, `Positions below ${position} were handed over.${reason === '' ? '' : ` ${reason}`}`)
+    const tokens = Math.max(0, position - cachedTokens)
+    const why = reason === '' ? advice : `${advice} Only a part came: ${reason}`
+    this.#tell({ used: tokens > 0, reason: why, tokens, bytes })
+  }
+
+  #tell(outcome: SplitOutcome): void {
+    this.parts.onOutcome?.(outcome)
   }
 
   #note(id: string, text: string): void {

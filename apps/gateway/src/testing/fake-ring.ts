@@ -30,6 +30,7 @@ const clientOptions = { ...defaultClientOptions, ...defaultHostTiming, wire: def
 /** A connection with the transport that it alone uses. */
 export function sessionOf(connection: RingConnection, transport: Transport): RingSession {
   return {
+    handover: null,
     get ready() {
       return connection.ready
     },

@@ -21,6 +21,7 @@ const status: RingStatus = {
       layers: [0, 4],
       model: modelId('bytes'),
       kvPagesFree: 90,
+      calibration: null,
       capacity: { kvPages: 100, pageTokens: 16, contextLength: 512, maxBatchTokens: 512 },
     },
   ],
@@ -28,6 +29,7 @@ const status: RingStatus = {
 
 /** A ring without stages: whatever is asked is answered by the test, on the spot if it likes. */
 export class InstantRing implements RingSession {
+  readonly handover = null
   readonly opened: Request[] = []
   readonly cancelled: string[] = []
   readonly handlers = new Map<string, GenerationHandlers>()

@@ -40,6 +40,8 @@ export interface TargetChanges {
   /** Names of rings; each is a replica of its own. */
   readonly rings?: readonly string[]
   readonly fingerprint?: string
+  /** Of rings where prompts are computed elsewhere. */
+  readonly roles?: Readonly<Record<string, 'prefill' | 'decode'>>
 }
 
 /** A deployment of the byte model. */
@@ -57,6 +59,7 @@ export function targetOf(changes: TargetChanges = {}): RouteTarget {
         aliases,
         model: { id: 'model-1', name: 'bytes', fingerprint: changes.fingerprint ?? 'bytes', files: [] },
         contextTokens: 512,
+        split: changes.roles === undefined ? null : { prefillReplicas: 1, kvQuality: 'lossless' },
         prices,
         replicas: rings.map((ring) => ({
           replicaId: `replica-${ring}`,
@@ -66,6 +69,8 @@ export function targetOf(changes: TargetChanges = {}): RouteTarget {
           leader: `${ring}:1`,
           tail: `${ring}:2`,
           machines: ['machine-a'],
+          role: changes.roles?.[ring] ?? 'both',
+          stages: [`${ring}:1`, `${ring}:2`],
           predictedTokenMs: null,
         })),
         createdAt: '2026-01-05T09:30:00.000Z',

@@ -41,6 +41,7 @@ const status = (ready: boolean): RingStatus => ({
       layers: [0, 4],
       model,
       kvPagesFree: 90,
+      calibration: null,
       capacity: { kvPages: 100, pageTokens: 16, contextLength: 2048, maxBatchTokens: 512 },
     },
   ],

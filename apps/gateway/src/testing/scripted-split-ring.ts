@@ -53,6 +53,7 @@ export class ScriptedSplitRing implements SplitRing {
       reports: this.stages.map(([peer, first, end], stage) => ({
         ...{ worker: workerId(peer), stage, layers: [first, end], model: modelId('m'), kvPagesFree: 64 },
         capacity,
+        calibration: null,
       })),
     }
   }
@@ -116,7 +117,7 @@ export class ScriptedSplitRing implements SplitRing {
 export function promise(message: KvMessage, position: number): KvMessage | null {
   if (message.type !== 'kv-commit') return null
   const { epoch, session, partial } = message
-  return { type: 'kv-committed', epoch, session, position, partial }
+  return { type: 'kv-committed', epoch, session, position, partial, bytes: 0 }
 }
 
 export const handoverSession: SessionId = sessionId(`${splitRequest.id}.kv`)

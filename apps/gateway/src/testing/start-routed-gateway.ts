@@ -19,6 +19,9 @@ const options: RoutedServingOptions = {
   failoverPatienceMs: 50,
   resumePatienceMs: 5_000,
   maxInterruptions: 5,
+  split: 'auto',
+  splitBlockTokens: 16,
+  splitDeadlineMs: 5_000,
 }
 
 const server = {

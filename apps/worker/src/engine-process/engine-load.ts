@@ -1,7 +1,18 @@
 import { availableParallelism } from 'node:os'
 import type { LayerRange } from '@deos/domain'
 import { bytes, DomainError, formatBytes } from '@deos/domain'
-import { Backend, chooseKvType, type KvType, kvPageBytes, Stage, type TensorType } from '@deos/engine'
+import {
+  Backend,
+  type Collective,
+  chooseKvType,
+  type KvType,
+  kvPageBytes,
+  rankModel,
+  rankPlace,
+  Stage,
+  type StageSplit,
+  type TensorType,
+} from '@deos/engine'
 import { type ModelSource, openModel, resolveStageWeights } from '@deos/engine/weights'
 import type { RingCapacity } from '@deos/protocol'
 
@@ -18,6 +29,9 @@ export interface EngineAssignment {
   /** Null computes it; a sparse copy lacks the bytes for that. */
   readonly fingerprint: string | null
   readonly layers: LayerRange
+  /** Among how many ranks the stage is divided, and which of them this is. */
+  readonly split: StageSplit
+  readonly rank: number
   /** `native` keeps the file's types. */
   readonly weightType: TensorType | 'native'
   /** `auto` takes F16 where the CPU kernels are fast with it. */
@@ -40,11 +54,18 @@ export interface LoadedStage {
   readonly capacity: RingCapacity
   readonly embedding: boolean
   readonly head: boolean
+  /** To the other ranks of the stage. */
+  readonly collective: Collective
 }
 
 export class KvBudgetError extends DomainError {
   readonly code = 'KV_BUDGET'
   readonly retriable = false
+}
+
+const noOthers: Collective = {
+  rank: 0,
+  exchange: () => Promise.reject(new Error('This rank is not linked to others.')),
 }
 
 const PAGE_TOKENS = 16
@@ -59,6 +80,7 @@ const BUCKET_PAGES = 256 / PAGE_TOKENS
 export async function loadStage(
   assignment: EngineAssignment,
   onProgress: (doneBytes: number, totalBytes: number) => void,
+  collective: Collective = noOthers,
 ): Promise<LoadedStage> {
   const source = await openModel(assignment.modelPath, {
     vocabulary: false,
@@ -69,14 +91,6 @@ export async function loadStage(
   const head = assignment.layers.end === config.layers
   const kvType = chooseKvType(assignment.kvType, config.headDim)
   const layers = assignment.layers.end - assignment.layers.first
-  const pageBytes = kvPageBytes(config, layers, { type: kvType, pageTokens: PAGE_TOKENS })
-  const pageCount = Math.floor(assignment.kvBytes / pageBytes / BUCKET_PAGES) * BUCKET_PAGES
-  if (pageCount === 0) {
-    throw new KvBudgetError(
-      `A KV budget of ${formatBytes(bytes(assignment.kvBytes))} holds fewer than 256 tokens of ${layers} layers.`,
-      `Give at least ${formatBytes(bytes(pageBytes * BUCKET_PAGES))}.`,
-    )
-  }
   const weights = await resolveStageWeights({
     source,
     layers: assignment.layers,
@@ -86,6 +100,16 @@ export async function loadStage(
     cacheDir: assignment.cacheDir,
     onProgress: ({ doneBytes, totalBytes }) => onProgress(doneBytes, totalBytes),
   })
+  const { split } = assignment
+  const own = rankModel(config, weights, split, rankPlace(split, assignment.rank)).config
+  const pageBytes = kvPageBytes(own, layers, { type: kvType, pageTokens: PAGE_TOKENS })
+  const pageCount = Math.floor(assignment.kvBytes / pageBytes / BUCKET_PAGES) * BUCKET_PAGES
+  if (pageCount === 0) {
+    throw new KvBudgetError(
+      `A KV budget of ${formatBytes(bytes(assignment.kvBytes))} holds fewer than 256 tokens of ${layers} layers.`,
+      `Give at least ${formatBytes(bytes(pageBytes * BUCKET_PAGES))}.`,
+    )
+  }
   const backend = Backend.open({
     threads: Math.min(assignment.threads, availableParallelism()),
     // Nothing else runs in this process.
@@ -101,6 +125,7 @@ export async function loadStage(
     kv: { type: kvType, pageCount, pageTokens: PAGE_TOKENS },
     maxBatchTokens: assignment.maxBatchTokens,
     contextLength: Math.min(assignment.contextLength, config.contextLength),
+    rank: { split, collective },
   })
   const capacity: RingCapacity = {
     kvPages: pageCount,
@@ -108,5 +133,5 @@ export async function loadStage(
     contextLength: Math.min(assignment.contextLength, config.contextLength, pageCount * PAGE_TOKENS),
     maxBatchTokens: assignment.maxBatchTokens,
   }
-  return { source, backend, stage, capacity, embedding, head }
+  return { source, backend, stage, capacity, embedding, head, collective }
 }

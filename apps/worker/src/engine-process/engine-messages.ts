@@ -3,7 +3,10 @@ import type { EngineKv, EngineSession, RingCapacity, SessionNeeds, StepEntry } f
 import { pack, unpack } from 'msgpackr'
 import type { EngineAssignment } from './engine-load.ts'
 
-/** Worker → engine process. The payload of `open` is token ids; of `step`, token ids or hidden states; of `write-kv`, its data. */
+/**
+ * Worker → engine process. The payload of `open` is token ids; of `step`, token ids or hidden states; of `write-kv`, its
+ * data; of `handed`, what the engine of another rank handed over.
+ */
 export type EngineRequest =
   | { readonly type: 'load'; readonly assignment: EngineAssignment }
   | { readonly type: 'prepare'; readonly id: number; readonly needs: SessionNeeds }
@@ -22,6 +25,7 @@ export type EngineRequest =
   | { readonly type: 'read-kv'; readonly id: number; readonly slice: KvSlice }
   | { readonly type: 'write-kv'; readonly id: number; readonly slice: Omit<KvSliceWrite, 'data'> }
   | { readonly type: 'reset' | 'free-pages'; readonly id: number }
+  | { readonly type: 'handed'; readonly from: number }
 
 /** What a loaded engine is. */
 export interface EngineReport {
@@ -36,7 +40,10 @@ export interface EngineReport {
   readonly stopTokens: readonly number[]
 }
 
-/** Engine process → worker. The payload of `stepped` is hidden states, or the pooled vectors one after another; of `kv`, its data; of `stored`, keys and then values. */
+/**
+ * Engine process → worker. The payload of `stepped` is hidden states, or the pooled vectors one after another; of `kv`, its
+ * data; of `hand`, what is for the engines of other ranks; of `stored`, keys and then values.
+ */
 export type EngineReply =
   | { readonly type: 'progress'; readonly doneBytes: number; readonly totalBytes: number }
   | { readonly type: 'loaded'; readonly report: EngineReport }
@@ -59,6 +66,7 @@ export type EngineReply =
       readonly count: number
       readonly keyBytes: number
     }
+  | { readonly type: 'hand'; readonly to: readonly number[] }
   | { readonly type: 'done'; readonly id: number; readonly value: number }
   | { readonly type: 'failed'; readonly id: number; readonly message: string }
 

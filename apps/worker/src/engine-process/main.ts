@@ -4,6 +4,7 @@ import { describeError } from '@deos/domain'
 import { encodeFrame, FrameReader } from './engine-frames.ts'
 import { type EngineAssignment, loadStage } from './engine-load.ts'
 import type { EngineReply, EngineRequest } from './engine-messages.ts'
+import { type HandedValues, PipeCollective } from './pipe-collective.ts'
 import { StageExecutor } from './stage-executor.ts'
 
 /**
@@ -59,11 +60,28 @@ function takeMasks(id: number) {
   return frame as { message: Extract<EngineRequest, { type: 'masks' }>; payload: Uint8Array }
 }
 
+const collective = new PipeCollective({
+  hand: (to, data) => send({ type: 'hand', to }, data),
+  next: takeHanded,
+})
+
+function takeHanded(): HandedValues {
+  const early = postponed.findIndex(({ message }) => message.type === 'handed')
+  let frame: Frame | null = early === -1 ? readFrame() : postponed.splice(early, 1)[0]!
+  for (; frame; frame = readFrame()) {
+    const { message, payload } = frame
+    if (message.type === 'handed') return { from: message.from, data: payload }
+    postponed.push(frame)
+  }
+  process.exit(0) // the worker is gone
+}
+
 async function load(assignment: EngineAssignment): Promise<StageExecutor | null> {
   try {
-    const loaded = await loadStage(assignment, (doneBytes, totalBytes) =>
-      send({ type: 'progress', doneBytes, totalBytes }),
-    )
+    collective.become(assignment.rank)
+    const onProgress = (doneBytes: number, totalBytes: number): void =>
+      send({ type: 'progress', doneBytes, totalBytes })
+    const loaded = await loadStage(assignment, onProgress, collective)
     const { hiddenSize, vocabSize, eosTokens } = loaded.source.config
     const { name, description } = loaded.backend.device
     const device = `${name} (${description})`
@@ -137,6 +155,10 @@ for (let frame = readFrame(); frame; frame = postponed.shift() ?? readFrame()) {
   const { message, payload } = frame
   if (message.type === 'load') {
     executor = await load(message.assignment)
+    continue
+  }
+  if (message.type === 'handed') {
+    collective.put({ from: message.from, data: payload })
     continue
   }
   if (!executor) continue

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { balanceLayers, defaultSampling, type ModelConfig } from '@deos/domain'
-import { kvPageBytes } from '@deos/engine'
+import { kvPageBytes, unsplit } from '@deos/engine'
 import {
   LlamaCppModel,
   llamaCppAvailability,
@@ -35,6 +35,8 @@ function assignment(layers: EngineAssignment['layers']): EngineAssignment {
       modelPath,
       fingerprint: null,
       layers,
+      split: unsplit,
+      rank: 0,
       weightType: 'F32',
       kvType: 'auto',
       kvBytes: PAGES * pageBytes,

@@ -7,9 +7,11 @@ import {
   type BatchEntry,
   type Outputs,
   openAdapter,
+  rankCount,
   readAdapterWeights,
   type StageBatch,
   type StageOutput,
+  type StageSplit,
 } from '@deos/engine'
 import { Sampler } from '@deos/engine/sampling'
 import {
@@ -42,6 +44,8 @@ export interface StageExecutorOptions {
   /** Share of the machine's speed to use. */
   readonly speed: number
   readonly adapters: readonly AdapterAssignment[]
+  /** Ranks that share the stage. */
+  readonly split: StageSplit
 }
 
 /**
@@ -221,20 +225,21 @@ export class StageExecutor implements StageEngine {
     }
     this.checkEntries(step)
     const { stage, embedding, head } = this.loaded
+    const gives = this.loaded.collective.rank === 0
     const pools = head && this.sessionOf(step.entries[0]).pooled !== null
     for (const { key, pages } of step.entries) if (pages.length > 0) stage.kv.pages.attach(key, pages)
     const entries = step.entries.map((entry) => this.batchEntry(entry))
     const output = await stage.forward({
       entries,
-      ...(embedding ? { tokens: this.knownTokens(step) } : { hidden: asFloats(step.hidden) }),
+      ...(embedding ? { tokens: await this.knownTokens(step) } : { hidden: asFloats(step.hidden) }),
       ...(pools ? { normed: true } : {}),
       ...this.whileComputing(step, rest, onStored),
     })
     await rest()
     return {
-      hidden: head ? new Uint8Array() : new Uint8Array(output.hidden.slice().buffer),
-      sampled: head && !pools ? this.sample(step, output, readMasks()) : [],
-      pooled: pools ? this.pool(step, entries, output) : [],
+      hidden: head || !gives ? new Uint8Array() : new Uint8Array(output.hidden.slice().buffer),
+      sampled: gives && head && !pools ? this.sample(step, output, readMasks()) : [],
+      pooled: gives && pools ? this.pool(step, entries, output) : [],
       computeUs: Math.round((performance.now() - started) * 1000),
     }
   }
@@ -316,9 +321,20 @@ export class StageExecutor implements StageEngine {
     return sampled
   }
 
-  /** The step's tokens, with those filled in that only this engine knows yet. */
-  private knownTokens({ entries, tokens }: EngineStep): Int32Array {
+  /** The step's tokens, with those filled in that only this engine, or its rank 0, knows yet. */
+  private async knownTokens(step: EngineStep): Promise<Int32Array> {
+    const { tokens } = step
     if (tokens === null) return new Int32Array()
+    const { split } = this.options
+    if (!tokens.includes(LAST_SAMPLED) || rankCount(split) === 1) return this.ownTokens(step, tokens)
+    const { collective } = this.loaded
+    const own = collective.rank === 0 ? this.ownTokens(step, tokens) : tokens
+    const all = Array.from({ length: rankCount(split) }, (_, rank) => rank)
+    const [first] = await collective.exchange(asBytes(own), all)
+    return new Int32Array(first!.slice().buffer)
+  }
+
+  private ownTokens({ entries }: EngineStep, tokens: Int32Array): Int32Array {
     let at = 0
     for (const entry of entries) {
       if (tokens[at] === LAST_SAMPLED) {
@@ -350,6 +366,9 @@ export class StageExecutor implements StageEngine {
     return vectors
   }
 }
+
+const asBytes = (values: Int32Array): Uint8Array =>
+  new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
 
 /** Views the bytes of a frame as floats; copies only if they are not aligned. */
 function asFloats(data: Uint8Array | null): Float32Array {

@@ -1,4 +1,17 @@
-import { bytesFromHalves, decodeKvBlock, encodeKvBlock, halvesFromBytes } from '@deos/codec'
+import {
+  bytesFromHalves,
+  type Calibration,
+  CodecInputError,
+  calibratedTools,
+  decodeKvBlock,
+  encodeKvBlock,
+  FIRST_STEP_LEVEL,
+  halvesFromBytes,
+  type KvTools,
+  type Level,
+  levelOf,
+  type RotaryGeometry,
+} from '@deos/codec'
 import { DomainError, type KvPart } from '@deos/domain'
 
 /** What both ends know of a block before its bytes. */
@@ -11,6 +24,16 @@ export interface BlockFacts {
   readonly firstPosition: number
   /** As what the cache stores elements. */
   readonly type: string
+  /** How keys of the layer turn; `null` for values, and where keys do not. */
+  readonly rotation: RotaryGeometry | null
+}
+
+/** How a plan wants a block coded. */
+export interface BlockCoding {
+  /** 0 is exact. */
+  readonly level: number
+  /** Both sides have the same calibration. */
+  readonly calibrated: boolean
 }
 
 /** Bytes that are no sound block, or of a cache of another type. */
@@ -20,46 +43,54 @@ export class BlockCodecError extends DomainError {
 }
 
 /** Raised whenever bytes change their meaning; part of what blocks are kept under. */
-export const BLOCK_CODEC_VERSION = 1
-
-/** Without a model of channels, how keys turn makes no difference. */
-const tools = { rotary: () => null }
+export const BLOCK_CODEC_VERSION = 2
 
 /** First byte of every block. */
 const NOTHING = 0
-const LOSSLESS = 1
+const CODED = 1
 const AS_STORED = 2
+/** Only whoever has the same calibration can read it. */
+const CALIBRATED = 3
 
 /**
- * Exact, whatever the cache stores: halves are entropy-coded, other types travel as they are.
+ * Halves are coded at the level wanted; other types travel exactly, as they are. So does what cannot be coded so: values
+ * that are not finite, parts that no calibration knows.
  *
  * @param rows - `[tokens, columns]` as stored
+ * @param calibration - `null` if this worker has none
  */
-export function encodeBlock(rows: Uint8Array, facts: BlockFacts): Uint8Array {
+export function encodeBlock(
+  rows: Uint8Array,
+  facts: BlockFacts,
+  coding: BlockCoding,
+  calibration: Calibration | null,
+): Uint8Array {
   if (facts.columns === 0) return Uint8Array.of(NOTHING)
   const plain = storedFrame(rows, facts.type)
   if (facts.type !== 'F16') return plain
-  const { tokens, firstPosition } = facts
-  const parts = [{ ...codecPart(facts), values: halvesFromBytes(rows) }]
-  const coded = encodeKvBlock({ tokens, firstPosition, parts }, { name: 'lossless' }, tools)
-  if (coded.length + 1 >= plain.length) return plain
-  const frame = new Uint8Array(coded.length + 1)
-  frame[0] = LOSSLESS
-  frame.set(coded, 1)
-  return frame
+  const own = coding.calibrated ? calibration : null
+  const level = levelOf(coding.level, own?.steps ?? [], facts)
+  const coded = (level === null ? null : lossyFrame(rows, facts, level, own)) ?? exactFrame(rows, facts, own)
+  return coded.length >= plain.length ? plain : coded
 }
 
 /**
  * @returns `[tokens, columns]` as stored
  * @throws BlockCodecError if the bytes are not such a block; the codec's errors
  */
-export function decodeBlock(bytes: Uint8Array, facts: BlockFacts): Uint8Array {
+export function decodeBlock(
+  bytes: Uint8Array,
+  facts: BlockFacts,
+  calibration: Calibration | null,
+): Uint8Array {
   const { tokens, firstPosition, columns, type } = facts
   if (columns === 0) {
     if (bytes.length === 1 && bytes[0] === NOTHING) return new Uint8Array(0)
     throw unfit(`${bytes.length} bytes came for a part that stores nothing`)
   }
-  if (bytes[0] === LOSSLESS && type === 'F16') {
+  if ((bytes[0] === CODED || bytes[0] === CALIBRATED) && type === 'F16') {
+    if (bytes[0] === CALIBRATED && calibration === null) throw unfit('it was made with a calibration')
+    const tools = toolsOf(facts, bytes[0] === CALIBRATED ? calibration : null)
     const expected = { tokens, firstPosition, parts: [codecPart(facts)] }
     const [halves] = decodeKvBlock(bytes.subarray(1), expected, tools)
     return bytesFromHalves(halves!)
@@ -67,6 +98,52 @@ export function decodeBlock(bytes: Uint8Array, facts: BlockFacts): Uint8Array {
   const head = storedFrame(new Uint8Array(0), type)
   if (head.some((byte, at) => byte !== bytes[at])) throw unfit(`its values are not those of a ${type} cache`)
   return bytes.subarray(head.length)
+}
+
+/** Whether a worker with this calibration, or with none, can code at these levels. */
+export function knowsLevels(levels: readonly number[], calibration: Calibration | null): boolean {
+  const end = FIRST_STEP_LEVEL + (calibration?.steps.length ?? 0)
+  return levels.every((level) => level < end)
+}
+
+const exactFrame = (rows: Uint8Array, facts: BlockFacts, calibration: Calibration | null): Uint8Array =>
+  codedFrame(rows, facts, { name: 'lossless' }, calibration)
+
+/** `null` if the values or the calibration do not allow it. */
+function lossyFrame(
+  rows: Uint8Array,
+  facts: BlockFacts,
+  level: Level,
+  calibration: Calibration | null,
+): Uint8Array | null {
+  if (level.name === 'lossless') return null
+  if (level.name === 'basis' && toolsOf(facts, calibration).basis === undefined) return null
+  try {
+    return codedFrame(rows, facts, level, calibration)
+  } catch (error) {
+    if (error instanceof CodecInputError) return null
+    throw error
+  }
+}
+
+function codedFrame(
+  rows: Uint8Array,
+  facts: BlockFacts,
+  level: Level,
+  calibration: Calibration | null,
+): Uint8Array {
+  const { tokens, firstPosition } = facts
+  const parts = [{ ...codecPart(facts), values: halvesFromBytes(rows) }]
+  const coded = encodeKvBlock({ tokens, firstPosition, parts }, level, toolsOf(facts, calibration))
+  const frame = new Uint8Array(coded.length + 1)
+  frame[0] = calibration === null ? CODED : CALIBRATED
+  frame.set(coded, 1)
+  return frame
+}
+
+function toolsOf(facts: BlockFacts, calibration: Calibration | null): KvTools {
+  const rotary = () => facts.rotation
+  return calibration === null ? { rotary } : calibratedTools(calibration, rotary, codecPart(facts))
 }
 
 const codecPart = ({ layer, part, columns }: BlockFacts) =>

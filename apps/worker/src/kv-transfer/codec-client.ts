@@ -1,6 +1,14 @@
 import { Worker } from 'node:worker_threads'
-import { BlockCodecError, type BlockFacts, decodeBlock, encodeBlock } from './block-codec.ts'
-import type { CodecReply, CodecRequest } from './codec-messages.ts'
+import type { Calibration } from '@deos/codec'
+import {
+  BlockCodecError,
+  type BlockCoding,
+  type BlockFacts,
+  decodeBlock,
+  encodeBlock,
+} from './block-codec.ts'
+import type { LoadedCalibration } from './calibration-file.ts'
+import type { CodecReply, CodecRequest, CodecSettings } from './codec-messages.ts'
 
 interface Waiter {
   resolve(bytes: Uint8Array): void
@@ -17,34 +25,45 @@ export class BlockCodec {
   #nextId = 0
 
   /** @param entry - built script of the thread */
-  constructor(private readonly entry: string) {}
+  constructor(
+    private readonly entry: string,
+    private readonly loaded: LoadedCalibration | null = null,
+  ) {}
 
-  encode(rows: Uint8Array, facts: BlockFacts): Promise<Uint8Array> {
-    if (rows.length <= INLINE_BYTES) return attempt(() => encodeBlock(rows, facts))
-    return this.#ask('encode', rows, facts)
+  get calibration(): Calibration | null {
+    return this.loaded?.calibration ?? null
+  }
+
+  encode(rows: Uint8Array, facts: BlockFacts, coding: BlockCoding): Promise<Uint8Array> {
+    if (rows.length <= INLINE_BYTES) return attempt(() => encodeBlock(rows, facts, coding, this.calibration))
+    return this.#ask(coding, rows, facts)
   }
 
   decode(bytes: Uint8Array, facts: BlockFacts): Promise<Uint8Array> {
-    if (facts.tokens * facts.columns * 2 <= INLINE_BYTES) return attempt(() => decodeBlock(bytes, facts))
-    return this.#ask('decode', bytes, facts)
+    const small = facts.tokens * facts.columns * 2 <= INLINE_BYTES
+    return small ? attempt(() => decodeBlock(bytes, facts, this.calibration)) : this.#ask(null, bytes, facts)
   }
 
   async stop(): Promise<void> {
     await this.#thread?.terminate()
   }
 
-  #ask(direction: CodecRequest['direction'], bytes: Uint8Array, facts: BlockFacts): Promise<Uint8Array> {
+  #ask(coding: BlockCoding | null, bytes: Uint8Array, facts: BlockFacts): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       const id = this.#nextId++
       this.#waiters.set(id, { resolve, reject })
-      const request: CodecRequest = { id, direction, bytes: new Uint8Array(bytes), facts }
+      const request: CodecRequest = { id, coding, bytes: new Uint8Array(bytes), facts }
       this.#running().postMessage(request, [request.bytes.buffer])
     })
   }
 
   #running(): Worker {
     if (this.#thread !== null) return this.#thread
-    const thread = new Worker(this.entry)
+    const { loaded } = this
+    const workerData: CodecSettings = {
+      calibration: loaded && { bytes: loaded.bytes, model: loaded.calibration.model },
+    }
+    const thread = new Worker(this.entry, { workerData })
     this.#thread = thread
     thread.on('message', (reply: CodecReply) => {
       const waiter = this.#waiters.get(reply.id)

@@ -1,9 +1,16 @@
-import type { BlockFacts } from './block-codec.ts'
+import type { BlockCoding, BlockFacts } from './block-codec.ts'
+
+/** What the thread that codes blocks begins with. */
+export interface CodecSettings {
+  /** Bytes of the calibration of a model; `null` codes without one. */
+  readonly calibration: { readonly bytes: Uint8Array; readonly model: string } | null
+}
 
 /** To the thread that codes blocks. */
 export interface CodecRequest {
   readonly id: number
-  readonly direction: 'encode' | 'decode'
+  /** How to encode; `null` decodes. */
+  readonly coding: BlockCoding | null
   readonly bytes: Uint8Array<ArrayBuffer>
   readonly facts: BlockFacts
 }

@@ -21,7 +21,7 @@ import {
 } from '@deos/protocol'
 import { every, type HandoverEdge, type HandoverLink, type Link, type Timers } from '@deos/transport'
 import type { KvBlockStore } from '../kv-store/index.ts'
-import { BLOCK_CODEC_VERSION, type BlockFacts } from './block-codec.ts'
+import { BLOCK_CODEC_VERSION, type BlockFacts, knowsLevels } from './block-codec.ts'
 import { blockPositions, parts, placeOf } from './block-place.ts'
 import type { BlockCodec } from './codec-client.ts'
 import { EarlyRows, type LayerRows } from './early-rows.ts'
@@ -36,6 +36,13 @@ export interface KvExchangeOptions
   readonly store: KvBlockStore | null
   /** Time that the engine computed so far. */
   readonly computeUs: () => number
+}
+
+interface Sending {
+  readonly plan: KvPlan
+  readonly coordinator: string
+  /** Of blocks encoded under this plan. */
+  sentBytes: number
 }
 
 type Import = ImportEffect & { readonly type: 'import-opened' }
@@ -56,7 +63,7 @@ export class KvExchange implements HandoverEdge {
   readonly #held = new HeldPrompts()
   readonly #early = new EarlyRows()
   readonly #imports = new Map<SessionId, Import>()
-  readonly #sending = new Map<SessionId, { readonly plan: KvPlan; readonly coordinator: string }>()
+  readonly #sending = new Map<SessionId, Sending>()
   readonly #receiving = new Map<SessionId, KvPlan>()
   /** Sessions whose pages may go, since the coordinator knows what they hold. */
   readonly #promised = new Set<SessionId>()
@@ -193,7 +200,7 @@ export class KvExchange implements HandoverEdge {
           return
         }
         if (message.role === 'send') {
-          this.#sending.set(session, { plan: message, coordinator: peer })
+          this.#sending.set(session, { plan: message, coordinator: peer, sentBytes: 0 })
           this.#send({ type: 'message', peer, message })
         } else {
           this.#receiving.set(session, message)
@@ -214,13 +221,19 @@ export class KvExchange implements HandoverEdge {
   }
 
   /** Why this stage cannot do what a plan says. */
-  #planProblem({ layers, levels, shape }: KvPlan): string | null {
+  #planProblem({ layers, levels, shape, calibration }: KvPlan): string | null {
     const own = this.#engine?.kv.layers
     if (own === undefined) return 'The engine is not there.'
     if (layers.first < own.first || layers.end > own.end) {
       return `Layers [${layers.first}, ${layers.end}) are not all of [${own.first}, ${own.end}) here.`
     }
-    if (levels.some((level) => level !== 0)) return 'This worker sends and takes KV exactly only.'
+    const present = this.options.codec.calibration
+    if (calibration !== null && calibration !== present?.id) {
+      return `KV is to be coded with calibration ${calibration}; this worker has ${present?.id ?? 'none'}.`
+    }
+    if (!knowsLevels(levels, calibration === null ? null : present)) {
+      return `Levels ${[...new Set(levels)].join(', ')} are not all known here.`
+    }
     return shape.parts === 2 ? null : 'This worker numbers keys and values apart.'
   }
 
@@ -257,6 +270,10 @@ export class KvExchange implements HandoverEdge {
         void this.#encode(effect)
         break
       case 'release':
+        this.#noteSent(effect.session)
+        this.#sending.delete(effect.session)
+        this.#noteCount('Sent', effect.session, this.#sent.take(effect.session))
+        break
       case 'aborted':
         // The gateway ends the session in the ring.
         this.#sending.delete(effect.session)
@@ -279,8 +296,11 @@ export class KvExchange implements HandoverEdge {
       const rows = await this.#rows(engine, held, facts, positions)
       // Had it ended meanwhile, its pages could be somebody else's.
       if (this.#held.get(session) !== held) throw new Error('the prompt left this stage while it was read')
-      const bytes = await this.options.codec.encode(rows, facts)
-      this.#send({ ...address, type: 'encoded', basis: 0, bytes })
+      const { calibration } = sending.plan
+      const coding = { level: effect.level, calibrated: calibration !== null }
+      const bytes = await this.options.codec.encode(rows, facts, coding)
+      sending.sentBytes += bytes.length
+      this.#send({ ...address, type: 'encoded', basis: basisNumber(calibration), bytes })
     } catch (error) {
       this.#giveUp(session, epoch, sending.coordinator, `A block cannot be sent: ${describeError(error)}`)
     }
@@ -303,7 +323,21 @@ export class KvExchange implements HandoverEdge {
     const { layers, layouts, type } = engine.kv
     const name = parts[part]!
     const columns = kvColumns(layouts[layer - layers.first]!, name)
-    return { layer, part: name, tokens: end - first, columns, firstPosition: first, type }
+    const layout = layouts[layer - layers.first]!
+    const turning = name === 'key' && layout.rotation !== null
+    const rotation = turning ? { headDim: layout.key.dim, ...layout.rotation } : null
+    return { layer, part: name, tokens: end - first, columns, firstPosition: first, type, rotation }
+  }
+
+  #noteSent(session: SessionId): void {
+    const sending = this.#sending.get(session)
+    if (sending === undefined) return
+    const { plan, sentBytes } = sending
+    const levels = [...new Set(plan.levels)].sort((a, b) => a - b).join(', ')
+    this.options.onNote(
+      'info',
+      `Handed over ${session}: ${sentBytes} bytes for ${plan.shape.length} positions at level ${levels}.`,
+    )
   }
 
   #receive(event: ReceiverEvent): void {
@@ -353,25 +387,31 @@ export class KvExchange implements HandoverEdge {
       for (let layer = layers.first; layer < layers.end; layer++) {
         for (const part of parts.keys()) {
           const address = { block, layer, part }
-          if (cached || (await this.#restore(plan, address))) blocks.push({ ...address, level: 0 })
+          const level = cached ? 0 : await this.#restore(plan, address)
+          if (level !== null) blocks.push({ ...address, level })
         }
       }
     }
     this.#receive({ type: 'found', session, epoch, blocks })
   }
 
-  async #restore(plan: KvPlan, address: KvAddress): Promise<boolean> {
+  /** At which level a block was kept that is good enough; `null` if none was. */
+  async #restore(plan: KvPlan, address: KvAddress): Promise<number | null> {
     const { store } = this.options
-    const key = storeKey(plan, address)
-    if (store === null || !store.has(key)) return false
-    const bytes = await store.get(key)
-    if (bytes === null) return false
-    try {
-      await this.#place(plan, address, bytes)
-      return true
-    } catch {
-      return false
+    if (store === null) return null
+    const wanted = plan.levels[address.layer - plan.layers.first]!
+    for (const level of new Set([0, wanted])) {
+      const key = storeKey(plan, address, level)
+      const bytes = store.has(key) ? await store.get(key) : null
+      if (bytes === null) continue
+      try {
+        await this.#place(plan, address, bytes)
+        return level
+      } catch {
+        // It comes from its sender instead.
+      }
     }
+    return null
   }
 
   async #write(block: KvBlock): Promise<void> {
@@ -381,7 +421,7 @@ export class KvExchange implements HandoverEdge {
     try {
       if (plan === undefined) throw new Error('there is no plan for it')
       await this.#place(plan, block, bytes)
-      this.options.store?.put(storeKey(plan, block), bytes, this.#recomputeMs(plan))
+      this.options.store?.put(storeKey(plan, block, level), bytes, this.#recomputeMs(plan))
       this.#receive({ type: 'written', ...answer, stored: true })
     } catch (error) {
       this.options.onNote('warn', `A block of ${session} cannot be written: ${describeError(error)}`)
@@ -422,7 +462,12 @@ export class KvExchange implements HandoverEdge {
   }
 }
 
-function storeKey({ ids }: KvPlan, { block, layer, part }: KvAddress): string {
+function storeKey({ ids, calibration }: KvPlan, { block, layer, part }: KvAddress, level: number): string {
   const run = ids.subarray(block * KV_ID_BYTES, (block + 1) * KV_ID_BYTES)
-  return kvBlockKey({ run, layer, part: parts[part]!, version: BLOCK_CODEC_VERSION, level: 0, basis: 0 })
+  const coding = { version: BLOCK_CODEC_VERSION, level, basis: basisNumber(calibration) }
+  return kvBlockKey({ run, layer, part: parts[part]!, ...coding })
 }
+
+/** A calibration as blocks name it: the first half of its id. What decodes compares all of it. */
+const basisNumber = (calibration: string | null): number =>
+  calibration === null ? 0 : Number.parseInt(calibration.slice(0, 8), 16)

@@ -1,6 +1,7 @@
 import {
   halfValues,
   type KvPart,
+  multiplyTransposed,
   narrowToHalves,
   type RotaryOf,
   rotateKeys,
@@ -46,12 +47,15 @@ const hadamard =
     return size
   }
 
-/** Groups of 32: of tokens for keys, of channels for values, with a least value and a step; the last 32 tokens whole. */
+/**
+ * Groups of 32: of tokens for keys, of channels for values, with a least value and a step.
+ *
+ * @param whole - last tokens that are sent as they are
+ */
 const kivi =
-  (bits: number): MatrixCoder =>
+  (bits: number, whole: number): MatrixCoder =>
   (values, { part, channels }) => {
     const group = 32
-    const whole = group
     const tokens = values.length / channels - whole
     if (tokens % group !== 0) throw new RangeError(`${tokens} tokens are not whole groups of ${group}.`)
     const [lines, length, lineStride, stride] =
@@ -84,9 +88,13 @@ function roundBetween(
   }
 }
 
-/** The best two factors of one rank for this chunk alone, both sent in halves; keys before their positions. */
+/**
+ * The best two factors of one rank for this chunk alone; keys before their positions.
+ *
+ * @param bits - of each number of the factors: 16 for halves, else whole numbers with a scale for each component
+ */
 const ownSvd =
-  (rank: number, rotary: RotaryOf): MatrixCoder =>
+  (rank: number, rotary: RotaryOf, bits: 8 | 16): MatrixCoder =>
   (values, { layer, part, channels }) => {
     const tokens = values.length / channels
     const turning = part === 'k' ? rotary(layer) : null
@@ -96,23 +104,29 @@ const ownSvd =
     for (let row = 0; row < values.length; row += channels)
       for (let i = 0; i < channels; i += 1)
         for (let j = 0; j < channels; j += 1) gram[i * channels + j]! += values[row + i]! * values[row + j]!
-    const right = Float32Array.from(
-      symmetricEigen(gram, channels).vectors.subarray(0, rank * channels),
-      asHalf,
-    )
-    for (let row = 0; row < values.length; row += channels) {
-      const own = values.slice(row, row + channels)
-      values.fill(0, row, row + channels)
-      for (let component = 0; component < rank; component += 1) {
-        let along = 0
-        for (let c = 0; c < channels; c += 1) along += own[c]! * right[component * channels + c]!
-        const left = asHalf(along)
-        for (let c = 0; c < channels; c += 1) values[row + c]! += left * right[component * channels + c]!
-      }
-    }
+    const vectors = symmetricEigen(gram, channels).vectors
+    const right = roundedRows(Float32Array.from(vectors.subarray(0, rank * channels)), channels, bits)
+    // `[rank, tokens]`
+    const left = roundedRows(multiplyTransposed(right, values, channels), tokens, bits)
+    values.set(multiplyTransposed(transposed(left, tokens), transposed(right, channels), rank))
     if (turning) rotateKeys(values, positions, turning, 'rotate')
-    return rank * (tokens + channels) * HALF_BITS
+    return rank * (tokens + channels) * bits + (bits === 8 ? 2 * rank * HALF_BITS : 0)
   }
+
+function roundedRows(matrix: Float32Array, columns: number, bits: 8 | 16): Float32Array {
+  if (bits === 16) return matrix.map(asHalf)
+  for (let start = 0; start < matrix.length; start += columns) {
+    const row = matrix.subarray(start, start + columns)
+    const scale = asHalf(row.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / 127) || 1
+    for (const [index, value] of row.entries()) row[index] = Math.round(value / scale) * scale
+  }
+  return matrix
+}
+
+function transposed(matrix: Float32Array, columns: number): Float32Array {
+  const rows = matrix.length / columns
+  return Float32Array.from(matrix, (_, index) => matrix[(index % rows) * columns + Math.floor(index / rows)]!)
+}
 
 /** Every method the codec is compared with, on the same caches, with as many bytes of header for each layer as ours have. */
 export function alternatives(
@@ -125,15 +139,18 @@ export function alternatives(
     ['int4', symmetric(4)],
     ['hadamardInt4', hadamard(4)],
     ['hadamardInt3', hadamard(3)],
-    ['kivi4', kivi(4)],
-    ['kivi2', kivi(2)],
-    ...[16, 32, 64].map((rank) => [`svdRank${rank}`, ownSvd(rank, rotary)] as const),
+    ['kivi4', kivi(4, 32)],
+    ['kivi2', kivi(2, 32)],
+    ['kivi4NoneWhole', kivi(4, 0)],
+    ['kivi2NoneWhole', kivi(2, 0)],
+    ...[16, 32, 64].map((rank) => [`svdRank${rank}`, ownSvd(rank, rotary, 16)] as const),
+    ...[32, 64].map((rank) => [`svdRank${rank}Int8`, ownSvd(rank, rotary, 8)] as const),
     ...[0.125, 0.25, 0.5, 1].map(
       (bin) => [`cacheGen${bin}`, cacheGenCoder(calibration, lab.channels, bin)] as const,
     ),
   ]
   return named.map(([name, coder]) => ({
-    ...{ name, family: name },
+    ...{ name, family: name, toolBytes: 0 },
     send: (cache) => {
       let bits = 8 * HEADER_BYTES * cache.length
       const arrived = cache.map((layer, index) => {

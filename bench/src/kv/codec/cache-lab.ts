@@ -63,6 +63,11 @@ export class CacheLab {
     return this.config.vocabSize
   }
 
+  /** Of K and V in halves in all layers. */
+  get positionBytes(): number {
+    return 4 * this.channels * this.layers
+  }
+
   /** Computes a context and takes its cache out. */
   async prefill(tokens: Int32Array): Promise<ContextCache> {
     const { stage } = this

@@ -185,7 +185,10 @@ function joined(arrays: readonly Float32Array[]): Float32Array {
 }
 
 /** What each channel is expected to be given those before it, for the lossless level. */
-export function fitChannelModels(lab: CacheLab, caches: readonly ContextCache[]): ChannelModelSet {
+export function fitChannelModels(
+  lab: CacheLab,
+  caches: readonly ContextCache[],
+): { readonly set: ChannelModelSet; readonly bytes: number } {
   const { channels, rotary } = lab
   const models: { part: KvPart; model: ChannelModel }[] = []
   for (let layer = 0; layer < lab.layers; layer += 1) {
@@ -199,5 +202,6 @@ export function fitChannelModels(lab: CacheLab, caches: readonly ContextCache[])
       models.push({ part, model: fitChannelModel(mean, covariance, channels, order) })
     }
   }
-  return readChannelModels(writeChannelModels(models))
+  const bytes = writeChannelModels(models)
+  return { set: readChannelModels(bytes), bytes: bytes.length }
 }

@@ -7,51 +7,71 @@ export interface CurvePoint extends Quality {
   readonly family: string
   readonly ratio: number
   readonly bytesPerToken: number
-  /** Of the cache in halves; null for alternatives, which are not made to be fast. */
-  readonly encodeMegabytesPerSecond: number | null
-  readonly decodeMegabytesPerSecond: number | null
+  /** What both sides need beforehand, once for a deployment. */
+  readonly toolBytes: number
+  /** Contexts whose texts {@link Quality.refusals} are of, in order. */
+  readonly contexts: readonly { readonly tokens: number; readonly bytes: number }[]
 }
 
 export interface Limits {
   readonly meanKl: number
   readonly perplexityRatio: number
-  /** Share of contexts that the probes may refuse. */
-  readonly refused: number
 }
 
-/** Largest ratio among points within limits; null if there is none. */
-export function bestWithin(points: readonly CurvePoint[], limits: Limits): CurvePoint | null {
+/** Best point by a score among points within limits; null if there is none. */
+export function bestWithin(
+  points: readonly CurvePoint[],
+  limits: Limits,
+  score = (point: CurvePoint): number => point.ratio,
+): CurvePoint | null {
   const within = points.filter(
-    (point) =>
-      point.meanKl <= limits.meanKl &&
-      point.perplexityRatio <= limits.perplexityRatio &&
-      point.refused <= limits.refused,
+    (point) => point.meanKl <= limits.meanKl && point.perplexityRatio <= limits.perplexityRatio,
   )
   return within.reduce<CurvePoint | null>(
-    (best, point) => (best && best.ratio >= point.ratio ? best : point),
+    (best, point) => (best && score(best) >= score(point) ? best : point),
     null,
   )
 }
 
+/** How often a refused cache is asked for again before it is sent without loss, as `decideAfterProbe` does. */
+const MAX_ROUNDS = 2
+
 /**
- * How many times smaller ours are than an alternative at its divergence, for the alternative that comes closest. Of each
- * family the larger of: a measured point of no more divergence; the line, in logarithms, between the two measured points
- * around it.
+ * Bytes of a token once the guard has what it asks for: each context that the probes refuse is sent again, whole, at the
+ * next finer step of the family, and in the end without loss. More than what really travels, since the guard asks for
+ * the worst blocks only.
  *
- * @returns null if an alternative diverges less than all our points
+ * @param points - on the same contexts, the family of the chosen one and the lossless point among them
  */
-export function advantage(
-  ours: readonly CurvePoint[],
-  alternatives: readonly CurvePoint[],
-): { readonly ratio: number; readonly against: string } | null {
-  let least: { ratio: number; against: string } | null = null
-  for (const other of alternatives) {
-    const best = ratioAt(ours, other.meanKl)
-    if (best === null) return null
-    const ratio = best / other.ratio
-    if (least === null || ratio < least.ratio) least = { ratio, against: other.name }
+export function guardedBytesPerToken(
+  chosen: CurvePoint,
+  points: readonly CurvePoint[],
+  lossless: CurvePoint,
+): number {
+  const finer = points
+    .filter((point) => point.family === chosen.family && point.ratio < chosen.ratio)
+    .sort((a, b) => b.ratio - a.ratio)
+    .slice(0, MAX_ROUNDS)
+  let [bytes, tokens] = [0, 0]
+  for (const [index, context] of chosen.contexts.entries()) {
+    tokens += context.tokens
+    for (const point of [chosen, ...finer, lossless]) {
+      bytes += point.contexts[index]!.bytes
+      if (!point.refusals[index]) break
+    }
   }
-  return least
+  return bytes / tokens
+}
+
+/**
+ * How many times smaller ours are than an alternative at its divergence. Of each family the larger of: a measured point
+ * of no more divergence; the line, in logarithms, between the two measured points around it.
+ *
+ * @returns null if the alternative diverges less than all our points
+ */
+export function advantage(ours: readonly CurvePoint[], alternative: CurvePoint): number | null {
+  const best = ratioAt(ours, alternative.meanKl)
+  return best === null ? null : best / alternative.ratio
 }
 
 function ratioAt(points: readonly CurvePoint[], meanKl: number): number | null {

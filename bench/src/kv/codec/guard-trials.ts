@@ -9,7 +9,7 @@ import {
 import type { CacheLab, ContextCache } from './cache-lab.ts'
 import type { FittedBasis } from './calibrate.ts'
 import type { Method } from './ladder.ts'
-import { probesPass, type Trial } from './quality.ts'
+import { measureQuality, type Trial } from './quality.ts'
 
 type Spoil = (basis: Basis, others: readonly Basis[], seed: number) => Basis
 
@@ -100,15 +100,29 @@ function blockOf(lab: CacheLab, cache: ContextCache, basis: Basis, step: number,
   }
 }
 
-/**
- * What decodes without an error and is wrong all the same: blocks of another context in some layers. Only the probes
- * can tell.
- *
- * @returns share of such caches that the probes refuse
- */
-export async function tryProbes(lab: CacheLab, trials: readonly Trial[], method: Method): Promise<number> {
-  let refused = 0
-  let tried = 0
+export interface ProbeResult {
+  readonly trials: number
+  readonly refused: number
+  /** Divergence over everything scored of caches that the probes let pass. */
+  readonly passedKl: readonly number[]
+}
+
+/** What decodes without an error and is wrong all the same, which only the probes can tell. */
+export interface ProbeResults {
+  /** One layer of each cache is that of another context. */
+  readonly foreignLayer: ProbeResult
+  /** What the receiver takes for known of the tokens is of another context; null for bases without a reference. */
+  readonly foreignReference: ProbeResult | null
+}
+
+export async function tryProbes(
+  lab: CacheLab,
+  trials: readonly Trial[],
+  method: Method,
+  withReference: boolean,
+): Promise<ProbeResults> {
+  const foreignLayer = { trials: 0, refused: 0, passedKl: [] as number[] }
+  const foreignReference = { trials: 0, refused: 0, passedKl: [] as number[] }
   for (const [index, trial] of trials.entries()) {
     const other = trials.find(
       ({ cache }, place) => place !== index && cache[0]!.k.length === trial.cache[0]!.k.length,
@@ -116,10 +130,22 @@ export async function tryProbes(lab: CacheLab, trials: readonly Trial[], method:
     if (other === undefined) continue
     const [own, foreign] = [method.send(trial.cache).cache, method.send(other.cache).cache]
     const layer = index % lab.layers
-    const mixed = own.map((layerCache, at) => (at === layer ? foreign[at]! : layerCache))
-    const logits = await lab.score(mixed, trial.tokens.subarray(0, trial.probes.length))
-    tried += 1
-    refused += probesPass(trial, logits, lab.vocabSize) ? 0 : 1
+    await judge(lab, trial, foreignLayer, (at) => (at === layer ? foreign[at]! : own[at]!))
+    if (!withReference) continue
+    const misled = method.send(trial.cache, other.cache).cache
+    await judge(lab, trial, foreignReference, (at) => misled[at]!)
   }
-  return tried > 0 ? refused / tried : 0
+  return { foreignLayer, foreignReference: withReference ? foreignReference : null }
+}
+
+async function judge(
+  lab: CacheLab,
+  trial: Trial,
+  result: { trials: number; refused: number; passedKl: number[] },
+  layerOf: (layer: number) => ContextCache[number],
+): Promise<void> {
+  const { meanKl, refused } = await measureQuality(lab, [trial], (cache) => cache.map((_, at) => layerOf(at)))
+  result.trials += 1
+  if (refused === 1) result.refused += 1
+  else result.passedKl.push(meanKl)
 }

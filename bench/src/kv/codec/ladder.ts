@@ -1,4 +1,4 @@
-import { decodeKvBlock, encodeKvBlock, type KvTools, type Level } from '@deos/codec'
+import { basisForStep, decodeKvBlock, encodeKvBlock, type KvTools, type Level } from '@deos/codec'
 import type { CacheLab, ContextCache } from './cache-lab.ts'
 import { type FittedBasis, tokenReference } from './calibrate.ts'
 
@@ -15,15 +15,20 @@ export interface Method {
   readonly name: string
   /** Methods of one family differ in their step only. */
   readonly family: string
-  send(cache: ContextCache): Sent
+  /** What both sides need beforehand, once for a deployment. */
+  readonly toolBytes: number
+  /**
+   * @param believed - the cache that the receiver takes its reference from: another one only to see it caught
+   */
+  send(cache: ContextCache, believed?: ContextCache): Sent
 }
 
 /** One block for each layer. */
-export function perLayer(lab: CacheLab, name: string, level: Level, tools: KvTools): Method {
+export function perLayer(lab: CacheLab, name: string, level: Level, tools: KvTools, toolBytes = 0): Method {
   return {
-    ...{ name, family: name },
+    ...{ name, family: name, toolBytes },
     send: (cache) => {
-      const blocks = cache.map((_, layer) => sendBlock(lab, cache, [layer], level, tools))
+      const blocks = cache.map((_, layer) => sendBlock(lab, cache, [layer], level, [tools, tools]))
       return { cache: blocks.flatMap(({ layers }) => layers), ...totals(blocks, 0) }
     },
   }
@@ -42,13 +47,18 @@ export function perGroup(
   const withTokens = bases.some(({ basis }) => basis.referenceChannels > 0)
   return {
     ...{ name: `${family}.step@${step}`, family },
-    send: (cache) => {
-      const reference = withTokens ? tokenReference(cache, tools.rotary, lab.channels) : new Float32Array(0)
+    toolBytes: bases.reduce((sum, { basis }) => sum + basisForStep(basis, step).bytes.length, 0),
+    send: (cache, believed = cache) => {
+      const [reference, theirs] = [cache, believed].map((own) =>
+        withTokens ? tokenReference(own, tools.rotary, lab.channels) : new Float32Array(0),
+      )
       const arrived: { k: Uint16Array; v: Uint16Array }[] = [...cache]
       const blocks = bases.map(({ basis }) => {
         const layers = [...new Set(basis.parts.map(({ layer }) => layer))]
-        const own = basis.referenceChannels > 0 ? { ...tools, basis, reference } : { ...tools, basis }
-        const block = sendBlock(lab, cache, layers, level, own)
+        const withReference = (own: Float32Array): KvTools =>
+          basis.referenceChannels > 0 ? { ...tools, basis, reference: own } : { ...tools, basis }
+        const both = [withReference(reference!), withReference(theirs!)] as const
+        const block = sendBlock(lab, cache, layers, level, both)
         for (const [index, layer] of layers.entries()) arrived[layer] = block.layers[index]!
         return block
       })
@@ -64,7 +74,7 @@ function sendBlock(
   cache: ContextCache,
   layers: readonly number[],
   level: Level,
-  tools: KvTools,
+  [tools, theirs]: readonly [KvTools, KvTools],
 ) {
   const { channels } = lab
   const tokens = cache[0]!.k.length / channels
@@ -74,7 +84,7 @@ function sendBlock(
   const started = performance.now()
   const bytes = encodeKvBlock({ firstPosition: 0, tokens, parts }, level, tools)
   const encoded = performance.now()
-  const halves = decodeKvBlock(bytes, { firstPosition: 0, tokens, parts }, tools)
+  const halves = decodeKvBlock(bytes, { firstPosition: 0, tokens, parts }, theirs)
   const decoded = performance.now()
   return {
     layers: layers.map((_, index) => ({ k: halves[2 * index]!, v: halves[2 * index + 1]! })),

@@ -1,20 +1,15 @@
 import { readFileSync } from 'node:fs'
-import type { KvTools } from '@deos/codec'
 import { alternatives } from './alternatives.ts'
+import { buildLadder } from './build-ladder.ts'
 import { CacheLab, type ContextCache } from './cache-lab.ts'
-import {
-  type FittedBasis,
-  fitChannelModels,
-  fitGroups,
-  measureSensitivity,
-  SINK_TOKENS,
-  weightsOf,
-} from './calibrate.ts'
+import { measureSensitivity, SINK_TOKENS, weightsOf } from './calibrate.ts'
 import { codecFigures } from './codec-figures.ts'
-import { bestWithin, type CurvePoint, type Limits } from './curves.ts'
+import { bestWithin, type CurvePoint, guardedBytesPerToken, type Limits } from './curves.ts'
 import { tryGuard, tryProbes } from './guard-trials.ts'
-import { type Method, perGroup, perLayer } from './ladder.ts'
-import { type Cut, exactRecall, measureQuality, prepareTrials, type Trial } from './quality.ts'
+import type { Method } from './ladder.ts'
+import { exactShare, measurePoint, measureRates } from './measure-point.ts'
+import { type Plan, plans, SCORED } from './plans.ts'
+import { type Cut, exactRecall, prepareTrials, type Trial } from './quality.ts'
 import { measureShift } from './shift.ts'
 import { splitText } from './text-splits.ts'
 
@@ -29,43 +24,11 @@ export interface CodecBenchOptions {
   progress(line: string): void
 }
 
-const SCORED = 48
 /** Chosen on the validation text a little inside of what is claimed of the test text. */
-const CHOICE: Limits = { meanKl: 0.008, perplexityRatio: 1.008, refused: 0 }
+const CHOICE: Limits = { meanKl: 0.008, perplexityRatio: 1.008 }
 
-/** Contexts of each text. The embedded model was trained on 256 tokens at a time and reads up to 1,024. */
-const plans = {
-  full: {
-    calibration: { stride: 448, context: 240 },
-    sensitivity: 3,
-    validation: [192, 512],
-    test: [192, 512],
-    windows: { validation: 3, test: 6 },
-    needles: 3,
-    shiftWindows: 12,
-    guarded: 10,
-    groupSize: { l4: 4, l4tokens: 2 },
-    steps: {
-      l3: [0.3, 0.9, 1.6, 2.2],
-      l4: [0.3, 0.9, 1.6, 2.2, 3],
-      l4tokens: [0.025, 0.08, 0.25, 0.6, 1.2, 1.6, 2.2, 3],
-    },
-  },
-  quick: {
-    calibration: { stride: 3000, context: 240 },
-    sensitivity: 1,
-    validation: [192],
-    test: [192],
-    windows: { validation: 2, test: 3 },
-    needles: 1,
-    shiftWindows: 4,
-    guarded: 2,
-    groupSize: { l4: 2, l4tokens: 1 },
-    steps: { l3: [0.3, 1.2], l4: [0.3, 0.9], l4tokens: [0.03, 0.25, 0.9] },
-  },
-} as const
-
-type Plan = (typeof plans)[keyof typeof plans]
+/** Families of levels that differ in their step, by how much a step is chosen. */
+const families = ['l3', 'l4', 'l4tokens'] as const
 
 /**
  * Bytes and quality of every level and alternative on the same caches. Bases are fitted on one part of the text, the
@@ -95,46 +58,40 @@ export async function measureCodec(options: CodecBenchOptions) {
     const validation = await prepare(splits.validation, plan.validation, plan.windows.validation, 0)
     const test = await prepare(splits.test, plan.test, plan.windows.test, plan.needles)
     progress(`${caches.length} contexts of calibration, ${plan.test.join(' and ')} tokens of test`)
-    const sensitivity = await measureSensitivity(
-      lab,
-      probed.filter(({ kind }) => kind === 'text'),
-    )
+    const sensitivity = await measureSensitivity(lab, probed.filter(isText))
     const ladder = buildLadder(lab, caches, weightsOf(sensitivity), plan, progress)
-    const measure = (trials: readonly Trial[], method: Method, ours = true) =>
-      measurePoint(lab, trials, method, ours)
-    const measureAll = async (trials: readonly Trial[], methods: readonly Method[], ours: boolean) => {
+    const measureAll = async (trials: readonly Trial[], methods: readonly Method[]) => {
       const points: CurvePoint[] = []
       for (const method of methods) {
         progress(method.name)
-        points.push(await measure(trials, method, ours))
+        points.push(await measurePoint(lab, trials, method))
       }
       return points
     }
-    const texts = validation.filter(({ kind }) => kind === 'text')
-    const chosenFrom = await measureAll(
-      texts,
-      ladder.methods.filter(({ family }) => family in ladder.families),
-      true,
-    )
-    const chosen = new Map(
-      [...Object.keys(ladder.families), ''].map((family) => [
-        family,
-        bestWithin(
-          chosenFrom.filter((point) => family === '' || point.family === family),
-          CHOICE,
-        )?.name,
-      ]),
-    )
-    const ours = await measureAll(test, ladder.methods, true)
-    const others = await measureAll(test, alternatives(lab, lab.rotary, caches), false)
+    const withSteps = ladder.methods.filter(({ family }) => family in ladder.families || family === 'l0')
+    const chosenFrom = await measureAll(validation.filter(isText), withSteps)
+    const chosen = choose(chosenFrom)
+    const ours = await measureAll(test, ladder.methods)
+    const others = await measureAll(test, alternatives(lab, lab.rotary, caches))
     progress('bases that are not what they are called')
-    const best = ladder.methods.find(({ name }) => name === chosen.get(''))
-    const testTexts = test.filter(({ kind }) => kind === 'text')
+    const testTexts = test.filter(isText)
+    const best = methodNamed(ladder.methods, chosen.get('best'))
     const tools = { rotary: lab.rotary }
-    const claimedStep = best === undefined ? 0.5 : Number(best.name.split('@')[1])
     const bases = ladder.families[best?.family ?? 'l4'] ?? []
-    const guard = tryGuard(lab, testTexts.slice(0, plan.guarded), bases, claimedStep, tools)
-    const foreignRefused = best === undefined ? null : await tryProbes(lab, testTexts, best)
+    const guard = tryGuard(lab, testTexts.slice(0, plan.guarded), bases, stepOf(best?.name ?? '@0.5'), tools)
+    const withReference = bases.some(({ basis }) => basis.referenceChannels > 0)
+    const probes = best ? await tryProbes(lab, testTexts, best, withReference) : null
+    progress('rates')
+    const timed = [
+      ...ladder.methods.filter(({ family }) => !(family in ladder.families)),
+      ...families.flatMap((family) => methodNamed(ladder.methods, chosen.get(family)) ?? []),
+    ]
+    const rates = measureRates(
+      lab,
+      testTexts.slice(-2).map(({ cache }) => cache),
+      timed,
+      plan.rateRounds,
+    )
     progress('another text')
     const otherText = splitText(lab.encode(readFileSync(otherTextPath, 'utf8')))
     const seen = await prepareTrials(lab, otherText.calibration, cut(plan.shiftWindows, 192))
@@ -143,26 +100,48 @@ export async function measureCodec(options: CodecBenchOptions) {
       lab,
       { seen: [...new Set(seen.map(({ cache }) => cache))], tested },
       ladder.families.l4 ?? [],
-      { step: Number((chosen.get('l4') ?? '@0.6').split('@')[1]), tools, exact: SINK_TOKENS },
-      measure,
+      { step: stepOf(chosen.get('l4') ?? '@0.6'), tools, exact: SINK_TOKENS },
     )
+    const sentCaches = testTexts.map(({ cache }) => cache)
+    const bitExact = exactShare(sentCaches, methodNamed(ladder.methods, 'l0')!)
     const raw = {
       selection: {
         text: 'calibration: first half; validation, where steps are chosen: next fifth; test, where all else is measured: the rest',
         limits: CHOICE,
-        chosen: Object.fromEntries([...chosen].map(([family, name]) => [family || 'best', name ?? null])),
+        chosen: Object.fromEntries(chosen),
         validation: chosenFrom,
       },
       ...{ contexts: plan.test, windowsOfEach: plan.windows.test, scored: SCORED },
       exactRecall: exactRecall(test, lab.vocabSize),
       bases: ladder.bases,
       sensitivity: [...sensitivity],
-      ...{ ours, others, guard, foreignRefused, shift },
+      rates: Object.fromEntries(rates),
+      ...{ ours, others, guard, probes, shift },
     }
-    return { figures: codecFigures({ ours, others, guard, foreignRefused, shift, chosen }), raw }
+    const results = { ours, others, guard, probes, shift, chosen, rates, bitExact }
+    return { figures: codecFigures({ ...results, positionBytes: lab.positionBytes }), raw }
   } finally {
     lab.close()
   }
+}
+
+const isText = ({ kind }: Trial): boolean => kind === 'text'
+
+const stepOf = (name: string): number => Number(name.split('@')[1])
+
+const methodNamed = (methods: readonly Method[], name: string | null | undefined): Method | undefined =>
+  methods.find((method) => method.name === name)
+
+/** Of each family, and of all as `best`, the point within limits that takes the fewest bytes with what the guard asks for. */
+function choose(points: readonly CurvePoint[]): ReadonlyMap<string, string | null> {
+  const lossless = points.find(({ family }) => family === 'l0')!
+  const smallest = (among: readonly CurvePoint[]) =>
+    bestWithin(among, CHOICE, (point) => -guardedBytesPerToken(point, points, lossless))?.name ?? null
+  const stepped = points.filter(({ family }) => family !== 'l0')
+  return new Map([
+    ...families.map((family) => [family, smallest(points.filter((one) => one.family === family))] as const),
+    ['best', smallest(stepped)],
+  ])
 }
 
 async function calibrationCaches(
@@ -174,77 +153,4 @@ async function calibrationCaches(
   for (let start = 0; start + context <= text.length; start += stride)
     caches.push(await lab.prefill(text.slice(start, start + context)))
   return caches
-}
-
-/** Layers from `first` in groups of `size`. */
-function groupsOf(first: number, layers: number, size: number): readonly (readonly number[])[] {
-  const groups: number[][] = []
-  for (let start = first; start < layers; start += size)
-    groups.push(Array.from({ length: Math.min(size, layers - start) }, (_, index) => start + index))
-  return groups
-}
-
-function buildLadder(
-  lab: CacheLab,
-  caches: readonly ContextCache[],
-  weights: ReadonlyMap<string, number>,
-  { groupSize, steps }: Plan,
-  progress: (line: string) => void,
-) {
-  const tools: KvTools = { rotary: lab.rotary }
-  const models = { ...tools, ...fitChannelModels(lab, caches) }
-  const fit = (name: keyof typeof steps, size: number, withTokens: boolean) => {
-    progress(`fitting bases for ${name}`)
-    const groups = groupsOf(withTokens ? 1 : 0, lab.layers, size)
-    return fitGroups(lab, caches, weights, groups, withTokens, steps[name][0])
-  }
-  const families: Readonly<Record<string, readonly FittedBasis[]>> = {
-    l3: fit('l3', 1, false),
-    l4: fit('l4', groupSize.l4, false),
-    l4tokens: fit('l4tokens', groupSize.l4tokens, true),
-  }
-  const methods: Method[] = [
-    perLayer(lab, 'l0', { name: 'lossless' }, models),
-    perLayer(lab, 'l0plain', { name: 'lossless' }, tools),
-    perLayer(lab, 'l1', { name: 'int8' }, tools),
-    perLayer(lab, 'l2', { name: 'hadamard4' }, tools),
-    ...(['l3', 'l4', 'l4tokens'] as const).flatMap((family) =>
-      steps[family].map((step) => perGroup(lab, family, families[family]!, step, SINK_TOKENS, tools)),
-    ),
-  ]
-  const bases = Object.entries(families).map(([name, fitted]) => ({
-    name,
-    bytes: fitted.map(({ bytes }) => bytes.length),
-    rank: fitted.map(({ basis }) => basis.rank),
-  }))
-  return { methods, families, bases }
-}
-
-async function measurePoint(
-  lab: CacheLab,
-  trials: readonly Trial[],
-  method: Method,
-  ours: boolean,
-): Promise<CurvePoint> {
-  const arrived = new Map<ContextCache, ContextCache>()
-  const total = { bytes: 0, encodeMs: 0, decodeMs: 0, tokens: 0 }
-  for (const { cache } of trials) {
-    if (arrived.has(cache)) continue
-    const sent = method.send(cache)
-    arrived.set(cache, sent.cache)
-    total.bytes += sent.bytes
-    total.encodeMs += sent.encodeMs
-    total.decodeMs += sent.decodeMs
-    total.tokens += cache[0]!.k.length / lab.channels
-  }
-  const whole = total.tokens * lab.layers * lab.channels * 4
-  const quality = await measureQuality(lab, trials, (cache) => arrived.get(cache)!)
-  return {
-    ...{ name: method.name, family: method.family },
-    ratio: whole / total.bytes,
-    bytesPerToken: total.bytes / total.tokens,
-    encodeMegabytesPerSecond: ours ? whole / total.encodeMs / 1e3 : null,
-    decodeMegabytesPerSecond: ours ? whole / total.decodeMs / 1e3 : null,
-    ...quality,
-  }
 }

@@ -17,10 +17,17 @@ export interface Trial {
   readonly kind: 'text' | 'copy' | 'needle'
   /** Scored tokens that come before what is asked for. */
   readonly cue: number
-  /** Whether each token is guessed right without what was planted, and so says nothing of recall; empty if nothing was. */
-  readonly unaided: Uint8Array
+  /** What the model says of what was planted without it having been; null if nothing was. */
+  readonly unaided: Unaided | null
   /** Of the first tokens of a text. */
   readonly probes: readonly ExactProbe[]
+}
+
+interface Unaided {
+  /** Whether each token is guessed right all the same, and so says nothing of recall. */
+  readonly right: Uint8Array
+  /** Logarithm of the probability of each token. */
+  readonly logProbability: Float32Array
 }
 
 export interface Quality {
@@ -32,8 +39,12 @@ export interface Quality {
   readonly copyRecall: number | null
   /** The same of the tokens that were planted after the key. */
   readonly needleRecall: number | null
+  /** Nats that having planted them gains for the planted tokens, over what it gains in the unchanged cache. */
+  readonly needleGain: number | null
   /** Share of contexts that the guard's probes refuse. */
   readonly refused: number
+  /** Whether they refuse each text, in order. */
+  readonly refusals: readonly boolean[]
 }
 
 export interface Cut {
@@ -91,11 +102,17 @@ async function needleTrial(
   const planted = context.slice()
   planted.set(pair, Math.floor(context.length / 8))
   const trial = await trialOf(lab, await lab.prefill(planted), pair, 'needle', KEY_TOKENS - 1)
-  const bare = await lab.score(without, pair.subarray(0, -1))
-  const unaided = Uint8Array.from({ length: pair.length - 1 }, (_, row) =>
-    likeliest(bare.subarray(row * lab.vocabSize, (row + 1) * lab.vocabSize)) === pair[row + 1] ? 1 : 0,
-  )
-  return { ...trial, unaided }
+  const { vocabSize } = lab
+  const bare = logProbabilities(await lab.score(without, pair.subarray(0, -1)), vocabSize)
+  const row = (at: number) => bare.subarray(at * vocabSize, (at + 1) * vocabSize)
+  const targets = pair.subarray(1)
+  return {
+    ...trial,
+    unaided: {
+      right: Uint8Array.from(targets, (target, at) => (likeliest(row(at)) === target ? 1 : 0)),
+      logProbability: Float32Array.from(targets, (target, at) => row(at)[target]!),
+    },
+  }
 }
 
 async function trialOf(
@@ -111,7 +128,7 @@ async function trialOf(
   const probes = Array.from({ length: probed }, (_, row) =>
     takeProbe(exact.subarray(row * vocabSize, (row + 1) * vocabSize)),
   )
-  return { cache, tokens, exact, kind, cue, probes, unaided: new Uint8Array(0) }
+  return { cache, tokens, exact, kind, cue, probes, unaided: null }
 }
 
 /** Compares what changed caches say with what the unchanged ones say. */
@@ -121,24 +138,27 @@ export async function measureQuality(
   changed: (cache: ContextCache) => ContextCache,
 ): Promise<Quality> {
   const kl: number[] = []
-  const sums = { surprise: 0, agreeing: 0, texts: 0, refused: 0 }
+  const sums = { surprise: 0, agreeing: 0 }
+  const gain = { kept: 0, exactly: 0 }
+  const refusals: boolean[] = []
   const recall = { copy: { right: 0, exactly: 0 }, needle: { right: 0, exactly: 0 } }
   const { vocabSize } = lab
   for (const trial of trials) {
     const { cache, tokens, exact, kind, cue, unaided } = trial
     const scored = tokens.length - 1
     const now = logProbabilities(await lab.score(changed(cache), tokens.subarray(0, scored)), vocabSize)
-    if (kind === 'text') {
-      sums.texts += 1
-      sums.refused += probesPass(trial, now, vocabSize) ? 0 : 1
-    }
+    if (kind === 'text') refusals.push(!probesPass(trial, now, vocabSize))
     for (let row = cue; row < scored; row += 1) {
       const p = exact.subarray(row * vocabSize, (row + 1) * vocabSize)
       const q = now.subarray(row * vocabSize, (row + 1) * vocabSize)
       const target = tokens[row + 1]!
       const [exactBest, best] = [likeliest(p), likeliest(q)]
       if (kind !== 'text') {
-        if (unaided[row] === 1) continue
+        if (unaided !== null) {
+          gain.kept += q[target]! - unaided.logProbability[row]!
+          gain.exactly += p[target]! - unaided.logProbability[row]!
+        }
+        if (unaided?.right[row] === 1) continue
         recall[kind].exactly += exactBest === target ? 1 : 0
         recall[kind].right += exactBest === target && best === target ? 1 : 0
         continue
@@ -157,25 +177,29 @@ export async function measureQuality(
     top1Agreement: sums.agreeing / kl.length,
     copyRecall: share(recall.copy),
     needleRecall: share(recall.needle),
-    refused: sums.refused / sums.texts,
+    needleGain: gain.exactly > 0 ? gain.kept / gain.exactly : null,
+    refused: refusals.filter(Boolean).length / refusals.length,
+    refusals,
   }
 }
 
 /** Whether the guard lets a cache pass that says `now`, `[tokens, vocab]`. */
-export function probesPass({ probes }: Trial, now: Float32Array, vocabSize: number): boolean {
+function probesPass({ probes }: Trial, now: Float32Array, vocabSize: number): boolean {
   return cachePasses(
     probes.map((probe, row) => judgeProbe(probe, now.subarray(row * vocabSize, (row + 1) * vocabSize))),
   )
 }
 
-/** How many tokens of needles and copies the unchanged caches guess right, of those asked for. */
+/** How many tokens of needles and copies the unchanged caches guess right, of those asked for; nats gained by needles. */
 export function exactRecall(trials: readonly Trial[], vocabSize: number) {
-  const counts = { copy: { right: 0, asked: 0 }, needle: { right: 0, asked: 0 } }
+  const counts = { copy: { right: 0, asked: 0 }, needle: { right: 0, asked: 0, gainedNats: 0 } }
   for (const { kind, exact, tokens, cue, unaided } of trials) {
     if (kind === 'text') continue
     for (let row = cue; row < tokens.length - 1; row += 1) {
-      if (unaided[row] === 1) continue
+      if (unaided?.right[row] === 1) continue
       counts[kind].asked += 1
+      if (unaided !== null)
+        counts.needle.gainedNats += exact[row * vocabSize + tokens[row + 1]!]! - unaided.logProbability[row]!
       const best = likeliest(exact.subarray(row * vocabSize, (row + 1) * vocabSize))
       counts[kind].right += best === tokens[row + 1] ? 1 : 0
     }

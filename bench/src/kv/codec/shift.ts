@@ -3,6 +3,7 @@ import type { CacheLab, ContextCache } from './cache-lab.ts'
 import { type FittedBasis, plainPart, SINK_TOKENS, sideBySide } from './calibrate.ts'
 import type { CurvePoint } from './curves.ts'
 import { perGroup } from './ladder.ts'
+import { measurePoint } from './measure-point.ts'
 import type { Trial } from './quality.ts'
 
 /** What a text unlike the calibration text costs, and what renewing the bases on the way gives back. */
@@ -22,7 +23,6 @@ export async function measureShift(
   { seen, tested }: { readonly seen: readonly ContextCache[]; readonly tested: readonly Trial[] },
   bases: readonly FittedBasis[],
   { step, tools, exact }: { readonly step: number; readonly tools: KvTools; readonly exact: number },
-  measure: (trials: readonly Trial[], method: ReturnType<typeof perGroup>) => Promise<CurvePoint>,
 ): Promise<ShiftResult> {
   const renewed = bases.map(({ basis }) => {
     const gram = new GramAccumulator(basis.channels)
@@ -33,9 +33,9 @@ export async function measureShift(
     return renewBasis(basis, gram)
   })
   const method = (name: string, own: readonly FittedBasis[]) => perGroup(lab, name, own, step, exact, tools)
-  const before = await measure(tested, method('shifted', bases))
-  const after = await measure(tested, method('renewed', renewed))
-  const renewalBytes = renewed.reduce((sum, { bytes }) => sum + bytes.length, 0)
+  const before = await measurePoint(lab, tested, method('shifted', bases))
+  const after = await measurePoint(lab, tested, method('renewed', renewed))
+  const renewalBytes = after.toolBytes
   const saved = before.bytesPerToken - after.bytesPerToken
   return {
     ...{ before, after, renewalBytes, tokensToPay: saved > 0 ? renewalBytes / saved : null },

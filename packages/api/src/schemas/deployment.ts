@@ -19,6 +19,7 @@ import {
   tokensPerSecondSchema,
   tokensSchema,
 } from './quantity.ts'
+import { replicaRoleSchema, splitPolicySchema } from './split.ts'
 import { locationWordSchema, modelNameSchema, sentence, slugSchema } from './text.ts'
 import { timestampSchema } from './time.ts'
 
@@ -76,6 +77,8 @@ const specFields = {
   /** Bounds within which the number of replicas may be changed. */
   replicas: replicaRangeSchema,
   policy: placementPolicySchema,
+  /** Null computes prompts where they are decoded. */
+  split: splitPolicySchema.nullable(),
 }
 
 /** What is wished for. The system finds the machines and keeps it so. */
@@ -89,6 +92,7 @@ export const deploymentSpecSchema = component(
     target: specFields.target.default({}),
     replicas: specFields.replicas.default({ min: 1, max: 1 }),
     policy: specFields.policy.default({ regions: null, providers: null }),
+    split: specFields.split.default(null),
   }),
 )
 export type DeploymentSpec = z.output<typeof deploymentSpecSchema>
@@ -115,6 +119,7 @@ export const deploymentSchema = component(
     spec: deploymentSpecSchema,
     /** Number of the active revision. */
     revision: z.int().min(1),
+    /** That answer. */
     replicas: z.object({
       wanted: count(),
       /** Take requests, of whatever revision. */
@@ -126,6 +131,8 @@ export const deploymentSchema = component(
       /** Finish what they have. */
       draining: count(),
     }),
+    /** That compute prompts for those. */
+    prefillReplicas: z.object({ wanted: count(), ready: count() }),
     pricePerHour: priceSchema.nullable(),
     createdBy: userIdSchema.nullable(),
     createdAt: timestampSchema,
@@ -219,6 +226,7 @@ export const replicaSchema = component(
   z.object({
     id: replicaIdSchema,
     deploymentId: deploymentIdSchema,
+    role: replicaRoleSchema,
     revision: z.int().min(1),
     /** Counts its placements. */
     generation: count(),

@@ -20,6 +20,7 @@ import { modelStates } from './model.ts'
 import { moneySchema } from './money.ts'
 import { count, fraction, millisecondsSchema } from './quantity.ts'
 import { roleSchema } from './role.ts'
+import { replicaRoleSchema } from './split.ts'
 import { modelNameSchema, sentence, slugSchema } from './text.ts'
 import { timestampSchema } from './time.ts'
 import { linkAddressSchema } from './worker.ts'
@@ -69,7 +70,7 @@ const eventData = {
   'deployment.update-squeezed': { ...deployment, reason },
   'deployment.removing': { ...deployment, reason },
   'deployment.removed': deployment,
-  'replica.added': { ...replica, revision },
+  'replica.added': { ...replica, revision, role: replicaRoleSchema },
   'replica.placed': {
     ...replica,
     generation: count(),

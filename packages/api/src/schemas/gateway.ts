@@ -18,6 +18,7 @@ import { priceSchema } from './money.ts'
 import { rateLimitSchema } from './organisation.ts'
 import { count, tokensSchema } from './quantity.ts'
 import { tokenPricesSchema } from './settings.ts'
+import { replicaRoleSchema, splitPolicySchema } from './split.ts'
 import { digestSchema, modelNameSchema } from './text.ts'
 import { timestampSchema } from './time.ts'
 import { requestRecordSchema } from './usage.ts'
@@ -29,6 +30,7 @@ export const routedReplicaSchema = component(
   z.object({
     replicaId: replicaIdSchema,
     generation: count(),
+    role: replicaRoleSchema,
     /** The ring's id in the protocol. */
     ring: z.string().min(1).max(200),
     ringSecret: ringSecretSchema,
@@ -38,6 +40,8 @@ export const routedReplicaSchema = component(
     tail: linkAddressSchema.nullable(),
     /** Where its stages are, in order. */
     machines: z.array(machineIdSchema),
+    /** Where all stages listen, in the order of the ring; null where that is not known. */
+    stages: z.array(linkAddressSchema.nullable()),
     /** Predicted time of one token of one sequence. */
     predictedTokenMs: z.number().min(0).nullable(),
   }),
@@ -61,6 +65,7 @@ export const routeTargetSchema = component(
       files: z.array(modelFileSchema),
     }),
     contextTokens: tokensSchema(),
+    split: splitPolicySchema.nullable(),
     /** Null lets requests be free. */
     prices: tokenPricesSchema.nullable(),
     replicas: z.array(routedReplicaSchema),

@@ -26,6 +26,10 @@ export const previewSchema = component(
     placement: z.object({ stages: z.array(plannedStageSchema), tokenMs: millisecondsSchema() }).nullable(),
     /** Replicas of the least wanted number that would fit side by side. */
     fittingReplicas: z.int().min(0),
+    /** Of one replica that computes prompts; null if none is wished for, or none fits. */
+    prefillPlacement: z
+      .object({ stages: z.array(plannedStageSchema), tokenMs: millisecondsSchema() })
+      .nullable(),
     kvTokens: tokensSchema(),
     predictedTokensPerSecond: tokensPerSecondSchema().nullable(),
     /** Of the least wanted number of replicas; null if a machine has no price. */

@@ -215,6 +215,26 @@ test('replicas have bounds the right way round', () => {
   expect(accepts(layerRangeSchema, { first: 0, end: 0 })).toBe(false)
 })
 
+test('replicas for prompts are some, or there is no split', () => {
+  const spec = (split: unknown) => ({ modelId: 'm', split })
+  expect(deploymentSpecSchema.parse({ modelId: 'm' }).split).toBeNull()
+  expect(deploymentSpecSchema.parse(spec({ prefillReplicas: 2 })).split).toEqual({
+    ...{ prefillReplicas: 2, kvQuality: 'lossless' },
+  })
+  expect(accepts(deploymentSpecSchema, spec(null))).toBe(true)
+  expect(accepts(deploymentSpecSchema, spec({ prefillReplicas: 1, kvQuality: 'guarded' }))).toBe(true)
+  for (const wrong of [
+    { prefillReplicas: 0 },
+    { prefillReplicas: 1001 },
+    { prefillReplicas: 1.5 },
+    { kvQuality: 'lossless' },
+    { prefillReplicas: 1, kvQuality: 'any' },
+    { prefillReplicas: 1, more: true },
+  ]) {
+    expect(accepts(deploymentSpecSchema, spec(wrong)), JSON.stringify(wrong)).toBe(false)
+  }
+})
+
 test('machines cannot claim what makes no sense', () => {
   const inventory = {
     hostname: 'a',

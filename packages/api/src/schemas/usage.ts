@@ -11,6 +11,7 @@ import {
 } from './id.ts'
 import { moneySchema, priceSchema } from './money.ts'
 import { count, millisecondsSchema, tokensSchema } from './quantity.ts'
+import { requestSplitSchema } from './split.ts'
 import { line, modelNameSchema, sentence } from './text.ts'
 import { daySchema, timestampSchema } from './time.ts'
 
@@ -103,6 +104,8 @@ export const requestRecordSchema = component(
     timeline: z.array(spanSchema),
     /** In the order of the ring, one replica after another. */
     hops: z.array(hopSchema),
+    /** Null where nobody else computes prompts. */
+    split: requestSplitSchema.nullable(),
   }),
 )
 export type RequestRecord = z.output<typeof requestRecordSchema>

@@ -228,6 +228,11 @@ export class GraphBuilder {
     return { pointer: this.ggml.argsortTopK(this.context, x.pointer, count) }
   }
 
+  /** Index of the largest value of each row, I32. */
+  largestPlace(matrix: Tensor): Tensor {
+    return { pointer: this.ggml.argmax(this.context, matrix.pointer) }
+  }
+
   /** A tensor of the same shape that is `value` throughout. */
   filled(like: Tensor, value: number): Tensor {
     return { pointer: this.ggml.fill(this.context, like.pointer, value) }
@@ -246,6 +251,11 @@ export class GraphBuilder {
   /** `[a, b, c, …]` seen as `[a, c, b, …]`, without a copy. */
   swapOuter(x: Tensor): Tensor {
     return { pointer: this.ggml.permute(this.context, x.pointer, 0, 2, 1, 3) }
+  }
+
+  /** `[a, b, c]` seen as `[b, a, c]`, without a copy. */
+  swapInner(x: Tensor): Tensor {
+    return { pointer: this.ggml.permute(this.context, x.pointer, 1, 0, 2, 3) }
   }
 
   /** A copy in which elements lie one after the other. */
@@ -356,7 +366,16 @@ export class GraphBuilder {
     this.settle(result, into, firstRow * operands.width)
   }
 
-  /** Lets an operation write its float32 result into `into`, behind `offset` elements. */
+  /** Copies `x`, which may have gaps, as a float32 matrix into `into`, behind `offset` elements; expanded at once. */
+  copyInto(into: Tensor, offset: number, x: Tensor, columns: number, rows: number): void {
+    this.settle(this.ggml.cont2d(this.context, x.pointer, columns, rows), into, offset)
+  }
+
+  /** Lets an operation write its float32 result into `into`, behind `offset` elements; expanded at once. */
+  writeInto(into: Tensor, offset: number, result: Tensor): void {
+    this.settle(result.pointer, into, offset)
+  }
+
   private settle(result: Pointer, into: Tensor, offset: number): void {
     makeView(result, into.pointer, offset * F32_BYTES)
     this.expand({ pointer: result })

@@ -225,6 +225,7 @@ function bind(base: LibraryHandle, ggml: LibraryHandle) {
     tanh: b('ggml_tanh', p, [p, p]),
     softMax: b('ggml_soft_max', p, [p, p]),
     argsortTopK: b('ggml_argsort_top_k', p, [p, p, 'int']),
+    argmax: b('ggml_argmax', p, [p, p]),
     sumRows: b('ggml_sum_rows', p, [p, p]),
     clamp: b('ggml_clamp', p, [p, p, f, f]),
     scale: b('ggml_scale', p, [p, p, f]),

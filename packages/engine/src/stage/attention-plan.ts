@@ -1,5 +1,6 @@
 import type { LayerRange, ModelConfig, SlidingWindow } from '@deos/domain'
-import type { CellRun, PageTable } from './page-table.ts'
+import type { PlannedPages } from './context-pages.ts'
+import type { CellRun } from './page-table.ts'
 
 /** How far back a token looks in some layers; `null` is to the beginning. */
 export type Reach = Pick<SlidingWindow, 'size' | 'kind'> | null
@@ -83,6 +84,8 @@ const SCATTERED_RATIO = 8
 
 const F16_ZERO = 0x0000
 const F16_MINUS_INFINITY = 0xfc00
+/** In float32 masks: less than any score, and finite, so that rows that see nothing are numbers too. */
+export const FAR_BELOW = -1e30
 
 function outputCount({ outputs, count }: BatchEntry): number {
   if (outputs === 'none') return 0
@@ -102,7 +105,7 @@ function firstVisible(position: number, reach: Reach): number {
  * @param gathers - whether cells of scattered sequences can be gathered
  */
 export function planAttention(
-  pages: PageTable,
+  pages: PlannedPages,
   batch: readonly BatchEntry[],
   reaches: readonly Reach[],
   gathers = false,
@@ -130,6 +133,7 @@ export function planAttention(
 }
 
 function cellRange(runs: readonly CellRun[], cells: number): Pick<Span, 'cellStart' | 'cellCount'> {
+  if (runs.length === 0) return { cellStart: 0, cellCount: Math.min(CELL_BUCKET, cells) }
   const lowest = Math.min(...runs.map((run) => run.cell))
   const highest = Math.max(...runs.map((run) => run.cell + run.length))
   const cellStart = Math.floor(lowest / CELL_ALIGNMENT) * CELL_ALIGNMENT
@@ -198,9 +202,16 @@ export function planShape(plans: readonly EntryPlan[], movable: boolean): string
 /**
  * The additive attention masks in F16, entry after entry and within it reach after reach, each `[count, cellCount]`:
  * zero where a query may look (its own sequence, not the future, inside its reach), minus infinity elsewhere.
+ *
+ * @param closed - what stands elsewhere, for masks in float32, {@link FAR_BELOW}
  */
-export function fillMask(mask: Uint16Array, plans: readonly EntryPlan[], reaches: readonly Reach[]): void {
-  mask.fill(F16_MINUS_INFINITY)
+export function fillMask<M extends Uint16Array | Float32Array>(
+  mask: M,
+  plans: readonly EntryPlan[],
+  reaches: readonly Reach[],
+  closed = F16_MINUS_INFINITY,
+): void {
+  mask.fill(closed)
   for (const plan of plans) {
     for (const [index, span] of plan.spans.entries()) {
       for (let row = 0; row < plan.count; row += 1) {
@@ -214,7 +225,7 @@ export function fillMask(mask: Uint16Array, plans: readonly EntryPlan[], reaches
 
 /** Lets one query see positions `[first, end)`. @param rowStart - element that stands for cell 0 */
 function openCells(
-  mask: Uint16Array,
+  mask: Uint16Array | Float32Array,
   runs: readonly CellRun[],
   rowStart: number,
   first: number,

@@ -4,6 +4,7 @@ import type { Tensor } from '../ggml/graph-builder.ts'
 import type { Pointer } from '../ggml/library.ts'
 import { rowBytes, tensorTypes } from '../ggml/tensor-type.ts'
 import { attentionShape } from './attention-shape.ts'
+import { ContextPages } from './context-pages.ts'
 import type { StoredRows } from './kv-encoding.ts'
 import { KvRotation, rotationSizes } from './kv-rotation.ts'
 import type { KvType } from './kv-type.ts'
@@ -14,6 +15,8 @@ export interface KvCacheOptions {
   readonly pageCount: number
   /** Tokens in a page. */
   readonly pageTokens: number
+  /** Where several ranks store the pages: which of how many this is. */
+  readonly context?: { readonly index: number; readonly ranks: number }
 }
 
 /** The system hands out zeroed memory for allocations from here on; smaller ones may be recycled. */
@@ -46,6 +49,8 @@ function cellBytes(config: ModelConfig, type: KvType): { readonly k: number; rea
  */
 export class KvCache {
   readonly pages: PageTable
+  /** Null where all pages are stored here. */
+  readonly contextPages: ContextPages | null
   /** Bytes of one position in one layer. */
   readonly cellBytes: { readonly k: number; readonly v: number }
   /** How heads are turned before they are stored. */
@@ -64,6 +69,8 @@ export class KvCache {
   ) {
     const { ggml } = backend
     this.pages = new PageTable(options.pageCount, options.pageTokens)
+    const { context } = options
+    this.contextPages = context ? new ContextPages(this.pages, context.index, context.ranks) : null
     this.cellBytes = cellBytes(config, options.type)
     this.context = ggml.init({
       mem_size: ggml.tensorOverhead() * (2 * layerCount + 2) + 1024,
@@ -71,7 +78,12 @@ export class KvCache {
       no_alloc: true,
     })
     const matrix = (columns: number) => ({
-      pointer: ggml.newTensor2d(this.context, tensorTypes[options.type].id, columns, this.pages.cells),
+      pointer: ggml.newTensor2d(
+        this.context,
+        tensorTypes[options.type].id,
+        columns,
+        (this.contextPages ?? this.pages).cells,
+      ),
     })
     const { k, v } = kvWidths(config)
     this.layers = Array.from({ length: layerCount }, () => ({ k: matrix(k), v: v === 0 ? null : matrix(v) }))

@@ -175,3 +175,36 @@ describe('experts divided among ranks give the logits of one', () => {
     await compare(model, [{ layers: everything, split: of({ tensor: 2, experts: 2 }) }])
   })
 })
+
+describe('positions divided among ranks give the logits of one', () => {
+  test.each([
+    ['llama', {}, [2, 3, 4]],
+    ['mistral', {}, [2]],
+    ['qwen2', {}, [2]],
+    ['gemma2', {}, [2]],
+    ['gemma3_text', {}, [2]],
+    ['gpt_oss', {}, [2]],
+    ['llama4_text', {}, [2]],
+    ['deepseek_v2', {}, [2, 3]],
+    ['deepseek_v3', {}, [2]],
+  ] as const)('%s %j over %j', async (family, config, degrees) => {
+    const model = await write(family, config, 'F32')
+    for (const context of degrees) await compare(model, [{ layers: everything, split: of({ context }) }])
+  })
+
+  test('with heads and experts as well, in a pipeline', async () => {
+    const model = await write('qwen3_moe', {}, 'F32')
+    await compare(model, [
+      { layers: { first: 0, end: 2 }, split: of({ context: 2, tensor: 2 }) },
+      { layers: { first: 2, end: 3 }, split: of({ context: 2, experts: 2 }) },
+    ])
+  })
+
+  test('each stores its own pages only', async () => {
+    const model = await write('llama', {}, 'F32')
+    const group = await load(model, everything, of({ context: 4 }))
+    // Of 64 pages a quarter and the spare one.
+    expect(group.stages.map(({ kv }) => kv.contextPages?.cells)).toEqual(Array(4).fill(17 * 16))
+    group.close()
+  })
+})

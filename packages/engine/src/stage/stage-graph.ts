@@ -15,16 +15,20 @@ import type { GraphMemory } from '../ggml/graph-memory.ts'
 import type { Pointer } from '../ggml/library.ts'
 import { dataAddress, moveView } from '../ggml/tensor-struct.ts'
 import type { AdapterStacks } from '../lora/adapter-stacks.ts'
+import { bytesOf, floatsOf } from '../ranks/index.ts'
 import { type EntryPlan, gatheredLength, type LayerReaches, maskLength, type Span } from './attention-plan.ts'
 import { type AttentionShape, attentionShape, foldsHeads } from './attention-shape.ts'
+import { ContextAttention, contextEntryNodes, type EntryCells } from './context-attention.ts'
+import { pickRows, placeRows } from './context-rows.ts'
 import { ExpertDispatch } from './expert-dispatch.ts'
 import type { KvCache } from './kv-cache.ts'
 import { rotationNodes } from './kv-rotation.ts'
-import type { RankParts } from './rank-parts.ts'
+import type { ContextShare, RankParts } from './rank-parts.ts'
 import { type Cut, SegmentedGraph } from './segmented-graph.ts'
 import type { WeightStore } from './weight-store.ts'
 
 const F16_BYTES = 2
+const F32_BYTES = 4
 const I32_BYTES = 4
 const NODES_PER_LAYER = 48
 const NODES_PER_ENTRY = 7
@@ -131,7 +135,11 @@ export class StageGraph {
     const { ggml } = parts.backend
     const perGathered = gatheredLength(plans) > 0 ? NODES_PER_GATHERED_ENTRY : 0
     const entryNodes = plans.reduce(
-      (sum, { count }) => sum + perGathered + (count === 1 ? NODES_PER_ENTRY : NODES_PER_LONG_ENTRY),
+      (sum, { count }) =>
+        sum +
+        perGathered +
+        (parts.rank?.context ? contextEntryNodes : 0) +
+        (count === 1 ? NODES_PER_ENTRY : NODES_PER_LONG_ENTRY),
       0,
     )
     const maxNodes =
@@ -200,7 +208,11 @@ export class StageGraph {
 class StageGraphBuilder {
   readonly spans: MovableSpan[] = []
   readonly cuts: Cut[] = []
+  /** Rows that are computed here: all of the batch, unless ranks divide its positions. */
   private readonly tokenCount: number
+  private readonly totalCount: number
+  private readonly context: ContextShare | null
+  private across: ContextAttention | null = null
   private readonly outputCount: number
   private readonly positions: Tensor
   private readonly cells: Tensor
@@ -220,12 +232,14 @@ class StageGraphBuilder {
     private readonly plans: readonly EntryPlan[],
     private readonly variant: GraphVariant,
   ) {
-    this.tokenCount = plans.reduce((sum, plan) => sum + plan.count, 0)
+    this.totalCount = plans.reduce((sum, plan) => sum + plan.count, 0)
+    this.context = parts.rank?.context ?? null
+    this.tokenCount = this.context?.rows.computed.length ?? this.totalCount
     this.outputCount = plans.reduce((sum, plan) => sum + plan.outputCount, 0)
     this.shape = attentionShape(parts.config)
     this.positions = builder.input('I32', this.tokenCount)
     this.cells = builder.input('I64', this.tokenCount)
-    this.mask = builder.input('F16', maskLength(plans))
+    this.mask = builder.input(this.context ? 'F32' : 'F16', maskLength(plans))
     this.outputRows = this.dropsRows ? builder.input('I32', this.outputCount) : null
     const gathered = gatheredLength(plans)
     this.gathered = gathered > 0 ? builder.input('I32', gathered) : null
@@ -241,9 +255,7 @@ class StageGraphBuilder {
     for (let layer = parts.layers.first; layer < parts.layers.end; layer += 1) {
       x = parts.architecture.layer(this.layerContext(layer), x)
       if (this.stopsAfterKv(layer)) break
-      // The other ranks are through when the last sum is.
-      const gives = layer === parts.layers.end - 1 && parts.rank?.isFirst !== false
-      if (gives) output = parts.head ? this.headResult(x) : x
+      if (layer === parts.layers.end - 1) output = this.result(x)
     }
     if (output) builder.output(output)
     return {
@@ -251,12 +263,43 @@ class StageGraphBuilder {
       positions: this.positions,
       cells: this.cells,
       gathered: this.attended ? this.gathered : null,
-      mask: this.attended ? this.mask : null,
+      mask: this.attended || this.across ? this.mask : null,
       outputRows: this.outputRows,
       adapterSlots: this.adapterSlots,
       keptAdapterSlots: this.keptAdapterSlots,
       output,
     }
+  }
+
+  /** What the stage gives, of what its last layer gives: null on ranks that only help, which are through then. */
+  private result(x: Tensor): Tensor | null {
+    const { rank, head } = this.parts
+    const rows = this.context && rank ? this.gatherRows(this.context, rank, x) : x
+    if (rank?.isFirst === false) return null
+    return head ? this.headResult(rows) : rows
+  }
+
+  /** On rank 0 the rows that are wanted, those of all ranks: `[hiddenSize, rows]`. */
+  private gatherRows(context: ContextShare, rank: RankParts, x: Tensor): Tensor {
+    const { builder, parts } = this
+    const { hiddenSize } = parts.config
+    const { ggml } = parts.backend
+    if (!rank.givesRows) return x
+    builder.expand(x)
+    const gathered = builder.input('F32', hiddenSize, parts.head ? this.outputCount : this.totalCount)
+    if (rank.isFirst) builder.expand(gathered)
+    const own = new Float32Array(hiddenSize * this.tokenCount)
+    this.cut(async () => {
+      const { rows, index } = context
+      ggml.tensorGet(x.pointer, own, 0, own.byteLength)
+      const given = await context.exchange(bytesOf(own.slice(0, rows.byRank[index]!.length * hiddenSize)))
+      if (!rank.isFirst) return
+      const placed = given.map((data, other) => floatsOf(data, rows.byRank[other]!.length * hiddenSize))
+      const all = placeRows(rows, placed, hiddenSize)
+      const wanted = parts.head ? pickRows(all, rows.outputs, hiddenSize) : all
+      ggml.tensorSet(gathered.pointer, wanted, 0, wanted.byteLength)
+    })
+    return gathered
   }
 
   private embed(tokens: Tensor): Tensor {
@@ -275,7 +318,8 @@ class StageGraphBuilder {
   }
 
   private get dropsRows(): boolean {
-    return this.parts.head && this.outputCount > 0 && this.outputCount < this.tokenCount
+    const dropsSome = this.outputCount > 0 && this.outputCount < this.tokenCount
+    return this.parts.head && this.context === null && dropsSome
   }
 
   private headResult(x: Tensor): Tensor {
@@ -318,6 +362,7 @@ class StageGraphBuilder {
       rope: (x) => builder.rope(x, this.positions, parts.rope(layer)),
       attend: (q, k, v, sinks = null) => {
         isAttended = true
+        if (this.context) return this.attendAcross(layer, this.context, q, k, v, sinks)
         return this.attend(layer, q, k, v, sinks)
       },
       reduce: (part, partial) => this.reduce(layer, part, partial),
@@ -409,6 +454,57 @@ class StageGraphBuilder {
     }
     const attended = this.builder.f32Rows(this.attended, width, 0, rows)
     return rotation.turnValues(this.builder, attended, width, rows)
+  }
+
+  /** {@link attend} where positions are stored by several ranks. */
+  private attendAcross(
+    layer: number,
+    context: ContextShare,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor | null,
+    sinks: Tensor | null,
+  ): Tensor {
+    const { builder, shape, parts, plans } = this
+    const { heads, keyDim, valueDim } = shape
+    const { attentionScale, attentionSoftcap } = parts.config
+    const { rotation } = parts.kv
+    this.store(layer, k, v)
+    const width = heads * valueDim
+    if (this.stopsAfterKv(layer)) return builder.f32Rows(q, width, 0, this.tokenCount)
+    const own = { backend: parts.backend, context, shape, attentionScale, attentionSoftcap }
+    this.across ??= new ContextAttention(own, builder, this.tokenCount, this.totalCount)
+    const { across } = this
+    across.take(rotation.turnKeys(builder, q, heads * keyDim, this.tokenCount))
+    this.cut(() => across.shareQueries())
+    for (const plan of plans) across.attend(this.entryCells(layer, plan))
+    this.cut(() => across.merge(plans, sinks))
+    return rotation.turnValues(builder, across.merged, width, this.tokenCount)
+  }
+
+  private entryCells(layer: number, plan: EntryPlan): EntryCells {
+    const { firstRow, count } = plan
+    const { kv, layers, reaches } = this.parts
+    const { keyDim, valueDim } = this.shape
+    const reach = reaches.indexOf(layer)
+    const span = plan.spans[reach]!
+    const { k, v } = kv.layer(layer - layers.first)
+    const moved = this.movable(plan, reach)
+    const valueBytes = v ? kv.cellBytes.v : kv.cellBytes.k
+    const values = this.byDim(this.cellsOf(v ?? k, span, valueDim, valueBytes, moved), moved)
+    return {
+      ...{ firstRow, count, cellCount: span.cellCount },
+      keys: this.cellsOf(k, span, keyDim, kv.cellBytes.k, moved),
+      values,
+      mask: this.maskOf(span, count, count),
+    }
+  }
+
+  /** The view made last as `[cells, dim, kvHeads]`: a view of its own, which moves with them. */
+  private byDim(values: Tensor, moved: MovableSpan): Tensor {
+    const view = this.builder.swapInner(values)
+    moved.views.push({ ...moved.views.at(-1)!, tensor: view })
+    return view
   }
 
   /** Writes K and V of the batch into their cells; expanded at once so that attention comes after it. */
@@ -525,6 +621,7 @@ class StageGraphBuilder {
   /** The mask of the last `rows` of `count` queries; layers share it. */
   private maskOf(span: Span, count: number, rows: number): Tensor {
     const { cellCount, maskOffset } = span
+    const elementBytes = this.context ? F32_BYTES : F16_BYTES
     const key = `${maskOffset}/${rows}`
     const known = this.masks.get(key)
     if (known) return known
@@ -532,8 +629,8 @@ class StageGraphBuilder {
       this.mask,
       cellCount,
       rows,
-      cellCount * F16_BYTES,
-      (maskOffset + (count - rows) * cellCount) * F16_BYTES,
+      cellCount * elementBytes,
+      (maskOffset + (count - rows) * cellCount) * elementBytes,
     )
     this.masks.set(key, mask)
     return mask

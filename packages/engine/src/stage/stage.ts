@@ -14,11 +14,20 @@ import { GraphMemory } from '../ggml/graph-memory.ts'
 import { AdapterStacks } from '../lora/adapter-stacks.ts'
 import type { AdapterWeights } from '../lora/adapter-weights.ts'
 import { AdapterError } from '../lora/errors.ts'
-import { type RankTensor, rankCount, rankModel, rankPlace, type StageRank } from '../ranks/index.ts'
+import {
+  RankSplitError,
+  type RankTensor,
+  rankCount,
+  rankModel,
+  rankPlace,
+  type StageRank,
+} from '../ranks/index.ts'
 import { requiredLayerTensors } from '../weights/families/index.ts'
 import type { TensorInfo } from '../weights/model-source.ts'
 import {
   type BatchEntry,
+  type EntryPlan,
+  FAR_BELOW,
   fillGathered,
   fillMask,
   gatheredLength,
@@ -28,10 +37,12 @@ import {
   planShape,
 } from './attention-plan.ts'
 import { attentionShape } from './attention-shape.ts'
+import { type ContextRows, contextRows, pickRows } from './context-rows.ts'
 import { KvCache, type KvCacheOptions } from './kv-cache.ts'
 import { kvLayerLayout } from './kv-layout.ts'
 import { KvSlices } from './kv-slices.ts'
 import { checkKvType } from './kv-type.ts'
+import type { PageTable } from './page-table.ts'
 import { RankParts } from './rank-parts.ts'
 import { layerRope } from './rope.ts'
 import { StageGraph, type StageParts } from './stage-graph.ts'
@@ -263,40 +274,27 @@ export class Stage {
     const tokenCount = this.checkBatch(batch)
     const slots = this.adapterSlots(batch.entries, tokenCount)
     this.append(batch.entries)
-    const { pages } = this.kv
     const { reaches } = this.parts.reaches
-    const plans = planAttention(pages, batch.entries, reaches, this.kv.rowsAreWords)
+    const rows = this.placeRows(batch.entries)
+    const pages = this.kv.contextPages ?? this.kv.pages
+    const gathers = rows === null && this.kv.rowsAreWords
+    const plans = planAttention(pages, batch.entries, reaches, gathers)
     const { head } = this.options
     const result = head && batch.normed ? 'normed' : 'logits'
+    const here = rows ? `${rows.computed.length} of ` : ''
     const halts = batch.onStored !== undefined && this.rank === null
     const kind = `${slots ? ADAPTED : ''}${halts ? HALTING : ''}${result}`
-    const shape = `${kind} ${planShape(plans, this.parts.backend.isHost)}`
+    const shape = `${kind} ${here}${planShape(plans, this.parts.backend.isHost)}`
     const variant = { result, adapted: slots !== null, halts } as const
     this.onStored = batch.onStored
     const graph = this.graph(shape, () => new StageGraph(this.parts, plans, variant))
     graph.aim(plans)
-
-    const length = maskLength(plans)
-    if (this.mask.length < length) this.mask = new Uint16Array(length)
-    const mask = this.mask.subarray(0, length)
-    fillMask(mask, plans, reaches)
-
-    const positions = new Int32Array(tokenCount)
-    const cells = new Int32Array(2 * tokenCount) // 64-bit little-endian, high halves zero
-    const outputRows: number[] = []
-    for (const plan of plans) {
-      for (let index = 0; index < plan.count; index += 1) {
-        const row = plan.firstRow + index
-        positions[row] = plan.firstPosition + index
-        cells[2 * row] = pages.cell(plan.sequence, plan.firstPosition + index)
-        if (index >= plan.count - plan.outputCount) outputRows.push(row)
-      }
-    }
+    const { positions, cells, outputs: outputRows } = rows ?? batchRows(this.kv.pages, plans)
     const { tensors } = graph
-    graph.write(tensors.input, (batch.tokens ?? batch.hidden)!)
+    graph.write(tensors.input, rows ? this.inputOf(batch, rows) : (batch.tokens ?? batch.hidden)!)
     graph.write(tensors.positions, positions)
-    graph.write(tensors.cells, cells)
-    if (tensors.mask) graph.write(tensors.mask, mask)
+    graph.write(tensors.cells, wideIntegers(cells))
+    if (tensors.mask) graph.write(tensors.mask, this.maskOf(plans, rows !== null))
     if (tensors.gathered) {
       const list = new Int32Array(gatheredLength(plans))
       fillGathered(list, plans)
@@ -315,6 +313,34 @@ export class Stage {
     if (this.rank?.isFirst === false) return { hidden: nothing, logits: nothing }
     const values = this.readOutput(graph, head ? outputRows.length : tokenCount, hasLogits)
     return hasLogits ? { hidden: nothing, logits: values } : { hidden: values, logits: nothing }
+  }
+
+  /** Where ranks divide positions: what is computed here. */
+  private placeRows(entries: readonly BatchEntry[]): ContextRows | null {
+    const { contextPages } = this.kv
+    const context = this.rank?.context
+    if (!contextPages || !context) return null
+    context.rows = contextRows(contextPages, entries, context.index, context.ranks)
+    return context.rows
+  }
+
+  private inputOf({ tokens, hidden }: StageBatch, { computed }: ContextRows): Int32Array | Float32Array {
+    if (tokens && this.options.embedding) return Int32Array.from(computed, (row) => tokens[row]!)
+    return pickRows(hidden!, computed, this.options.config.hiddenSize)
+  }
+
+  private maskOf(plans: readonly EntryPlan[], isAcross: boolean): Uint16Array | Float32Array {
+    const length = maskLength(plans)
+    const { reaches } = this.parts.reaches
+    if (isAcross) {
+      const mask = new Float32Array(length)
+      fillMask(mask, plans, reaches, FAR_BELOW)
+      return mask
+    }
+    if (this.mask.length < length) this.mask = new Uint16Array(length)
+    const mask = this.mask.subarray(0, length)
+    fillMask(mask, plans, reaches)
+    return mask
   }
 
   private readOutput(graph: StageGraph, rows: number, hasLogits: boolean): Float32Array {
@@ -428,6 +454,31 @@ export class Stage {
   }
 }
 
+/** Where the rows of a batch are stored, and which of them need logits. */
+function batchRows(
+  pages: PageTable,
+  plans: readonly EntryPlan[],
+): Pick<ContextRows, 'positions' | 'cells' | 'outputs'> {
+  const positions: number[] = []
+  const cells: number[] = []
+  const outputs: number[] = []
+  for (const { sequence, count, outputCount, firstPosition } of plans) {
+    for (let index = 0; index < count; index += 1) {
+      if (index >= count - outputCount) outputs.push(positions.length)
+      positions.push(firstPosition + index)
+      cells.push(pages.cell(sequence, firstPosition + index))
+    }
+  }
+  return { positions: Int32Array.from(positions), cells, outputs }
+}
+
+/** 64-bit little-endian. */
+function wideIntegers(values: readonly number[]): Int32Array {
+  const wide = new Int32Array(2 * values.length)
+  for (const [index, value] of values.entries()) wide[2 * index] = value
+  return wide
+}
+
 const holdsHead = ({ head }: StageOptions, rank: RankParts | null): boolean => head && rank?.isFirst !== false
 
 /** The options with this rank's part of the model, where several compute the stage. */
@@ -443,8 +494,19 @@ function rankOptions(options: StageOptions): {
   const parts = new RankParts(rank, place, model.shares)
   const isHead = ({ name }: RankTensor) =>
     name.startsWith('output') || (name === 'token_embd.weight' && !options.embedding)
+  const { context } = parts
+  if (context && !(options.kv.type === 'F16' || options.kv.type === 'F32')) {
+    throw new RankSplitError(
+      `Positions in ${options.kv.type} cannot be divided among ranks.`,
+      'Keep K and V in F16 or F32.',
+    )
+  }
+  const share = context && { context: { index: context.index, ranks: context.ranks } }
   const kept = parts.isFirst ? model.weights : model.weights.filter((tensor) => !isHead(tensor))
-  return { rank: parts, own: { ...options, config: model.config, weights: kept } }
+  return {
+    rank: parts,
+    own: { ...options, config: model.config, weights: kept, kv: { ...options.kv, ...share } },
+  }
 }
 
 function checkOptions({ config, layers, weights, kv, maxBatchTokens, embedding, head }: StageOptions): void {

@@ -174,6 +174,10 @@ export function wantedReplicas(deployment: Deployment, role: ReplicaRole): numbe
   return activeSpec(deployment).split?.prefillReplicas ?? 0
 }
 
+/** What keeps replicas of the role from being placed: those that answer wait for no others. */
+export const refusalOf = ({ refusal }: Deployment, role: ReplicaRole): Refusal | null =>
+  refusal?.role === 'prefill' && role === 'decode' ? null : refusal
+
 /** Every stage that has memory of a machine promised to it. */
 export function* promisedStages(state: DeploymentsState): Generator<AssignedStage> {
   for (const { replicas, leaving } of state.deployments.values()) {

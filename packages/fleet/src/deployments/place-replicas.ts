@@ -8,7 +8,14 @@ import {
   type StageId,
 } from '@deos/domain'
 import { drain, sortReplicas } from './balance-replicas.ts'
-import { activeSpec, type Deployment, type Refusal, type Replica, wantedReplicas } from './deployment.ts'
+import {
+  activeSpec,
+  type Deployment,
+  type Refusal,
+  type Replica,
+  refusalOf,
+  wantedReplicas,
+} from './deployment.ts'
 import { kvTokensOf } from './deployment-spec.ts'
 import { backoff } from './reconciler-settings.ts'
 import type { Reconciliation } from './reconciliation.ts'
@@ -46,10 +53,6 @@ const hasRole =
   (role: ReplicaRole) =>
   (replica: Replica): boolean =>
     replica.role === role
-
-/** What keeps replicas of the role from being placed: those that answer wait for no others. */
-export const refusalOf = ({ refusal }: Deployment, role: ReplicaRole): Refusal | null =>
-  refusal?.role === 'prefill' && role === 'decode' ? null : refusal
 
 const isDue = ({ phase, failure }: Replica, { nowMs }: Reconciliation): boolean =>
   phase === 'placing' || (phase === 'failed' && nowMs >= failure!.retryAtMs)

@@ -1,10 +1,10 @@
 import { type DeploymentId, type Milliseconds, ms } from '@deos/domain'
 import { balanceReplicas } from './balance-replicas.ts'
-import type { Deployment, DeploymentsState, Replica } from './deployment.ts'
+import { type Deployment, type DeploymentsState, type Replica, refusalOf } from './deployment.ts'
 import type { DeploymentEvent } from './deployment-events.ts'
 import { deadlineMs, noticeLosses, noticeProgress } from './notice-losses.ts'
 import { type DeploymentAction, outstandingActions } from './outstanding-actions.ts'
-import { placeReplicas, refusalOf, retryAtMs } from './place-replicas.ts'
+import { placeReplicas, retryAtMs } from './place-replicas.ts'
 import { defaultReconcilerSettings, type ReconcilerSettings } from './reconciler-settings.ts'
 import { type ReconcileInput, Reconciliation } from './reconciliation.ts'
 

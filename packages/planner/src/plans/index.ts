@@ -14,8 +14,11 @@ export {
   plainFleet,
   plainMachine,
 } from './fleet.ts'
+export { forecastingPlacer } from './placer/forecasting-placer.ts'
+export { forecastRing, type RingForecast, type UsualRequests, usualRequests } from './placer/ring-forecast.ts'
 export type { Role } from './serving/pipeline.ts'
 export { planServing, type ServingPlanning } from './serving/plan-serving.ts'
+export { type Migration, type Replan, type ReplanOptions, replanServing } from './serving/replan.ts'
 export type {
   BoundReport,
   Fix,
@@ -39,4 +42,14 @@ export {
   type ServingWorkload,
   type WeightPrecision,
 } from './serving/workload.ts'
+export { tensorDegrees } from './tensor-parallel.ts'
+export { type TrainingBaseline, trainingBaselines } from './training/compare-training.ts'
 export { checkTrainingJob, type TrainingJob } from './training/job.ts'
+export { planTrainingRun, type TrainingPlanning } from './training/plan-training-run.ts'
+export type {
+  TrainingFigures,
+  TrainingOutcome,
+  TrainingRefusal,
+  TrainingRunPlan,
+  TrainingStageReport,
+} from './training/training-plan.ts'

@@ -11,6 +11,8 @@ export interface StageIdentity {
   readonly stages: number
   readonly layers: LayerRange
   readonly hiddenSize: number
+  /** Id of the calibration by which it codes KV for other rings. Default none. */
+  readonly calibration?: string | null
 }
 
 /** What happens to a worker of a ring. `upstream` is the link from the previous stage (the last one, for stage 0). */

@@ -271,7 +271,7 @@ export class RingStage {
 
   /** Probes overtake steps: they show that links and epochs are sound, not how long computing takes. */
   #probe(message: Probe, capacity: RingCapacity, out: StageEffect[]): void {
-    const { worker, stage, layers, model } = this.identity
+    const { worker, stage, layers, model, calibration = null } = this.identity
     const report: StageReport = {
       worker,
       stage,
@@ -279,6 +279,7 @@ export class RingStage {
       model,
       kvPagesFree: capacity.kvPages - this.#pages.count,
       capacity,
+      calibration,
     }
     out.push({ type: 'ring', message: { ...message, reports: [...message.reports, report] } })
   }

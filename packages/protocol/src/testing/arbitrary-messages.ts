@@ -13,6 +13,7 @@ import type {
   Step,
   StepEntry,
 } from '../messages.ts'
+import { rankMessageKinds } from '../messages.ts'
 
 /** Generators of every valid message, for properties of codecs and transports. */
 
@@ -57,6 +58,7 @@ const report: fc.Arbitrary<StageReport> = fc.record({
   layers: fc.tuple(fc.nat({ max: 50 }), fc.integer({ min: 51, max: 100 })),
   model: id.map(modelId),
   kvPagesFree: u32,
+  calibration: fc.option(id),
   capacity,
 })
 const reports = fc.array(report, { maxLength: 4 })
@@ -130,6 +132,7 @@ const plan: fc.Arbitrary<KvPlan> = fc
     layers,
     level,
     enhanceTo: fc.option(level),
+    calibration: fc.option(id),
     maxBlockBytes: fc.integer({ min: 1, max: 0xffffffff }),
     deadlineMs: logit,
     peers: fc.array(id, { maxLength: 4 }),
@@ -260,6 +263,15 @@ export const messageArbitraries: {
     session: id.map(sessionId),
     position: token,
   }),
+  rank: fc.record({
+    type: fc.constant('rank'),
+    epoch: u32,
+    kind: fc.constantFrom(...rankMessageKinds),
+    from: u32,
+    to: fc.array(fc.nat({ max: 0xffff }), { maxLength: 8 }),
+    reason: text,
+    data: tokens(0).map((values) => new Uint8Array(values.buffer)),
+  }),
   import: fc.record({
     type: fc.constant('import'),
     ...{ epoch: u32, key: u32, session: id.map(sessionId), gateway: id, first: token, end: token },
@@ -298,6 +310,7 @@ export const messageArbitraries: {
     ...epochAndSession,
     position: token,
     partial: fc.boolean(),
+    bytes: fc.maxSafeNat(),
   }),
   'kv-abort': fc.record({
     type: fc.constant('kv-abort'),

@@ -20,6 +20,7 @@ import type {
   SessionNeeds,
   StageReport,
 } from '../messages.ts'
+import { rankMessageKinds } from '../messages.ts'
 import { Fields, integerAt, numberAt, pairAt } from './fields.ts'
 import { type FrameHeader, HEADER_BYTES, writeHeader } from './frame-header.ts'
 import { checkMsgpackShape } from './msgpack-shape.ts'
@@ -50,6 +51,8 @@ function payloadOf(message: ControlMessage): Uint8Array {
       return bytesOf(message.tokens)
     case 'import':
       return bytesOf(Int32Array.from(message.pages))
+    case 'rank':
+      return message.data
     default:
       return nothing
   }
@@ -64,7 +67,7 @@ export function encodeControl(message: ControlMessage): readonly Uint8Array[] {
   const payload = payloadOf(message)
   const fields: Record<string, unknown> = rest
   if (message.type === 'open') fields.pageCount = message.pages.length
-  for (const name of ['epoch', 'tokens', 'pages', 'vector']) delete fields[name]
+  for (const name of ['epoch', 'tokens', 'pages', 'vector', 'data']) delete fields[name]
   const meta = packr.pack(fields)
   const frame = new Uint8Array(HEADER_BYTES + meta.length)
   frame.set(meta, HEADER_BYTES)
@@ -128,6 +131,16 @@ export function decodeControl(
         session: sessionId(fields.id('session', limits.maxIdBytes)),
         position: fields.integer('position', 0, MAX_TOKEN),
       }
+    case 'rank':
+      return {
+        type: 'rank',
+        epoch,
+        kind: fields.oneOf('kind', rankMessageKinds),
+        from: fields.integer('from'),
+        to: fields.list('to', limits.maxListItems, (item, path) => integerAt(item, path, 0, 0xffff)),
+        reason: fields.text('reason', limits.maxTextBytes),
+        data: payload,
+      }
     case 'import':
       return {
         type: 'import',
@@ -157,7 +170,7 @@ function readHello(fields: Fields, limits: WireLimits): Hello {
   return {
     type: 'hello',
     version: fields.integer('version'),
-    role: fields.oneOf('role', ['gateway', 'worker', 'guest']),
+    role: fields.oneOf('role', ['gateway', 'worker', 'guest', 'rank']),
     peer: fields.id('peer', limits.maxIdBytes),
     ring: ringId(fields.id('ring', limits.maxIdBytes)),
   }
@@ -332,6 +345,7 @@ function readReport(fields: Fields, limits: WireLimits): StageReport {
     model: modelId(fields.id('model', limits.maxIdBytes)),
     kvPagesFree: fields.integer('kvPagesFree'),
     capacity: readCapacity(fields.child('capacity')),
+    calibration: fields.isNull('calibration') ? null : fields.id('calibration', limits.maxIdBytes),
   }
 }
 

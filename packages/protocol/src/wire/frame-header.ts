@@ -48,6 +48,7 @@ export const messageTypes: Readonly<Record<MessageType, TypeTraits>> = {
   'import-ready': { code: 18, payload: false, epoch: false },
   'import-commit': { code: 19, payload: false, epoch: false },
   import: { code: 20, payload: true, epoch: true },
+  rank: { code: 21, payload: true, epoch: true },
   'kv-plan': { code: 32, payload: true, epoch: true },
   'kv-offer': { code: 33, payload: false, epoch: true },
   'kv-have': { code: 34, payload: true, epoch: true },

@@ -1,4 +1,5 @@
 /** Plans of the planner, played. Start at {@link simulatePlan}. */
+export { type CompareOptions, type ServingBaseline, servingBaselines } from './compare-serving.ts'
 export { drawLength, drawRequests } from './draw-requests.ts'
 export type { PlanSetting, PlayedPlan, PlayedReplica } from './plan-fleet.ts'
 export { type PlanSimulation, simulatePlan } from './simulate-plan.ts'

@@ -73,7 +73,8 @@ export function fleetOfPlan(
   return { fleet: { layers: shape.layers, machines, links, activationBytes, tokenBytes }, routes }
 }
 
-class StageBuilder {
+/** Stages of a fleet, ready to be played. */
+export class StageBuilder {
   readonly links: LinkLookup
   readonly #byName: ReadonlyMap<string, FleetMachine>
   readonly #costs = new Map<string, UnitCosts>()
@@ -101,7 +102,7 @@ class StageBuilder {
     role: Role,
   ): StageMachine {
     const { workload } = this.setting
-    const { costs, key } = this.#costsOf(group)
+    const { costs, key } = this.#known(group)
     const count = layers.end - layers.first
     const partMs = (phase: 'prefill' | 'decode', size: number) => {
       const all = this.#layers(costs, key, phase, size)
@@ -141,7 +142,11 @@ class StageBuilder {
     }
   }
 
-  #costsOf(group: readonly FleetMachine[]): { readonly costs: UnitCosts; readonly key: string } {
+  costsOf(group: readonly FleetMachine[]): UnitCosts {
+    return this.#known(group).costs
+  }
+
+  #known(group: readonly FleetMachine[]): { readonly costs: UnitCosts; readonly key: string } {
     const { shape, fleet, workload } = this.setting
     const { accelerator } = group[0]!
     const link = worstLink(

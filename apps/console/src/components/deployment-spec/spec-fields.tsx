@@ -13,6 +13,11 @@ const precisions: readonly (readonly [value: string, label: string])[] = [
   ['Q4_0', 'Q4_0, a quarter of F16'],
 ]
 
+const kvQualities: readonly (readonly [value: 'lossless' | 'guarded', label: string])[] = [
+  ['lossless', 'exact'],
+  ['guarded', 'smaller, and checked before it is used'],
+]
+
 interface SpecFieldsProps {
   readonly form: SpecForm
 }
@@ -71,6 +76,17 @@ export function AmountFields({ form, models }: ModelFieldsProps) {
         label="Replicas, at most"
         inputMode="numeric"
         {...form.field('maxReplicas', 'replicas.max')}
+      />
+      <TextField
+        label="Replicas for prompts only"
+        hint="Beside these, on the machines that multiply fastest. Empty for none."
+        inputMode="numeric"
+        {...form.field('prefillReplicas', 'split.prefillReplicas')}
+      />
+      <SelectField
+        label="KV on its way from them"
+        options={kvQualities}
+        {...form.field('kvQuality', 'split.kvQuality')}
       />
     </FieldGrid>
   )

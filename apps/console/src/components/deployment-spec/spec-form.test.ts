@@ -14,7 +14,16 @@ test('a model alone is enough; empty fields say nothing', () => {
     target: {},
     replicas: { min: 1, max: 1 },
     policy: { regions: null, providers: null },
+    split: null,
   })
+})
+
+test('replicas for prompts are a split, none of them is none', () => {
+  const of = (prefillReplicas: string) =>
+    specOf({ ...fields, prefillReplicas, kvQuality: 'guarded' }, 'USD').spec?.split
+  expect(of('2')).toEqual({ prefillReplicas: 2, kvQuality: 'guarded' })
+  expect(of(' ')).toBeNull()
+  expect(of('0')).toBeNull()
 })
 
 test('targets and policies are carried over with their units', () => {
@@ -35,6 +44,7 @@ test.each([
   ['replicas.min', { minReplicas: '3', maxReplicas: '2' }],
   ['sessions', { sessions: 'many' }],
   ['contextTokens', { contextTokens: '0' }],
+  ['split.prefillReplicas', { prefillReplicas: '1.5' }],
   ['target.ttftMs', { ttftMs: '-5' }],
   ['target.pricePerMillionTokens', { pricePerMillionTokens: 'cheap' }],
 ])('%s names its own mistake', (field, changes) => {
@@ -48,6 +58,8 @@ const full = {
   contextTokens: '8192',
   minReplicas: '2',
   maxReplicas: '5',
+  prefillReplicas: '2',
+  kvQuality: 'guarded' as const,
   regions: ['eu-north'],
   ttftMs: '250',
   pricePerMillionTokens: '0.20',

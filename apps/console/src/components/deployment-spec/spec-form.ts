@@ -4,6 +4,7 @@ import type { Deployment } from '../../data/types.ts'
 import { moneyText, parseMoney } from '../../format/money.ts'
 
 type Spec = Deployment['spec']
+type KvQuality = NonNullable<Spec['split']>['kvQuality']
 
 /** A spec as fields hold it: text, where empty says nothing. */
 export interface SpecFields {
@@ -13,6 +14,9 @@ export interface SpecFields {
   readonly precision: string
   readonly minReplicas: string
   readonly maxReplicas: string
+  /** Empty for none. */
+  readonly prefillReplicas: string
+  readonly kvQuality: KvQuality
   readonly regions: readonly string[]
   readonly providers: readonly string[]
   readonly ttftMs: string
@@ -28,6 +32,8 @@ export const emptySpec: SpecFields = {
   precision: 'native',
   minReplicas: '1',
   maxReplicas: '1',
+  prefillReplicas: '',
+  kvQuality: 'lossless',
   regions: [],
   providers: [],
   ttftMs: '',
@@ -45,6 +51,7 @@ export const fieldsOf = ({
   replicas,
   policy,
   target,
+  split,
 }: Spec): SpecFields => ({
   modelId,
   contextTokens: String(contextTokens ?? ''),
@@ -52,6 +59,8 @@ export const fieldsOf = ({
   precision,
   minReplicas: String(replicas.min),
   maxReplicas: String(replicas.max),
+  prefillReplicas: String(split?.prefillReplicas ?? ''),
+  kvQuality: split?.kvQuality ?? 'lossless',
   regions: policy.regions ?? [],
   providers: policy.providers ?? [],
   ttftMs: String(target.ttftMs ?? ''),
@@ -60,6 +69,8 @@ export const fieldsOf = ({
   pricePerMillionTokens:
     target.pricePerMillionTokens === undefined ? '' : moneyText(target.pricePerMillionTokens),
 })
+
+const asNone = (text: string): boolean => text.trim() === '' || Number(text) === 0
 
 const optional = <K extends string>(name: K, text: string): Partial<Record<K, number>> =>
   text.trim() === '' ? {} : ({ [name]: Number(text) } as Record<K, number>)
@@ -88,6 +99,9 @@ export function specOf(
       ...optional('tokensPerSecond', fields.tokensPerSecond),
       ...(price !== null && { pricePerMillionTokens: price }),
     },
+    split: asNone(fields.prefillReplicas)
+      ? null
+      : { prefillReplicas: Number(fields.prefillReplicas), kvQuality: fields.kvQuality },
   }
   const errors = {
     ...errorsOf(deploymentSpecSchema, given),

@@ -1,6 +1,6 @@
 import { Link } from '@tanstack/react-router'
 import { Rocket } from 'lucide-react'
-import { StateBadge } from '../../components/badge.tsx'
+import { Badge, StateBadge } from '../../components/badge.tsx'
 import { Card } from '../../components/card.tsx'
 import { Empty } from '../../components/empty.tsx'
 import { Meter } from '../../components/meter.tsx'
@@ -10,8 +10,11 @@ import { Time } from '../../components/time.tsx'
 import type { DeploymentDetail, DeploymentLive, LiveReplica, Replica, Stage } from '../../data/types.ts'
 import { formatMoney } from '../../format/money.ts'
 import { formatCount, formatDuration, formatPercent, formatSize, nothing } from '../../format/numbers.ts'
+import { SplitDecisions } from './split-decisions.tsx'
 
 const pathNames = { relayed: 'over the relay', punched: 'between two NATs' }
+
+const roleNames = { prefill: 'computes prompts', decode: 'answers' }
 
 interface ReplicasProps {
   readonly detail: DeploymentDetail
@@ -33,13 +36,19 @@ export function Replicas({ detail, live }: ReplicasProps) {
       </Card>
     )
   }
-  return detail.replicas.map((replica) => (
+  const cards = detail.replicas.map((replica) => (
     <ReplicaCard
       key={replica.id}
       replica={replica}
       live={live?.replicas.find(({ id }) => id === replica.id)}
     />
   ))
+  return (
+    <>
+      {cards}
+      {detail.deployment.spec.split !== null && <SplitDecisions deployment={detail.deployment.id} />}
+    </>
+  )
 }
 
 const drawn = (stage: Stage) => ({
@@ -66,6 +75,7 @@ function ReplicaCard({
         <span className="inline-flex flex-wrap items-center gap-2">
           Replica <code className="font-mono text-xs font-normal text-ink-3">{replica.id}</code>
           <StateBadge state={replica.state} />
+          {replica.role !== 'both' && <Badge>{roleNames[replica.role]}</Badge>}
         </span>
       }
       about={

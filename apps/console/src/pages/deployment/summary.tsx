@@ -41,6 +41,14 @@ export function Summary({ deployment }: { readonly deployment: Deployment }) {
       'Replicas',
       `${replicas.ready} ready of ${replicas.wanted} (${spec.replicas.min} to ${spec.replicas.max})`,
     ],
+    ...(spec.split === null
+      ? []
+      : [
+          [
+            'For prompts only',
+            `${deployment.prefillReplicas.ready} ready of ${spec.split.prefillReplicas}, KV ${spec.split.kvQuality}`,
+          ] as const,
+        ]),
     [
       'Context',
       spec.contextTokens === null ? 'the model’s' : `${formatCount(spec.contextTokens)} × ${spec.sessions}`,

@@ -46,7 +46,8 @@ export function PreviewPanel({
 }
 
 function Placed({ preview, minReplicas }: { readonly preview: Preview; readonly minReplicas: number }) {
-  const { placement, fittingReplicas, kvTokens, predictedTokensPerSecond, pricePerHour, reasons } = preview
+  const { placement, prefillPlacement, fittingReplicas, kvTokens, predictedTokensPerSecond } = preview
+  const { pricePerHour, reasons } = preview
   return (
     <div className="flex flex-col gap-4 text-sm">
       {placement === null ? (
@@ -76,23 +77,12 @@ function Placed({ preview, minReplicas }: { readonly preview: Preview; readonly 
         <Prediction label="Replicas that fit" value={`${fittingReplicas} of ${minReplicas}`} />
         <Prediction label="KV cache" value={`${formatShort(kvTokens)} tokens`} />
       </dl>
-      {placement !== null && (
-        <ul className="divide-y divide-line border-y border-line text-xs">
-          {placement.stages.map((stage) => (
-            <li
-              key={`${stage.machineId} ${stage.layers.first}`}
-              className="flex flex-wrap justify-between gap-x-3 py-1.5"
-            >
-              <span className="font-medium">
-                {stage.machineName} <span className="font-normal text-ink-3">{stage.device}</span>
-              </span>
-              <span className="text-ink-2 tabular-nums">
-                {layersText(stage.layers)} · {formatSize(stage.weightBytes + stage.kvBytes)} ·{' '}
-                {formatDuration(stage.decodeMs)}
-              </span>
-            </li>
-          ))}
-        </ul>
+      {placement !== null && <PlannedStages stages={placement.stages} />}
+      {prefillPlacement !== null && (
+        <div>
+          <p className="mb-1 text-xs font-medium text-ink-3">For prompts only</p>
+          <PlannedStages stages={prefillPlacement.stages} />
+        </div>
       )}
       <div>
         <p className="text-xs font-medium text-ink-3">{placement === null ? 'What is missing' : 'Why so'}</p>
@@ -110,6 +100,27 @@ function Placed({ preview, minReplicas }: { readonly preview: Preview; readonly 
     </div>
   )
 }
+
+type PlannedStage = NonNullable<Preview['placement']>['stages'][number]
+
+const PlannedStages = ({ stages }: { readonly stages: readonly PlannedStage[] }) => (
+  <ul className="divide-y divide-line border-y border-line text-xs">
+    {stages.map((stage) => (
+      <li
+        key={`${stage.machineId} ${stage.layers.first}`}
+        className="flex flex-wrap justify-between gap-x-3 py-1.5"
+      >
+        <span className="font-medium">
+          {stage.machineName} <span className="font-normal text-ink-3">{stage.device}</span>
+        </span>
+        <span className="text-ink-2 tabular-nums">
+          {layersText(stage.layers)} · {formatSize(stage.weightBytes + stage.kvBytes)} ·{' '}
+          {formatDuration(stage.decodeMs)}
+        </span>
+      </li>
+    ))}
+  </ul>
+)
 
 const Prediction = ({ label, value }: { readonly label: string; readonly value: string }) => (
   <div className="min-w-0">

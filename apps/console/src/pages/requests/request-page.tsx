@@ -4,6 +4,7 @@ import { Card, Facts } from '../../components/card.tsx'
 import { BackLink, Page } from '../../components/page.tsx'
 import { Problem } from '../../components/problem.tsx'
 import { SkeletonPage } from '../../components/skeleton.tsx'
+import { splitText } from '../../components/split-text.ts'
 import { Time } from '../../components/time.tsx'
 import { Timeline } from '../../components/timeline.tsx'
 import { useNames } from '../../data/names.ts'
@@ -85,6 +86,17 @@ export function RequestPage() {
             ]}
           />
         </Card>
+        {record.split !== null && (
+          <Card title="Prompt computed elsewhere">
+            <Facts
+              facts={[
+                ['Used', splitText(record.split)],
+                ['Why', record.split.reason],
+                ['Replica', record.split.prefillReplicaId ?? nothing],
+              ]}
+            />
+          </Card>
+        )}
       </div>
     </Page>
   )

@@ -38,6 +38,7 @@ export const requestRecords = pgTable(
     interruptions: integer('interruptions').notNull(),
     timeline: jsonb('timeline').$type<unknown>().notNull(),
     hops: jsonb('hops').$type<unknown>().notNull(),
+    split: jsonb('split').$type<unknown>(),
   },
   (table) => [index('request_records_organisation').on(table.organisationId, table.at)],
 )

@@ -408,6 +408,7 @@ export const wishFor = (organisation: OrganisationId, name: string, replicas = 1
     target: {},
     replicas: { min: 0, max: 4 },
     policy: { regions: null, providers: null },
+    split: null,
   },
 })
 

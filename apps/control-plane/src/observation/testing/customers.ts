@@ -79,6 +79,7 @@ export const answered = (id: string, changes: Partial<AnsweredRequest> = {}): An
     interruptions: 0,
     timeline: [{ phase: 'decode', startMs: 20, endMs: 50 }],
     hops: [],
+    split: null,
     reserved: false,
     ...changes,
   }) as AnsweredRequest

@@ -206,7 +206,7 @@ const fleets = (most: number): fc.Arbitrary<ComputeFleet> =>
     )
 
 describe('any plan', () => {
-  const runs = { numRuns: 15 }
+  const runs = { numRuns: 10 }
   const quick = { steps: 60 }
 
   test('covers every layer once in each replica, within memory, with no accelerator twice', () => {

@@ -60,7 +60,7 @@ export function planServing(
   }
   const bound = servingBound(shape, sorted, workload)
   const describe = (choice: ServingChoice) => describeChoice(choice, shape, sorted, workload, bound)
-  const feasible = distinct(choices.filter(({ assignment }) => assignment.feasible))
+  const feasible = kindsFirst(distinct(choices.filter(({ assignment }) => assignment.feasible)))
   const chosen = judgedBest(feasible, describe, workload, planning)
   const rejected = rejectedOf(feasible, chosen.choice, workload)
   return { ...chosen.plan, rejected: [...chosen.rejected, ...rejected].slice(0, mostRejected) }
@@ -77,6 +77,13 @@ function distinct(choices: readonly ServingChoice[]): readonly ServingChoice[] {
   })
 }
 
+/** The best of every kind before the second best of any: the cost model's errors are alike among plans that are. */
+function kindsFirst(choices: readonly ServingChoice[]): readonly ServingChoice[] {
+  const seen = new Set<string>()
+  const first = choices.filter((choice) => !seen.has(kindOf(choice)) && seen.add(kindOf(choice)))
+  return [...first, ...choices.filter((choice) => !first.includes(choice))]
+}
+
 const keyOf = ({ precision, tensorParallel, acrossMachines, roles, assignment }: ServingChoice): string =>
   JSON.stringify([precision, tensorParallel, acrossMachines, roles, assignment.assigned.length])
 
@@ -90,7 +97,7 @@ function judgedBest(
   choices: readonly ServingChoice[],
   describe: (choice: ServingChoice) => ServingPlan,
   workload: ServingWorkload,
-  { judge, judged = 4, shouldStop }: ServingPlanning,
+  { judge, judged = 6, shouldStop }: ServingPlanning,
 ): Judged {
   const first = { choice: choices[0]!, plan: describe(choices[0]!), rejected: [] }
   if (judge === undefined) return first

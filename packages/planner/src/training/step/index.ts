@@ -1,14 +1,17 @@
 /** One training step of a plan played through, our planner over it, and the baselines in the same simulator. */
 
 export {
+  bestOf,
   type DtFmPlanning,
   dtFmOptions,
+  inRankOrder,
   megatronOptions,
   type Planned,
   planDtFm,
   planMegatron,
+  stageCounts,
 } from './baselines.ts'
-export { type Pipeline, type PipelineRun, runPipeline, type Schedule } from './pipeline.ts'
+export { type Pipeline, type PipelineRun, runPipeline, type Schedule, type WorkSpan } from './pipeline.ts'
 export {
   balancedStages,
   exactOptions,
@@ -18,8 +21,12 @@ export {
 } from './search.ts'
 export {
   forecastStep,
+  type GroupTerms,
   LayerCosts,
+  microbatchesOf,
+  pipelineOf,
   type StageForecast,
+  type StateBytes,
   type StepForecast,
   type StepOptions,
   type TrainingFleet,

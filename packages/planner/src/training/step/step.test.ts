@@ -18,6 +18,7 @@ import {
   runPipeline,
   type Schedule,
   type TrainingFleet,
+  type WorkSpan,
 } from './index.ts'
 
 const uniform = (schedule: Schedule, stages: number, microbatches: number, extra = 0): Pipeline => ({
@@ -67,6 +68,37 @@ describe('a pipeline without links', () => {
         },
       ),
     )
+  })
+})
+
+describe('interleaved stages', () => {
+  /** Four devices, eight microbatches, two chunks of half the layers each. */
+  const interleaved = (): Pipeline => {
+    const plain = uniform('1f1b', 8, 8)
+    return {
+      ...plain,
+      stages: plain.stages.map((stage, at) => ({
+        ...stage,
+        forwardS: 0.5,
+        backwardS: 1,
+        weightGradientS: 0.5,
+        device: at % 4,
+      })),
+    }
+  }
+
+  test('have a smaller bubble than whole ones, and no device does two things at once', () => {
+    const spans: WorkSpan[] = []
+    const run = runPipeline(interleaved(), (span) => spans.push(span))
+    expect(Math.max(...run.finishS)).toBeLessThan(lasts(uniform('1f1b', 4, 8)))
+    expect(Math.max(...run.finishS)).toBeGreaterThanOrEqual(8 * 3)
+    for (let device = 0; device < 4; device += 1) {
+      const own = spans.filter(({ stage }) => stage % 4 === device).sort((a, b) => a.fromS - b.fromS)
+      expect(own.reduce((sum, { fromS, toS }) => sum + toS - fromS, 0)).toBeCloseTo(24, 9)
+      for (const [at, span] of own.entries()) {
+        if (at > 0) expect(span.fromS).toBeGreaterThanOrEqual(own[at - 1]!.toS - 1e-9)
+      }
+    }
   })
 })
 
@@ -130,6 +162,20 @@ describe('a step', () => {
     expect(forecast.exposedExchangeS).toBeCloseTo(2 * partS, 9)
     const rarely = { ...plan, options: { ...megatronOptions, stepsPerExchange: 4 } }
     expect(forecastStep(costs, rarely).exposedExchangeS).toBeCloseTo(partS / 2, 9)
+  })
+
+  test('with states divided among replicas takes less memory, the further the less', () => {
+    const costs = new LayerCosts(fleet(), work)
+    const stages = [{ first: 0, end: 8, devices: [0, 1, 2, 3, 4, 5, 6, 7] }]
+    const bytes = ([0, 1, 2, 3] as const).map(
+      (zeroStage) =>
+        forecastStep(costs, { stages, options: { ...exactOptions, zeroStage } }).stages[0]!.memoryBytes,
+    )
+    const each = costs.parameters[8]!
+    // 16 bytes a parameter; 4 and an eighth of 12; 2 and an eighth of 14; an eighth of 16.
+    expect(bytes[0]! - bytes[1]!).toBeCloseTo(each * (12 - 12 / 8), 0)
+    expect(bytes[1]! - bytes[2]!).toBeCloseTo(each * (2 - 2 / 8), 0)
+    expect(bytes[2]! - bytes[3]!).toBeCloseTo(each * (2 - 2 / 8), 0)
   })
 
   test('of ZeRO-3 sends three times the model round the ring', () => {

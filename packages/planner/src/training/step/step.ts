@@ -20,6 +20,23 @@ export interface TrainingFleet {
   readonly network: DeviceNetwork
   readonly efficiency: Efficiency
   readonly format: NumberFormat
+  /** What devices that stand for several accelerators add, by device; nothing if it is not given. */
+  readonly groups?: ReadonlyMap<Accelerator, GroupTerms>
+}
+
+/** Of several accelerators that work as one device. */
+export interface GroupTerms {
+  /** Communication among them for one microbatch, forward and backward, layer by layer. */
+  readonly layerS: readonly number[]
+  /** How often weights, gradients and optimiser states of a layer lie among them. */
+  readonly stateCopies: readonly number[]
+}
+
+/** Bytes of each parameter. */
+export interface StateBytes {
+  readonly weights: number
+  readonly gradients: number
+  readonly optimiser: number
 }
 
 export interface TrainingWork {
@@ -29,6 +46,10 @@ export interface TrainingWork {
   readonly sequenceTokens: number
   /** Sequences in one microbatch. */
   readonly microbatch: number
+  /** As mixed precision with Adam has them if not given. */
+  readonly stateBytes?: StateBytes
+  /** Of an element of an activation that is kept; 2 if not given. */
+  readonly activationBytes?: number
 }
 
 /** Freedoms that change what is sent; those that change what is learnt say so in the plan's notes. */
@@ -46,9 +67,11 @@ export interface StepOptions {
   readonly rematerialise: boolean
   /** Microbatches kept beyond what 1F1B needs, to bear long links. */
   readonly extraInFlight: number
+  /** What replicas divide among them instead of keeping all of it each: optimiser states, gradients too, weights too. */
+  readonly zeroStage?: 0 | 1 | 2 | 3
 }
 
-/** Stages along the pipeline. */
+/** Stages along the pipeline; where the same devices appear again they interleave stages. */
 export interface TrainingStage {
   readonly first: number
   readonly end: number
@@ -84,7 +107,7 @@ export interface StepForecast {
 }
 
 /** fp16 weights and gradients, fp32 weights and two moments (Rajbhandari et al. 2020, arXiv:1910.02054, section 3.1). */
-const stateBytesPerParameter = 16
+const mixedAdam: StateBytes = { weights: 2, gradients: 2, optimiser: 12 }
 const halfBytes = 2
 
 /** What layers cost on each device; made once for a fleet and a model. */
@@ -105,7 +128,7 @@ export class LayerCosts {
     own[0] = own[0]! + counts.embedding
     own[shape.layers - 1] = own[shape.layers - 1]! + counts.head
     this.parameters = sums(own)
-    const bytes = microbatch * sequenceTokens * halfBytes
+    const bytes = microbatch * sequenceTokens * (work.activationBytes ?? halfBytes)
     const stored = (how: 'none' | 'full') =>
       sums(own.map((_, layer) => storedElementsPerToken(shape, layer, how) * bytes))
     this.storedBytes = stored('none')
@@ -125,7 +148,10 @@ export class LayerCosts {
     const layers = times.slice(1, -1)
     layers[0] = layers[0]! + times[0]!
     layers[shape.layers - 1] = layers[shape.layers - 1]! + times.at(-1)!
-    const result = sums(layers)
+    const terms = fleet.groups?.get(accelerator)
+    const result = sums(
+      terms === undefined ? layers : layers.map((each, layer) => each + terms.layerS[layer]!),
+    )
     this.#passesS.set(accelerator, result)
     return result
   }
@@ -181,12 +207,17 @@ export function forecastStep(costs: LayerCosts, plan: TrainingPlan): StepForecas
   const { work } = costs
   const replicas = stages[0]!.devices.length
   const runs = playAll(Array.from({ length: replicas }, (_, replica) => pipelineOf(costs, plan, replica)))
+  const shared = stages.map(({ devices }) => sharers(stages, devices))
   const finishS = stages.map((_, stage) => Math.max(...runs.map((run) => run.finishS[stage]!)))
   const pipelineS = Math.max(...finishS)
   const exchangeS = stages.map((stage) => exchangeSeconds(costs, stage, options))
-  const endS = finishS.map((finish, at) => (options.exchangeEarly ? finish : pipelineS) + exchangeS[at]!)
+  const endS = shared.map((those) => {
+    const lastS = options.exchangeEarly ? Math.max(...those.map((at) => finishS[at]!)) : pipelineS
+    return lastS + those.reduce((sum, at) => sum + exchangeS[at]!, 0)
+  })
   const exposedExchangeS = Math.max(0, Math.max(...endS) - pipelineS)
-  const memory = stages.map((_, stage) => stageMemory(costs, plan, stage))
+  const own = stages.map((_, stage) => stageMemory(costs, plan, stage))
+  const memory = shared.map((those) => those.reduce((sum, stage) => sum + own[stage]!, 0))
   const stepS = pipelineS + exposedExchangeS
   return {
     stepS,
@@ -198,17 +229,28 @@ export function forecastStep(costs: LayerCosts, plan: TrainingPlan): StepForecas
     ),
     stages: stages.map(({ first, end }, at) => {
       const computeS = Math.max(...runs.map((run) => run.busyS[at]!))
+      const busyS = Math.max(
+        ...runs.map((run) => shared[at]!.reduce((sum, each) => sum + run.busyS[each]!, 0)),
+      )
       return {
         layers: [first, end],
         computeS,
         hopS: Math.max(0, ...runs.map((_, replica) => hopOf(costs, plan, replica, at))),
         exchangeS: exchangeS[at]!,
         memoryBytes: memory[at]!,
-        bubble: 1 - computeS / pipelineS,
+        bubble: 1 - busyS / pipelineS,
       }
     }),
   }
 }
+
+/** Stages that the same devices hold, by number. */
+const sharers = (stages: readonly TrainingStage[], devices: readonly number[]): readonly number[] =>
+  stages.flatMap((other, at) =>
+    other.devices === devices || other.devices.every((device, replica) => device === devices[replica])
+      ? [at]
+      : [],
+  )
 
 /** Pipelines over the same kinds of devices and links run alike, and are played once. */
 function playAll(pipelines: readonly Pipeline[]): readonly PipelineRun[] {
@@ -236,15 +278,17 @@ function hop(costs: LayerCosts, options: StepOptions, from: number, to: number) 
 }
 
 /** A third of both passes is forward; of the rest, half is of weights. What is computed anew comes on top. */
-function pipelineOf(costs: LayerCosts, { stages, options }: TrainingPlan, replica: number): Pipeline {
+export function pipelineOf(costs: LayerCosts, { stages, options }: TrainingPlan, replica: number): Pipeline {
   const microbatches = microbatchesOf(costs.work, stages[0]!.devices.length)
   return {
     microbatches,
     schedule: options.schedule,
     overlap: options.overlap,
     stages: stages.map(({ first, end, devices }, at) => {
-      const passesS = costs.stageS(devices[replica]!, first, end)
+      const computeS = costs.stageS(devices[replica]!, first, end)
+      const passesS = Math.max(computeS, gatherSeconds(costs, stages[at]!, options))
       return {
+        device: sharers(stages, devices)[0]!,
         forwardS: passesS / 3,
         backwardS: passesS * (options.rematerialise ? 1 : 2 / 3),
         weightGradientS: passesS / 3,
@@ -262,12 +306,47 @@ const inFlightOf = (options: StepOptions, microbatches: number, behind: number):
 
 function stageMemory(costs: LayerCosts, { stages, options }: TrainingPlan, stage: number): number {
   const { first, end, devices } = stages[stage]!
-  const states = (costs.parameters[end]! - costs.parameters[first]!) * stateBytesPerParameter
+  const states = stateBytesOf(costs, stages[stage]!, options)
   const inFlight = inFlightOf(options, microbatchesOf(costs.work, devices.length), stages.length - stage)
   const full = costs.storedBytes[end]! - costs.storedBytes[first]!
   const kept = costs.storedBytesWhenRematerialised[end]! - costs.storedBytesWhenRematerialised[first]!
   const activations = options.rematerialise ? kept * inFlight + full / (end - first) : full * inFlight
   return states + activations
+}
+
+/** Weights, gradients and optimiser states on one device, less what replicas divide among them. */
+function stateBytesOf(
+  { fleet, work, parameters }: LayerCosts,
+  { first, end, devices }: TrainingStage,
+  { zeroStage = 0 }: StepOptions,
+): number {
+  const { weights, gradients, optimiser } = work.stateBytes ?? mixedAdam
+  const share = (from: number) => (zeroStage >= from ? 1 / devices.length : 1)
+  const each = weights * share(3) + gradients * share(2) + optimiser * share(1)
+  const copies = fleet.groups?.get(fleet.devices[devices[0]!]!)?.stateCopies
+  if (copies === undefined) return (parameters[end]! - parameters[first]!) * each
+  let total = 0
+  for (let layer = first; layer < end; layer += 1) {
+    total += (parameters[layer + 1]! - parameters[layer]!) * copies[layer]!
+  }
+  return total * each
+}
+
+/** ZeRO-3: weights are gathered for the forward and again for the backward pass of every microbatch. */
+function gatherSeconds(
+  { fleet: { network }, work, parameters }: LayerCosts,
+  { first, end, devices }: TrainingStage,
+  { zeroStage = 0 }: StepOptions,
+): number {
+  const members = devices.length
+  if (zeroStage < 3 || members === 1) return 0
+  const partBytes =
+    ((parameters[end]! - parameters[first]!) * (work.stateBytes ?? mixedAdam).weights) / members
+  const stepS = devices.map((device, at) => {
+    const pair = device * network.devices + devices[(at + 1) % members]!
+    return network.delayS[pair]! + partBytes / network.bytesPerS[pair]!
+  })
+  return 2 * (members - 1) * Math.max(...stepS)
 }
 
 /** Seconds of one exchange, spread over the steps between two. */

@@ -48,7 +48,7 @@ class Desk {
   }
 
   promise(peer: string, position: number, partial = false, epoch = this.coordinator.epoch): void {
-    const message: KvMessage = { type: 'kv-committed', epoch, session, position, partial }
+    const message: KvMessage = { type: 'kv-committed', epoch, session, position, partial, bytes: 0 }
     this.feed({ type: 'message', peer, message })
   }
 

@@ -22,6 +22,13 @@ export interface HandoverOptions {
   /** For each layer the level to send. */
   readonly levels: readonly number[]
   readonly enhanceTo: number | null
+  /** Id of the calibration that all workers have and blocks are coded with. Default none. */
+  readonly calibration?: string | null
+  /**
+   * Levels with loss are not compared before the decode ring begins: whoever starts it does that, where nobody else finds
+   * what came. Default `false`.
+   */
+  readonly judgedLater?: boolean
   /** What has not come by then, from the beginning or the last change of plan, is computed again. */
   readonly deadlineMs: number
   /** How long answers to the last question may take before the hand-over goes on without them. */
@@ -217,7 +224,7 @@ export class HandoverCoordinator {
     others: readonly KvRoute[],
     out: CoordinatorEffect[],
   ): void {
-    const { session, shape, enhanceTo, maxBlockBytes, deadlineMs, ids } = this.options
+    const { session, shape, enhanceTo, calibration = null, maxBlockBytes, deadlineMs, ids } = this.options
     const routes = others.flatMap(({ peer, layers }) => {
       const common = commonLayers(own.layers, layers)
       return common === null ? [] : [{ peer, layers: common }]
@@ -226,7 +233,7 @@ export class HandoverCoordinator {
     const levels = this.#levels.slice(layers.first, layers.end)
     const message: KvMessage = {
       type: 'kv-plan',
-      ...{ epoch: this.#epoch, session, role, shape, layers, levels, enhanceTo },
+      ...{ epoch: this.#epoch, session, role, shape, layers, levels, enhanceTo, calibration },
       ...{ maxBlockBytes, deadlineMs, routes, ids },
     }
     out.push({ type: 'send', peer, message })
@@ -288,7 +295,8 @@ export class HandoverCoordinator {
     if (this.#phase !== 'streaming' && this.#phase !== 'settling') return
     if (this.#receivers.some(({ peer }) => !this.#promised.has(peer))) return
     const position = Math.min(...this.#promised.values())
-    if (this.#phase === 'settling' || this.#exact || this.#guardPassed) {
+    const unjudged = this.#exact || this.options.judgedLater === true
+    if (this.#phase === 'settling' || unjudged || this.#guardPassed) {
       this.#start(position, nowMs, out)
     } else if (this.#rows !== null) {
       this.#phase = 'judging'
@@ -414,6 +422,7 @@ export class HandoverCoordinator {
       session,
       position: length,
       partial: false,
+      bytes: 0,
     }
     if (!this.#sendersGone) for (const { peer } of this.#senders) this.#untold.set(peer, committed)
     if (enhanceTo === null) {

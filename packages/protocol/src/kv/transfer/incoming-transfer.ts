@@ -21,6 +21,7 @@ export class IncomingTransfer {
   /** How far it reaches was said, and must not change under the decode side. */
   sealed = false
   orphanedMs = Number.POSITIVE_INFINITY
+  #receivedBytes = 0
   readonly #slice: KvSlice
   /** The level at which each block is stored; {@link NO_LEVEL} if it is not. */
   readonly #levels: Uint8Array
@@ -36,6 +37,12 @@ export class IncomingTransfer {
     this.#slice = new KvSlice(plan.shape, plan.layers)
     this.#levels = new Uint8Array(this.#slice.size).fill(NO_LEVEL)
     if (former !== null) this.#inherit(former)
+    this.#receivedBytes = former?.receivedBytes ?? 0
+  }
+
+  /** Of blocks that were stored, as they travelled. */
+  get receivedBytes(): number {
+    return this.#receivedBytes
   }
 
   get pendingCount(): number {
@@ -95,7 +102,10 @@ export class IncomingTransfer {
     const [writing] = at < 0 ? [] : all.splice(at, 1)
     if (writing === undefined) return null
     if (all.length === 0) this.#writing.delete(index)
-    if (stored) this.#store(block)
+    if (stored) {
+      this.#store(block)
+      this.#receivedBytes += writing.bytes
+    }
     return writing
   }
 

@@ -18,6 +18,7 @@ const plan = (id: string, overrides: Partial<KvPlan> = {}): KvPlan => ({
   layers,
   levels: [0, 0],
   enhanceTo: null,
+  calibration: null,
   maxBlockBytes: BLOCK_BYTES,
   deadlineMs: 1_000,
   routes: [{ peer: 'd', layers }],
@@ -235,6 +236,7 @@ test('the sender keeps everything until it is told, and answers as often as it i
     session: sessionId('a'),
     position: 20,
     partial: false,
+    bytes: 0,
   }
   pair.send({ type: 'message', peer: 'd', message })
   expect(pair.released).toEqual([])
@@ -244,6 +246,24 @@ test('the sender keeps everything until it is told, and answers as often as it i
   expect(pair.answers).toEqual([message, message])
   pair.send({ type: 'message', peer: 'g', message: plan('a') })
   expect(pair.sender.open).toBe(0)
+})
+
+test('a promise tells the bytes that came, and blocks that were there already do not count', () => {
+  const pair = new Pair([plan('a')])
+  const ask = {
+    type: 'kv-commit',
+    epoch: 1,
+    session: sessionId('a'),
+    partial: false,
+    levels: [0, 0],
+  } as const
+  pair.receive({ type: 'message', peer: 'g', message: ask })
+  pair.computed('a', 20)
+  pair.kill()
+  pair.link()
+  pair.drain()
+  // 5 runs of 2 layers with keys and values.
+  expect(pair.answers).toMatchObject([{ type: 'kv-committed', position: 20, bytes: 20 * BLOCK_BYTES }])
 })
 
 test('plans of workers, and plans beyond what may be open, are refused', () => {

@@ -324,7 +324,8 @@ export class KvReceiver {
     if (commit.partial) transfer.sealed = true
     const { session, epoch } = transfer.plan
     const { partial } = commit
-    const message: KvMessage = { type: 'kv-committed', epoch, session, position, partial }
+    const { receivedBytes: bytes } = transfer
+    const message: KvMessage = { type: 'kv-committed', epoch, session, position, partial, bytes }
     out.push({ type: 'send', peer: transfer.coordinator, message })
   }
 

@@ -51,6 +51,8 @@ export interface KvPlan {
   readonly levels: readonly number[]
   /** Level to refine blocks to when all is there, at the lowest priority; `null` leaves them as they are. */
   readonly enhanceTo: number | null
+  /** Id of the calibration that both sides have and blocks are coded with; `null` codes them with none. */
+  readonly calibration: string | null
   /** No encoded block is larger. */
   readonly maxBlockBytes: number
   /** From now until the blocks are needed; orders the blocks of different sessions on one link. */
@@ -150,6 +152,8 @@ export interface KvCommitted {
   readonly position: number
   /** Of the question that it answers; `false` from the coordinator. */
   readonly partial: boolean
+  /** Of all blocks that were received and stored for the session, as they travelled; 0 from the coordinator. */
+  readonly bytes: number
 }
 
 /** `keep`: the prefill side goes on by itself; `drop`: nobody needs it any more. */

@@ -116,6 +116,7 @@ export function encodeKv(message: KvMessage): readonly Uint8Array[] {
       meta.layers(message.layers)
       meta.levels(message.levels)
       meta.number('enhanceTo', 1, message.enhanceTo ?? NO_LEVEL)
+      meta.text('calibration', message.calibration ?? '')
       meta.number('maxBlockBytes', 4, message.maxBlockBytes)
       meta.number('deadlineMs', 8, message.deadlineMs)
       meta.number('routes.length', 2, message.routes.length)
@@ -155,6 +156,7 @@ export function encodeKv(message: KvMessage): readonly Uint8Array[] {
     case 'kv-committed':
       meta.number('position', 4, message.position)
       meta.number('partial', 1, message.partial ? 1 : 0)
+      meta.number('bytes', 8, message.bytes)
       return meta.finish()
     case 'kv-abort':
       meta.number('outcome', 1, outcomes.indexOf(message.outcome))
@@ -302,7 +304,10 @@ function readMessage(
       return { type: 'kv-commit', ...heading, partial: reader.flag('partial'), levels: reader.levels() }
     case 'kv-committed': {
       const position = reader.number('position', 4, 0, MAX_POSITION)
-      return { type: 'kv-committed', ...heading, position, partial: reader.flag('partial') }
+      const partial = reader.flag('partial')
+      const bytes = reader.finite('bytes')
+      if (!Number.isSafeInteger(bytes) || bytes < 0) throw reader.fail('bytes', `is ${bytes}, not a size`)
+      return { type: 'kv-committed', ...heading, position, partial, bytes }
     }
     case 'kv-abort': {
       const outcome = outcomes[reader.number('outcome', 1, 0, 1)]!
@@ -343,6 +348,7 @@ function readPlan(reader: MetaReader, heading: Heading, payload: Uint8Array, lim
     throw reader.fail('levels.length', `is ${levels.length} for ${layerCount(layers)} layers`)
   }
   const enhance = reader.number('enhanceTo', 1)
+  const calibration = reader.text('calibration', limits.maxIdBytes)
   const maxBlockBytes = reader.number('maxBlockBytes', 4, 1)
   const deadlineMs = reader.finite('deadlineMs')
   const count = reader.count('routes', 2, 6, limits.maxListItems)
@@ -361,7 +367,7 @@ function readPlan(reader: MetaReader, heading: Heading, payload: Uint8Array, lim
   }
   const enhanceTo = enhance === NO_LEVEL ? null : enhance
   const facts = { role, shape, layers, levels, enhanceTo, maxBlockBytes, deadlineMs, routes }
-  return { type: 'kv-plan', ...heading, ...facts, ids: payload }
+  return { type: 'kv-plan', ...heading, ...facts, calibration: calibration || null, ids: payload }
 }
 
 function readHave(reader: MetaReader, heading: Heading, payload: Uint8Array): KvMessage {

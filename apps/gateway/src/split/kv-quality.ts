@@ -1,0 +1,178 @@
+import { type Calibration, cheapestLevels, DEFAULT_GUARD } from '@deos/codec'
+import type { StageReport } from '@deos/protocol'
+import type { QualityMode } from './split-modes.ts'
+
+export interface KvQualitySettings {
+  readonly mode: QualityMode
+  /** The one of the gateway, which says what levels cost; `null` leaves only what is exact. */
+  readonly calibration: Calibration | null
+  /** How long a hand-over may take after its prompt is computed, before smaller blocks are chosen. */
+  readonly budgetMs: number
+  /** What the network between the rings carries; `null` has it measured. */
+  readonly bytesPerSecond: number | null
+}
+
+/** What is to be handed over. */
+export interface KvNeed {
+  /** Of the stages of both rings. */
+  readonly reports: readonly StageReport[]
+  readonly layers: number
+  readonly tokens: number
+  readonly adapter: string | null
+  /** Times that the guard refused what came of this prompt. */
+  readonly round: number
+}
+
+/** How the blocks of one hand-over are coded. */
+export interface KvLevels {
+  /** Of each layer. */
+  readonly levels: readonly number[]
+  /** Id of the one that all stages have. */
+  readonly calibration: string | null
+  readonly lossy: boolean
+  /** Expected bytes; 0 where nothing is known. */
+  readonly bytes: number
+  readonly reason: string
+}
+
+/** What a hand-over took. */
+export interface KvSample {
+  readonly tokens: number
+  readonly bytes: number
+  readonly durationMs: number
+  /** After the prompt was computed. */
+  readonly exposedMs: number
+}
+
+/** Expected divergence of what is chosen: less than the guard lets pass, since prompts differ. */
+const MAX_HARM = 0.4 * DEFAULT_GUARD.maxKl
+/** How much better what is sent after a refusal has to be. */
+const BETTER = 8
+/** Refusals of one prompt after which only exact blocks are left. */
+const MAX_ROUNDS = 1
+/** What nobody waited for may be a little more the next time. */
+const GROWTH = 1.05
+
+/** Chooses how KV is coded for hand-overs, from what earlier ones took and what the guard made of them. */
+export class KvQuality {
+  #bytesPerMs: number | null
+  #computeMsPerToken = 0
+  #maxHarm = MAX_HARM
+  #generation = 0
+
+  constructor(private readonly settings: KvQualitySettings) {
+    const { bytesPerSecond } = settings
+    this.#bytesPerMs = bytesPerSecond === null ? null : bytesPerSecond / 1000
+  }
+
+  /** Whether hand-overs are to be measured, even those without loss. */
+  get measures(): boolean {
+    return this.settings.mode === 'guarded' && this.settings.calibration !== null
+  }
+
+  /**
+   * Under whose name what came with loss is kept in the decode ring: never where exact prefixes are looked for, and never
+   * again after a refusal.
+   */
+  scope(tenant: string): string {
+    const id = this.settings.calibration?.id ?? ''
+    return `${tenant}#kv-${id.slice(0, 8)}-${this.#generation}`
+  }
+
+  choose(need: KvNeed): KvLevels {
+    const { reports, layers } = need
+    const { mode, calibration: own } = this.settings
+    const calibration = commonCalibration(reports)
+    const exactly = (reason: string): KvLevels => ({
+      ...{ levels: Array.from({ length: layers }, () => 0), calibration, lossy: false, reason },
+      bytes: this.#exactBytes(need),
+    })
+    if (calibration === null) return exactly(`KV travels exactly, by no calibration: ${whyNone(reports)}.`)
+    if (mode === 'lossless') return exactly(`KV travels exactly, by calibration ${calibration}.`)
+    if (own?.id !== calibration)
+      return exactly(
+        `KV travels exactly: stages have calibration ${calibration}, the gateway ${own?.id ?? 'none'}.`,
+      )
+    if (need.adapter !== null)
+      return exactly('KV travels exactly: the calibration knows nothing of adapters.')
+    if (need.round > MAX_ROUNDS) return exactly('KV travels exactly, since it was refused before.')
+    if (this.#bytesPerMs === null) return exactly('KV travels exactly: what links carry is being measured.')
+    return this.#choose(need, own, this.#bytesPerMs, exactly)
+  }
+
+  measured({ tokens, bytes, durationMs, exposedMs }: KvSample): void {
+    const { bytesPerSecond, budgetMs } = this.settings
+    if (tokens <= 0 || durationMs <= 0) return
+    const computeMsPerToken = Math.max(0, durationMs - exposedMs) / tokens
+    this.#computeMsPerToken =
+      this.#computeMsPerToken === 0 ? computeMsPerToken : (this.#computeMsPerToken + computeMsPerToken) / 2
+    if (bytesPerSecond !== null || bytes <= 0) return
+    const rate = bytes / durationMs
+    if (this.#bytesPerMs === null) this.#bytesPerMs = rate
+    // Only those that were waited for show what the links can do; the others, that it is at least so much.
+    else if (exposedMs > budgetMs) this.#bytesPerMs = (this.#bytesPerMs + rate) / 2
+    else this.#bytesPerMs = Math.max(GROWTH * this.#bytesPerMs, rate)
+  }
+
+  /** The guard let something with loss pass, or refused it. */
+  judged(passed: boolean): void {
+    if (passed) {
+      this.#maxHarm = Math.min(MAX_HARM, GROWTH * this.#maxHarm)
+      return
+    }
+    this.#maxHarm /= 2
+    this.#generation += 1
+  }
+
+  #choose(
+    { tokens, layers, round }: KvNeed,
+    { id, costs }: Calibration,
+    bytesPerMs: number,
+    exactly: (reason: string) => KvLevels,
+  ): KvLevels {
+    if (costs.some((cost) => cost.layers.length !== layers))
+      return exactly(`KV travels exactly: calibration ${id} is not of ${layers} layers.`)
+    const budgetBytes = bytesPerMs * (this.#computeMsPerToken * tokens + this.settings.budgetMs)
+    const maxHarm = this.#maxHarm / BETTER ** round
+    const { levels, bytes, harm } = cheapestLevels(costs, { tokens, budgetBytes, maxHarm })
+    const rate = `${(bytesPerMs / 1000).toFixed(1)} MB/s`
+    if (levels.every((level) => level === 0))
+      return exactly(
+        harm === 0 && bytes <= budgetBytes
+          ? `KV travels exactly: that fits at ${rate}.`
+          : 'KV travels exactly: no level does little enough harm.',
+      )
+    const named = [...new Set(levels)].sort((a, b) => a - b).join(', ')
+    return {
+      ...{ levels, calibration: id, lossy: true, bytes },
+      reason:
+        `KV travels at level ${named}, ${kilobytes(bytes)} instead of ${kilobytes(exactly('').bytes)}, ` +
+        `with ${harm.toFixed(4)} nat expected: ${rate} between the rings.`,
+    }
+  }
+
+  #exactBytes({ tokens }: KvNeed): number {
+    const exact = this.settings.calibration?.costs.find(({ level }) => level === 0)
+    return tokens * (exact?.layers.reduce((sum, { bytesPerToken }) => sum + bytesPerToken, 0) ?? 0)
+  }
+}
+
+/** The calibration that all stages have; `null` if any has another or none. */
+function commonCalibration(reports: readonly StageReport[]): string | null {
+  const [first] = reports
+  return reports.every(({ calibration }) => calibration === first?.calibration)
+    ? (first?.calibration ?? null)
+    : null
+}
+
+function whyNone(reports: readonly StageReport[]): string {
+  const known = new Map<string, string[]>()
+  for (const { calibration, worker } of reports) {
+    const name = calibration ?? 'none'
+    known.set(name, [...(known.get(name) ?? []), worker])
+  }
+  if (known.size <= 1) return 'no stage has one'
+  return [...known].map(([name, workers]) => `${workers.join(' and ')} have ${name}`).join(', ')
+}
+
+const kilobytes = (bytes: number): string => `${Math.round(bytes / 1000)} kB`

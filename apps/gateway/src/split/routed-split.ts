@@ -1,0 +1,185 @@
+import type { AnsweredRequest } from '@deos/api'
+import { bytes, type Random, tokens } from '@deos/domain'
+import type { Backend } from '../inference/backend.ts'
+import type { Replica } from '../routing/replica.ts'
+import { chooseReplica } from '../routing/replica-choice.ts'
+import type { ReplicaPool } from '../routing/replica-pool.ts'
+import type { HandoverSettings, SplitRing } from './handover.ts'
+import { ANSWER_MS, MAX_BLOCK_BYTES } from './handover-limits.ts'
+import { KvQuality } from './kv-quality.ts'
+import { SplitAdvisor } from './split-advisor.ts'
+import { SplitBackend } from './split-backend.ts'
+import type { SplitMode } from './split-modes.ts'
+
+/** As a request's record tells it. */
+export type RequestSplit = NonNullable<AnsweredRequest['split']>
+
+export interface RoutedSplitOptions {
+  readonly split: SplitMode
+  readonly splitBlockTokens: number
+  readonly splitDeadlineMs: number
+}
+
+export interface RoutedSplitParts {
+  readonly pool: Pick<ReplicaPool, 'of' | 'released'>
+  readonly random: Random
+  /** Monotonic, in ms. */
+  readonly now: () => number
+  readonly onNote: (requestId: string, text: string) => void
+}
+
+const unused = (reason: string, prefillReplicaId: RequestSplit['prefillReplicaId'] = null): RequestSplit => ({
+  ...{ used: false, reason, prefillReplicaId },
+  ...{ tokens: tokens(0), bytes: bytes(0) },
+})
+
+/** Finds for each request whose replica answers another that computes its prompt, where that is wished for. */
+export class RoutedSplit {
+  readonly #settings: HandoverSettings
+  /** Machines of a fleet have no calibration: every bit travels. */
+  readonly #quality = new KvQuality({
+    mode: 'lossless',
+    calibration: null,
+    budgetMs: 0,
+    bytesPerSecond: null,
+  })
+  readonly #advisors = new WeakMap<Replica, WeakMap<Replica, SplitAdvisor>>()
+  readonly #counts = { used: 0, unused: 0, tokens: 0, bytes: 0 }
+
+  constructor(
+    private readonly options: RoutedSplitOptions,
+    private readonly parts: RoutedSplitParts,
+  ) {
+    this.#settings = {
+      blockTokens: options.splitBlockTokens,
+      maxBlockBytes: MAX_BLOCK_BYTES,
+      deadlineMs: options.splitDeadlineMs,
+      answerMs: ANSWER_MS,
+    }
+  }
+
+  /** Requests to deployments with replicas for prompts, by whether these helped; and what came from them. */
+  get counts(): {
+    readonly used: number
+    readonly unused: number
+    readonly tokens: number
+    readonly bytes: number
+  } {
+    return { ...this.#counts }
+  }
+
+  /**
+   * What answers the request: the replica itself, or another one before it.
+   *
+   * @param backend - of the replica
+   * @param key - of the prompt's beginning: the same prompts go to the same replicas
+   * @param told - once, if replicas for prompts are wished for and a token comes
+   */
+  backendOf(replica: Replica, backend: Backend, key: string, told: (split: RequestSplit) => void): Backend {
+    const tell = (split: RequestSplit): void => told(this.#counted(split))
+    if (replica.role === 'both') return backend
+    if (replica.role === 'prefill') {
+      const reason = 'No replica that answers is ready: one that computes prompts does.'
+      return telling(backend, () => tell(unused(reason, replica.id)))
+    }
+    const decode = replica.session?.handover ?? null
+    const others = this.parts.pool.of(replica.deploymentId).filter(isReadyForPrompts)
+    if (decode === null || others.length === 0) {
+      const reason =
+        decode === null
+          ? 'Not all stages can be reached from here.'
+          : 'No replica that computes prompts is ready.'
+      return telling(backend, () => tell(unused(reason)))
+    }
+    const prefill = chooseReplica(others, key, this.parts.random)
+    return new SplitBackend({
+      // Where to go on if the ring is lost is not decided between two of them.
+      prefill: { ...this.#counting(prefill, prefill.session!.handover!), backend: null },
+      decode: { ...decode, backend },
+      advisor: this.#advisorOf(replica, prefill),
+      settings: this.#settings,
+      quality: this.#quality,
+      now: this.parts.now,
+      onNote: this.parts.onNote,
+      onOutcome: (outcome) =>
+        tell({
+          used: outcome.used,
+          reason: oneLine(outcome.reason),
+          prefillReplicaId: prefill.id,
+          tokens: tokens(outcome.tokens),
+          bytes: bytes(outcome.bytes),
+        }),
+    })
+  }
+
+  /** Prompts are work of the replica that computes them: it is not let go while it does. */
+  #counting(replica: Replica, { ring, connection, links }: SplitRing): SplitRing {
+    const { pool } = this.parts
+    let open = false
+    return {
+      ring,
+      links,
+      connection: {
+        get ready() {
+          return replica.ready
+        },
+        get status() {
+          return connection.status
+        },
+        generate: (request, handlers) => {
+          replica.took()
+          open = true
+          connection.generate(request, handlers)
+        },
+        cancel: (id) => {
+          connection.cancel(id)
+          if (open) pool.released(replica)
+          open = false
+        },
+        import: (request, handlers) => connection.import(request, handlers),
+        endImport: (id, position) => connection.endImport(id, position),
+      },
+    }
+  }
+
+  #advisorOf(decode: Replica, prefill: Replica): SplitAdvisor {
+    const known = this.#advisors.get(decode) ?? new WeakMap<Replica, SplitAdvisor>()
+    this.#advisors.set(decode, known)
+    const { split, splitBlockTokens } = this.options
+    const advisor = known.get(prefill) ?? new SplitAdvisor(split, splitBlockTokens)
+    known.set(prefill, advisor)
+    return advisor
+  }
+
+  #counted(split: RequestSplit): RequestSplit {
+    this.#counts[split.used ? 'used' : 'unused'] += 1
+    this.#counts.tokens += split.tokens
+    this.#counts.bytes += split.bytes
+    return split
+  }
+}
+
+const isReadyForPrompts = ({ role, ready, session }: Replica): boolean =>
+  role === 'prefill' && ready && session?.handover != null
+
+/** The backend, which tells when the first token of an answer comes. */
+const telling = (backend: Backend, tell: () => void): Backend => ({
+  status: () => backend.status(),
+  embed: (request, signal) => backend.embed(request, signal),
+  async *generate(request, signal) {
+    let first = true
+    for await (const event of backend.generate(request, signal)) {
+      if (first) tell()
+      first = false
+      yield event
+    }
+  },
+})
+
+const MOST_CHARACTERS = 400
+
+/** Reasons come from other machines, too: what records do not take is left out. */
+function oneLine(reason: string): string {
+  const plain = reason.replace(/[\p{Cc}\p{Cs}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, ' ')
+  return Array.from(plain).slice(0, MOST_CHARACTERS).join('').trim() || 'no reason given'
+}

@@ -1,0 +1,2 @@
+export { RankFollower } from './rank-follower.ts'
+export { RankLeader } from './rank-leader.ts'

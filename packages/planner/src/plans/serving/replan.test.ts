@@ -1,0 +1,99 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { catalogue, findAccelerator } from '../../devices/index.ts'
+import { shapeFromHuggingFace } from '../../models/index.ts'
+import { type FleetMachine, plainFleet, plainMachine } from '../fleet.ts'
+import { planServing } from './plan-serving.ts'
+import { replanServing } from './replan.ts'
+import type { ServingPlan } from './serving-plan.ts'
+import type { ServingWorkload } from './workload.ts'
+
+const shape = shapeFromHuggingFace({
+  model_type: 'llama',
+  hidden_size: 4096,
+  intermediate_size: 14336,
+  num_hidden_layers: 32,
+  num_attention_heads: 32,
+  num_key_value_heads: 8,
+  vocab_size: 128256,
+  max_position_embeddings: 8192,
+})
+const workload: ServingWorkload = {
+  requestsPerS: null,
+  promptTokens: { mean: 500, p95: 1000 },
+  outputTokens: { mean: 100, p95: 200 },
+  trace: null,
+  contextTokens: 2048,
+  ttftMs: 5000,
+  tpotMs: 200,
+  goal: 'throughput',
+  precisions: ['fp16'],
+  kvBytesPerElement: 2,
+  roles: 'together',
+  maxBatch: 64,
+}
+const quick = { steps: 60, horizonS: 3600 }
+const machine = (name: string, accelerator: string, given: Partial<FleetMachine> = {}) =>
+  plainMachine(name, findAccelerator(catalogue, accelerator), given)
+const l4s = ['a', 'b', 'c', 'd'].map((name) => machine(name, 'L4'))
+
+function planned(machines: readonly FleetMachine[]): ServingPlan {
+  const outcome = planServing(shape, plainFleet(machines), workload, quick)
+  if (outcome.kind !== 'serve') throw new Error(outcome.binding)
+  return outcome
+}
+
+describe('replanServing()', () => {
+  test('keeps everything where nothing has changed, and moves nothing', () => {
+    const replan = replanServing(shape, plainFleet(l4s), workload, planned(l4s), quick)
+    expect(replan.decision).toBe('keep')
+    expect(replan.migration).toMatchObject({ sizeBytes: 0, seconds: 0 })
+  })
+
+  test('moves to a much better machine if it stays long enough for the weights to arrive', () => {
+    const before = planned(l4s)
+    const after = plainFleet([...l4s, machine('big', 'H100-SXM5-80GB')])
+    const long = replanServing(shape, after, workload, before, quick)
+    expect(long.decision).toBe('move')
+    expect(long.migration!.machines.map(({ machine: name }) => name)).toContain('big')
+    // 8.03e9 parameters of 2 bytes from a neighbour at 25 Gbit/s are 5.1 s.
+    const own = long.migration!.machines.find(({ machine: name }) => name === 'big')!
+    expect(own.sizeBytes / 16.06e9).toBeCloseTo(1, 1)
+    expect(own.seconds).toBeCloseTo(own.sizeBytes / 3.125e9, 6)
+    const short = replanServing(shape, after, workload, before, { ...quick, horizonS: 2 })
+    expect(short.decision).toBe('keep')
+    expect(short.plan).toEqual(short.kept)
+    expect(short.breakEvenS).toBeGreaterThan(2)
+  })
+
+  test('after a loss says what has to move', () => {
+    const h100 = machine('big', 'H100-SXM5-80GB')
+    const before = planned([h100])
+    const replan = replanServing(shape, plainFleet(l4s), workload, before, quick)
+    expect(replan.kept).toBeNull()
+    expect(replan.decision).toBe('move')
+    expect(replan.migration!.fromOutsideBytes).toBe(replan.migration!.sizeBytes)
+  })
+
+  test('with more machines it is never worse', () => {
+    const drawn = fc.record({
+      accelerator: fc.constantFrom('L4', 'T4', 'A100-SXM4-40GB', 'RTX 4090'),
+      accelerators: fc.constantFrom(1, 2),
+      site: fc.constantFrom('x', 'y'),
+    })
+    fc.assert(
+      fc.property(fc.array(drawn, { minLength: 1, maxLength: 5 }), drawn, (given, extra) => {
+        const machines = [...given, extra].map(({ accelerator, accelerators, site }, at) =>
+          machine(`m${at}`, accelerator, { accelerators, site, region: site }),
+        )
+        const before = planServing(shape, plainFleet(machines.slice(0, -1)), workload, quick)
+        if (before.kind !== 'serve') return
+        const horizonS = Number.POSITIVE_INFINITY
+        const { plan } = replanServing(shape, plainFleet(machines), workload, before, { ...quick, horizonS })
+        if (plan.kind !== 'serve') throw new Error(plan.binding)
+        expect(plan.predicted.requestsPerS).toBeGreaterThanOrEqual(before.predicted.requestsPerS * (1 - 1e-2))
+      }),
+      { numRuns: 12 },
+    )
+  })
+})
