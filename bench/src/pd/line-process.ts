@@ -8,6 +8,7 @@ export class LineProcess {
   readonly #said: Line[] = []
   readonly #logged: Line[] = []
   #text = ''
+  #problem: string | null = null
   readonly #child: ChildProcess
   readonly #gone: Promise<void>
   readonly #waiting = new Set<() => void>()
@@ -55,6 +56,12 @@ export class LineProcess {
     return this.#logged
   }
 
+  /** Whoever waits for a line waits no longer. */
+  giveUp(reason: string): void {
+    this.#problem = reason
+    this.#wake()
+  }
+
   async stop(): Promise<void> {
     this.#child.kill('SIGKILL')
     await this.#gone
@@ -64,6 +71,7 @@ export class LineProcess {
     for (;;) {
       const found = lines.find(fits)
       if (found !== undefined) return found
+      if (this.#problem !== null) throw new Error(this.#problem)
       if (this.#child.exitCode !== null || this.#child.signalCode !== null) {
         throw new Error(`A process ended: ${this.#text}`)
       }

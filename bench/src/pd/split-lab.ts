@@ -121,10 +121,21 @@ export class SplitLab {
   }
 }
 
-/** The first line behind `mark` of a worker's log that fits. */
+/** Logs come right after answers; one that does not come tells of a hand-over that failed. */
+const LOG_PATIENCE_MS = 30_000
+
+/** The first line behind `mark` of a worker's log that fits. @throws Error with what it said instead */
 async function noted(worker: LineProcess, mark: number, pattern: RegExp) {
-  const line = await worker.logged(
-    (candidate) => worker.log.indexOf(candidate) >= mark && pattern.test(String(candidate.msg)),
-  )
-  return { atMs: Date.parse(String(line.time)), found: pattern.exec(String(line.msg))! }
+  const patience = setTimeout(() => {
+    const said = worker.log.slice(mark).map(({ msg }) => String(msg))
+    worker.giveUp(`A worker does not say ${pattern}, but: ${said.join(' | ')}`)
+  }, LOG_PATIENCE_MS)
+  try {
+    const line = await worker.logged(
+      (candidate) => worker.log.indexOf(candidate) >= mark && pattern.test(String(candidate.msg)),
+    )
+    return { atMs: Date.parse(String(line.time)), found: pattern.exec(String(line.msg))! }
+  } finally {
+    clearTimeout(patience)
+  }
 }

@@ -49,6 +49,8 @@ class CellEngine implements StageEngine {
   /** Awaited in every call. */
   gate: Promise<void> = Promise.resolve()
   reads = 0
+  /** Writes that were asked for, and those that were done. */
+  asked = 0
   writes = 0
   /** Writes that came when nobody wanted them any more. */
   refused = 0
@@ -61,6 +63,7 @@ class CellEngine implements StageEngine {
   }
 
   async writeKv(slice: KvSliceWrite, isWanted?: () => boolean): Promise<void> {
+    this.asked += 1
     await this.gate
     if (isWanted?.() === false) {
       this.refused += 1
@@ -247,7 +250,7 @@ test('a write that waits while its import is lost never reaches pages that are f
   take(both, 1, [1, 2])
   both.to.say(plan('receive'))
   both.from.say(plan('send'))
-  await vi.waitFor(() => expect(both.from.engine.reads).toBe(8))
+  await vi.waitFor(() => expect(both.to.engine.asked).toBeGreaterThan(0))
   both.to.exchange.imports({ type: 'import-closed', key: 1, session })
   open()
   await vi.waitFor(() => expect(both.to.engine.refused).toBeGreaterThan(0))

@@ -272,6 +272,7 @@ export class KvExchange implements HandoverEdge {
       case 'release':
         this.#noteSent(effect.session)
         this.#sending.delete(effect.session)
+        this.#noteCount('Sent', effect.session, this.#sent.take(effect.session))
         break
       case 'aborted':
         // The gateway ends the session in the ring.
