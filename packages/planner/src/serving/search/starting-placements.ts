@@ -1,4 +1,3 @@
-import type { Random } from '@deos/domain'
 import { equalSplit } from '../baselines/equal-split.ts'
 import { petalsPlacement } from '../baselines/petals.ts'
 import { separatePipelines } from '../baselines/separate-pipelines.ts'
@@ -9,6 +8,7 @@ import { islandChains } from './island-chain.ts'
 import { findIslands, linkTable } from './islands.ts'
 import { parallelBlocks } from './parallel-blocks.ts'
 import { pipelineGroups } from './pipeline-groups.ts'
+import type { SearchOptions } from './search-placement.ts'
 import { thresholdChain } from './threshold-chain.ts'
 
 /** Pipelines through all islands from which a walk begins. */
@@ -24,13 +24,14 @@ const blockMoves = 20_000
 export function startingPlacements(
   instance: FlowInstance,
   seeds: readonly FlowPlacement[],
-  random: Random,
+  { random, shouldStop }: Pick<SearchOptions, 'random' | 'shouldStop'>,
 ): readonly FlowPlacement[] {
+  const stop = shouldStop === undefined ? {} : { shouldStop }
   const islands = findIslands(linkTable(instance))
   const kinds = new Set(instance.devices.map(({ kind }) => kind))
   const blocks = () =>
     islands.length === 1 && kinds.size <= mostBlockKinds && instance.devices.length <= mostBlockDevices
-      ? parallelBlocks(instance, flowBounds(instance).best, { moves: blockMoves, random })
+      ? parallelBlocks(instance, flowBounds(instance).best, { moves: blockMoves, random, ...stop })
       : null
   const built = [
     thresholdChain(
@@ -38,7 +39,11 @@ export function startingPlacements(
       instance.devices.map((_, device) => device),
     ),
     ...islandChains(instance).slice(0, mostChains),
-    pipelineGroups(instance, { generations: Math.ceil(groupWork / instance.devices.length), random }),
+    pipelineGroups(instance, {
+      generations: Math.ceil(groupWork / instance.devices.length),
+      random,
+      ...stop,
+    }),
     blocks(),
     petalsPlacement(instance),
     swarmPlacement(instance),
