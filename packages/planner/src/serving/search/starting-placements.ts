@@ -18,6 +18,8 @@ const groupWork = 60_000
 /** Blocks are tried where few kinds keep them few, and for each flow aimed at with so many changes. */
 const mostBlockKinds = 8
 const mostBlockDevices = 64
+/** Devices that hold more layers need few others beside them, and make blocks slow to weigh. */
+const mostBlockDepth = 18
 const blockMoves = 20_000
 
 /** Constructions to improve on: pipelines over all devices in several orders, and what published heuristics place. */
@@ -30,7 +32,10 @@ export function startingPlacements(
   const islands = findIslands(linkTable(instance))
   const kinds = new Set(instance.devices.map(({ kind }) => kind))
   const blocks = () =>
-    islands.length === 1 && kinds.size <= mostBlockKinds && instance.devices.length <= mostBlockDevices
+    islands.length === 1 &&
+    kinds.size <= mostBlockKinds &&
+    instance.devices.length <= mostBlockDevices &&
+    instance.devices.every(({ tokensPerSecondByLayers: rates }) => rates.length <= mostBlockDepth)
       ? parallelBlocks(instance, flowBounds(instance).best, { moves: blockMoves, random, ...stop })
       : null
   const built = [
