@@ -78,8 +78,8 @@ const firstPolicy: Readonly<Record<ServingMode, ServingPolicy>> = {
 }
 /** Of the simulations, for changes of the placement and for policies in turn. */
 const placementShare = 0.7
-/** What overfills a cache would have to be evicted. Online nobody is turned away, and other requests may need more. */
-const mostKv: Readonly<Record<ServingMode, number>> = { offline: 1, online: 0.95 }
+/** Score of what overfills a cache and would have to evict: the fuller the worse, and worse than all that does not. */
+const overfull = -1e6
 /** Requests by which plans are compared; the figures are measured with others. */
 const decisionSeed = 101
 const decisionWindow: Readonly<Record<ServingMode, Seconds>> = {
@@ -180,9 +180,8 @@ class PlanBench {
     this.simulations += 1
     const { mode } = this.task
     const result = this.run(placement, policy, decisionSeed, decisionWindow[mode])
-    return result.kvPeak.some((peak) => peak > mostKv[mode])
-      ? Number.NEGATIVE_INFINITY
-      : scoreOf(result, this.incumbent)
+    const fullest = Math.max(...result.kvPeak)
+    return fullest > 1 ? overfull * fullest : scoreOf(result, this.incumbent)
   }
 
   bestPolicy(placement: FlowPlacement, known: number, first: ServingPolicy): ServingPolicy {

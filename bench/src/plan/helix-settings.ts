@@ -131,6 +131,6 @@ export const prototypeLimits = {
 /**
  * Host time of the prototype's passes, fitted to five runs that its authors recorded as examples
  * (examples/real_sys/result in their repository) and that are none of the published rows: replaying their requests gives
- * decode percentiles and throughput within 2.1% on average with these, 7.0% without.
+ * decode percentiles and throughput within 2% on average with these, 7% without (`sim.helix.recorded` in the bench).
  */
 export const prototypeOverheads = { passMs: 1, stepLayerMs: 0.06 }

@@ -5,11 +5,11 @@ import type { HelixSetup } from './helix-rows.ts'
 import type { Measured, PlanMeasurement } from './measure-training.ts'
 import { servingFigure } from './serving-figure.ts'
 
-const seeds = [1, 2, 3]
+const seedsOf = { quick: [1], full: [1, 2, 3] }
 const budgets = {
   quick: {
-    offline: { simulations: 30, evaluations: 20_000 },
-    online: { simulations: 30, evaluations: 20_000 },
+    offline: { simulations: 24, evaluations: 8000 },
+    online: { simulations: 24, evaluations: 8000 },
   },
   full: {
     offline: { simulations: 120, evaluations: 60_000 },
@@ -22,6 +22,7 @@ export function measureEndToEnd(setup: HelixSetup, { quick, progress }: PlanMeas
   const rows = readPublishedRows(setup.folder).filter(
     (row) => row.kind === 'simulation' && row.method === 'Helix',
   )
+  const seeds = seedsOf[quick ? 'quick' : 'full']
   const measured = rows.map((row) => {
     const name = `${row.site}.${row.model === 'llama1_30b' ? '30b' : '70b'}.${row.mode}`
     progress(`end to end: ${name}`)
@@ -31,7 +32,7 @@ export function measureEndToEnd(setup: HelixSetup, { quick, progress }: PlanMeas
     const { placement, policy, simulations, flowBound } = plan
     const decided = { placement, policy, simulations, flowBound }
     return row.mode === 'offline'
-      ? offline(setup, name, row, decided, ours, theirs)
+      ? offline(setup, name, row, decided, { seeds, ours, theirs })
       : online(name, row, decided, ours, theirs)
   })
   return {
@@ -47,8 +48,15 @@ function offline(
   name: string,
   row: PublishedRow,
   decided: object,
-  ours: readonly Pick<Result, 'decodeTokensPerSecond'>[],
-  theirs: readonly Result[],
+  {
+    seeds,
+    ours,
+    theirs,
+  }: {
+    readonly seeds: readonly number[]
+    readonly ours: readonly Pick<Result, 'decodeTokensPerSecond'>[]
+    readonly theirs: readonly Result[]
+  },
 ) {
   const rates = ours.map((each) => each.decodeTokensPerSecond)
   const here = theirs.map((each) => each.decodeTokensPerSecond)

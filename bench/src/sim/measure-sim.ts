@@ -3,6 +3,7 @@ import { EventQueue } from '@deos/simulator'
 import { type Figure, measuredFigure, median } from '../contract.ts'
 import { type PublishedRow, readPublishedRows, rowName } from '../plan/helix-published.ts'
 import { HelixSetup, percentiles } from '../plan/helix-rows.ts'
+import { replayRecordedRuns } from './recorded-runs.ts'
 
 export interface SimBenchOptions {
   readonly quick: boolean
@@ -37,6 +38,9 @@ export function measureSim({ quick, helixFolder, progress }: SimBenchOptions) {
   const errors = (kind: PublishedRow['kind']) =>
     rows.filter((row) => row.kind === kind).map((row) => Math.abs(row.error) * 100)
   const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
+  const recorded = replayRecordedRuns(setup.profiles)
+  const recordedErrors = (which: 'errors' | 'errorsWithoutOverheads') =>
+    recorded.map((run) => mean(run[which].map(Math.abs)) * 100)
   const figures: Figure[] = [
     one(
       'sim.events',
@@ -50,12 +54,20 @@ export function measureSim({ quick, helixFolder, progress }: SimBenchOptions) {
     one('sim.helix.simulation.worstError', '%', 'lower', [Math.max(...errors('simulation'))], 10),
     one('sim.helix.prototype.meanError', '%', 'lower', [mean(errors('prototype'))], 8.2),
     one('sim.helix.prototype.worstError', '%', 'lower', [Math.max(...errors('prototype'))]),
+    one('sim.helix.recorded.meanError', '%', 'lower', recordedErrors('errors')),
+    one(
+      'sim.helix.recorded.meanErrorWithoutOverheads',
+      '%',
+      'lower',
+      recordedErrors('errorsWithoutOverheads'),
+    ),
     one('sim.helix.prototype.rankingsKept', 'groups', 'higher', [rankingsKept(rows)], 4),
+    one('sim.helix.prototype.pairsKept', 'share', 'higher', [pairsKept(rows)]),
     ...rows.map((row) =>
       one(`sim.helix.${row.kind}.${rowName(row)}.error`, '%', 'lower', [Math.abs(row.error) * 100]),
     ),
   ]
-  return { figures, raw: { rows: rows.map((row) => ({ name: rowName(row), ...row })), seeds } }
+  return { figures, raw: { rows: rows.map((row) => ({ name: rowName(row), ...row })), recorded, seeds } }
 }
 
 function one(
@@ -97,6 +109,26 @@ function rankingsKept(rows: readonly SimulatedRow[]): number {
       order(group, (row) => row.decodeTokensPerSecond).join() ===
       order(group, (row) => median(row.simulated)).join(),
   ).length
+}
+
+/** Methods measured closer than this in one run of five minutes are not told apart by it. */
+const distinguishable = 0.03
+
+/** Of pairs of methods in the prototype's groups that the measurement tells apart, the share in the measured order. */
+function pairsKept(rows: readonly SimulatedRow[]): number {
+  const measured = rows.filter(({ kind }) => kind === 'prototype')
+  const pairs = measured.flatMap((row, at) =>
+    measured
+      .slice(at + 1)
+      .filter(({ site, model, mode }) => site === row.site && model === row.model && mode === row.mode)
+      .map((other) => [row, other] as const)
+      .filter(([a, b]) => Math.abs(a.decodeTokensPerSecond / b.decodeTokensPerSecond - 1) > distinguishable),
+  )
+  const kept = pairs.filter(
+    ([a, b]) =>
+      a.decodeTokensPerSecond > b.decodeTokensPerSecond === median(a.simulated) > median(b.simulated),
+  )
+  return kept.length / pairs.length
 }
 
 /** A queue of 10,000 events, each replaced by a later one as it is taken. */

@@ -5,6 +5,8 @@ export interface ParallelBlocksOptions {
   /** Changes tried for each flow that is aimed at. */
   readonly moves: number
   readonly random: Random
+  /** Asked for each flow that is aimed at; true ends the search with what it has. */
+  readonly shouldStop?: () => boolean
 }
 
 /** Devices of a block at most: its lanes are found by trying all ways to divide them. */
@@ -28,14 +30,14 @@ interface Block {
 export function parallelBlocks(
   instance: FlowInstance,
   upperBound: number,
-  { moves, random }: ParallelBlocksOptions,
+  { moves, random, shouldStop }: ParallelBlocksOptions,
 ): FlowPlacement | null {
   const { devices, layers } = instance
   let best: FlowPlacement | null = null
   let possible = 0
   let impossible = upperBound
   let groups: readonly number[] = devices.map((_, device) => device)
-  for (let round = 0; round < rounds; round += 1) {
+  for (let round = 0; round < rounds && shouldStop?.() !== true; round += 1) {
     const aim = round === 0 ? upperBound * 0.5 : (possible + impossible) / 2
     const judge = new BlockJudge(instance, aim)
     const found = annealed(judge, groups, layers, { moves, random })

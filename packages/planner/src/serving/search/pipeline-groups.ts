@@ -6,6 +6,8 @@ import { threshold } from './threshold-chain.ts'
 export interface PipelineGroupsOptions {
   readonly generations: number
   readonly random: Random
+  /** Asked now and then; true ends the search with what it has. */
+  readonly shouldStop?: () => boolean
 }
 
 const population = 16
@@ -17,7 +19,7 @@ const population = 16
  */
 export function pipelineGroups(
   instance: FlowInstance,
-  { generations, random }: PipelineGroupsOptions,
+  { generations, random, shouldStop }: PipelineGroupsOptions,
 ): FlowPlacement | null {
   const judge = new GroupJudge(instance)
   const below = (count: number) => Math.floor(random.next() * count)
@@ -26,6 +28,7 @@ export function pipelineGroups(
     pace: judge.pace(groups),
   }))
   for (let generation = 0; generation < generations; generation += 1) {
+    if (generation % 50 === 0 && shouldStop?.() === true) break
     const parent = genomes[Math.min(below(genomes.length), below(genomes.length))]!
     const groups = mutate(parent.groups, below)
     const pace = judge.pace(groups)

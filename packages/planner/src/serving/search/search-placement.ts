@@ -55,7 +55,7 @@ export function searchPlacement(listed: FlowInstance, options: SearchOptions): F
   const upperBound = flowBounds(instance).best
   const slice = Math.min(mostSlice, Math.ceil(sliceWork / Math.max(1, instance.devices.length)))
   const evaluator = new FlowEvaluator(instance)
-  const starts = startingPlacements(instance, (options.seeds ?? []).map(from), options.random)
+  const starts = startingPlacements(instance, (options.seeds ?? []).map(from), options)
   const walks = starts.map((start) => new Annealer(evaluator, start, options.random, upperBound))
   let evaluations = walks.length
   const reached = () => Math.max(...walks.map((walk) => walk.bestFlow))

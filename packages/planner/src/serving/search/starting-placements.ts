@@ -1,4 +1,3 @@
-import type { Random } from '@deos/domain'
 import { equalSplit } from '../baselines/equal-split.ts'
 import { petalsPlacement } from '../baselines/petals.ts'
 import { separatePipelines } from '../baselines/separate-pipelines.ts'
@@ -9,6 +8,7 @@ import { islandChains } from './island-chain.ts'
 import { findIslands, linkTable } from './islands.ts'
 import { parallelBlocks } from './parallel-blocks.ts'
 import { pipelineGroups } from './pipeline-groups.ts'
+import type { SearchOptions } from './search-placement.ts'
 import { thresholdChain } from './threshold-chain.ts'
 
 /** Pipelines through all islands from which a walk begins. */
@@ -18,19 +18,25 @@ const groupWork = 60_000
 /** Blocks are tried where few kinds keep them few, and for each flow aimed at with so many changes. */
 const mostBlockKinds = 8
 const mostBlockDevices = 64
+/** Devices that hold more layers need few others beside them, and make blocks slow to weigh. */
+const mostBlockDepth = 18
 const blockMoves = 20_000
 
 /** Constructions to improve on: pipelines over all devices in several orders, and what published heuristics place. */
 export function startingPlacements(
   instance: FlowInstance,
   seeds: readonly FlowPlacement[],
-  random: Random,
+  { random, shouldStop }: Pick<SearchOptions, 'random' | 'shouldStop'>,
 ): readonly FlowPlacement[] {
+  const stop = shouldStop === undefined ? {} : { shouldStop }
   const islands = findIslands(linkTable(instance))
   const kinds = new Set(instance.devices.map(({ kind }) => kind))
   const blocks = () =>
-    islands.length === 1 && kinds.size <= mostBlockKinds && instance.devices.length <= mostBlockDevices
-      ? parallelBlocks(instance, flowBounds(instance).best, { moves: blockMoves, random })
+    islands.length === 1 &&
+    kinds.size <= mostBlockKinds &&
+    instance.devices.length <= mostBlockDevices &&
+    instance.devices.every(({ tokensPerSecondByLayers: rates }) => rates.length <= mostBlockDepth)
+      ? parallelBlocks(instance, flowBounds(instance).best, { moves: blockMoves, random, ...stop })
       : null
   const built = [
     thresholdChain(
@@ -38,7 +44,11 @@ export function startingPlacements(
       instance.devices.map((_, device) => device),
     ),
     ...islandChains(instance).slice(0, mostChains),
-    pipelineGroups(instance, { generations: Math.ceil(groupWork / instance.devices.length), random }),
+    pipelineGroups(instance, {
+      generations: Math.ceil(groupWork / instance.devices.length),
+      random,
+      ...stop,
+    }),
     blocks(),
     petalsPlacement(instance),
     swarmPlacement(instance),
