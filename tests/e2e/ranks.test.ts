@@ -91,6 +91,18 @@ test.each(cases)('%s: the answer of one process', async (_, family, stages) => {
   expectSame(both[1]!, await one.answer(prompt(family).slice(40), TOKENS))
 })
 
+test('replicas of divided stages answer side by side as one process does', async () => {
+  const [one, ...replicas] = await Promise.all([
+    start('llama', whole({})),
+    start('llama', whole({ tensor: 2 })),
+    start('llama', whole({ context: 2 })),
+  ])
+  const prompts = replicas.map((_, index) => prompt('llama').slice(30 * index))
+  const answers = await Promise.all(replicas.map((ring, index) => ring.answer(prompts[index]!, TOKENS)))
+  for (const [index, answer] of answers.entries())
+    expectSame(answer, await one.answer(prompts[index]!, TOKENS))
+})
+
 test('an engine that dies costs its stage, and the answer goes on', async () => {
   const [ring, one] = await Promise.all([start('llama', whole({ tensor: 2 })), start('llama', whole({}))])
   const expected = await one.answer(prompt('llama'), 60)

@@ -1,8 +1,15 @@
 import type { Random } from '@deos/domain'
-import type { Message, RankMessage } from '@deos/protocol'
+import type { Message, RankMessage, RingCapacity } from '@deos/protocol'
 import { defaultHostTiming, type Link, SupervisedLink, type Timers, type Transport } from '@deos/transport'
-import type { EngineClient } from '../engine-client.ts'
-import { capacityBytes, decodeRequest, sendRank } from './rank-frames.ts'
+import { capacityBytes, decodeRequest, type SharedRequest, sendRank } from './rank-frames.ts'
+
+/** The engine of a rank that is not the first. */
+export interface HelpingEngine {
+  readonly capacity: RingCapacity
+  hand(from: number, data: Uint8Array): void
+  forward(request: SharedRequest, payload: Uint8Array): void
+  stop(): Promise<void>
+}
 
 export interface RankFollowerParts {
   readonly transport: Transport
@@ -14,7 +21,7 @@ export interface RankFollowerParts {
 /** A rank that is not the first: does what rank 0 asks, over a link that it keeps up itself. */
 export class RankFollower {
   private supervised: SupervisedLink | null = null
-  private engine: EngineClient | null = null
+  private engine: HelpingEngine | null = null
   /** Of the ranks it began with; 0 while it waits. */
   private epoch = 0
 
@@ -37,7 +44,7 @@ export class RankFollower {
     this.supervised.start()
   }
 
-  attach(engine: EngineClient): void {
+  attach(engine: HelpingEngine): void {
     this.engine = engine
     this.report()
   }
@@ -51,7 +58,7 @@ export class RankFollower {
   /** The engine failed at something, and the others wait for it. */
   fail(reason: string): void {
     this.tell(reason)
-    void this.engine?.stop()
+    this.dropEngine()
   }
 
   hand(to: readonly number[], data: Uint8Array): void {
@@ -81,7 +88,13 @@ export class RankFollower {
     if (this.epoch === 0) return
     this.parts.onNote(reason)
     this.epoch = 0
+    this.dropEngine()
+  }
+
+  /** Waiting for the others it would never end; another is on its way. */
+  private dropEngine(): void {
     void this.engine?.stop()
+    this.engine = null
   }
 
   private receive(message: Message, link: Link): void {

@@ -1,6 +1,6 @@
 import type { RankMessage, RingCapacity } from '@deos/protocol'
 import type { Link, LinkHandlers } from '@deos/transport'
-import type { EngineClient } from '../engine-client.ts'
+import type { MaskedEngine } from '../constrained-engine.ts'
 import { encodeRequest, readCapacity, sendRank, smallest } from './rank-frames.ts'
 import { RankedEngine } from './ranked-engine.ts'
 
@@ -9,6 +9,11 @@ export interface RankLeaderHandlers {
   onReady(engine: RankedEngine): void
   /** One is lost; its engine and those of the others are started again. */
   onLost(reason: string): void
+}
+
+/** The engine of rank 0. */
+export interface FirstEngine extends MaskedEngine {
+  hand(from: number, data: Uint8Array): void
 }
 
 interface Peer {
@@ -23,7 +28,7 @@ interface Peer {
  */
 export class RankLeader {
   private readonly peers = new Map<number, Peer>()
-  private local: EngineClient | null = null
+  private local: FirstEngine | null = null
   private epoch = 0
   private together = false
 
@@ -49,7 +54,7 @@ export class RankLeader {
     }
   }
 
-  attach(engine: EngineClient): void {
+  attach(engine: FirstEngine): void {
     this.local = engine
     this.begin()
   }
@@ -126,8 +131,9 @@ export class RankLeader {
       peer.capacity = null
       this.send(rank, { epoch, kind: 'lost', from: 0, reason: reason.slice(0, 1000) })
     }
-    // Computing, it would wait for the others for ever.
+    // Computing, it would wait for the others for ever; another is on its way.
     void this.local?.stop()
+    this.local = null
     this.handlers.onLost(reason)
   }
 

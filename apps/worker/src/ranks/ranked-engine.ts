@@ -7,13 +7,13 @@ import type {
   SessionNeeds,
 } from '@deos/protocol'
 import type { MaskedEngine } from '../constrained-engine.ts'
-import type { EngineClient, StepMasks } from '../engine-client.ts'
+import type { StepMasks } from '../engine-client.ts'
 import type { SharedRequest } from './rank-frames.ts'
 
 /** The engines of all ranks of a stage as one: what rank 0 is asked for, the others are asked for too. */
 export class RankedEngine implements MaskedEngine {
   constructor(
-    private readonly first: EngineClient,
+    private readonly first: MaskedEngine,
     readonly capacity: RingCapacity,
     /** Asks the others. */
     private readonly ask: (request: SharedRequest, payload: Uint8Array) => void,
@@ -23,11 +23,11 @@ export class RankedEngine implements MaskedEngine {
     return this.first.kv
   }
 
-  async prepare(needs: SessionNeeds): Promise<void> {
+  async prepare(needs: SessionNeeds, maxTokens: number): Promise<void> {
     if (needs.adapter !== null) {
       throw new Error(`This stage is divided among ranks, which the adapter ${needs.adapter} is not.`)
     }
-    await this.first.prepare(needs)
+    await this.first.prepare(needs, maxTokens)
   }
 
   open(session: EngineSession): void {
