@@ -90,7 +90,9 @@ async function sentBytes(prefill: WorkerRing, requests: number): Promise<readonl
   for (;;) {
     const sent = new Map<string, number>()
     let lines = 0
-    for (const found of prefill.log.matchAll(/Handed over (\S+): (\d+) bytes for (\d+) positions/g)) {
+    for (const found of prefill.log.matchAll(
+      /Sent \d+ blocks of (\S+), \d+ again, (\d+) bytes for (\d+) positions/g,
+    )) {
       lines += 1
       sent.set(found[1]!, (sent.get(found[1]!) ?? 0) + Number(found[2]) / Number(found[3]))
     }

@@ -82,7 +82,8 @@ export function replicaAnswer(
     stages: stages.map((stage, position) => stageAnswer(stage, position, fleet)),
     placementReasons: placementReasons.map(names),
     predictedTokenMs: tokenMs,
-    predicted: forecast,
+    // Snapshots of an earlier version have none.
+    predicted: forecast ?? null,
     pricePerHour: pricePerHourOf(fleet, machinesOf(replica)),
     createdAt: iso(replica.createdAtMs),
     readyAt: phase === 'ready' ? iso(phaseSinceMs) : null,

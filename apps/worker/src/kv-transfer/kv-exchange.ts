@@ -41,8 +41,6 @@ export interface KvExchangeOptions
 interface Sending {
   readonly plan: KvPlan
   readonly coordinator: string
-  /** Of blocks encoded under this plan. */
-  sentBytes: number
 }
 
 type Import = ImportEffect & { readonly type: 'import-opened' }
@@ -200,7 +198,7 @@ export class KvExchange implements HandoverEdge {
           return
         }
         if (message.role === 'send') {
-          this.#sending.set(session, { plan: message, coordinator: peer, sentBytes: 0 })
+          this.#sending.set(session, { plan: message, coordinator: peer })
           this.#send({ type: 'message', peer, message })
         } else {
           this.#receiving.set(session, message)
@@ -271,13 +269,10 @@ export class KvExchange implements HandoverEdge {
         break
       case 'release':
         this.#noteSent(effect.session)
-        this.#sending.delete(effect.session)
-        this.#noteCount('Sent', effect.session, this.#sent.take(effect.session))
         break
       case 'aborted':
         // The gateway ends the session in the ring.
-        this.#sending.delete(effect.session)
-        this.#noteCount('Sent', effect.session, this.#sent.take(effect.session))
+        this.#noteSent(effect.session)
     }
   }
 
@@ -299,7 +294,6 @@ export class KvExchange implements HandoverEdge {
       const { calibration } = sending.plan
       const coding = { level: effect.level, calibrated: calibration !== null }
       const bytes = await this.options.codec.encode(rows, facts, coding)
-      sending.sentBytes += bytes.length
       this.#send({ ...address, type: 'encoded', basis: basisNumber(calibration), bytes })
     } catch (error) {
       this.#giveUp(session, epoch, sending.coordinator, `A block cannot be sent: ${describeError(error)}`)
@@ -330,14 +324,9 @@ export class KvExchange implements HandoverEdge {
   }
 
   #noteSent(session: SessionId): void {
-    const sending = this.#sending.get(session)
-    if (sending === undefined) return
-    const { plan, sentBytes } = sending
-    const levels = [...new Set(plan.levels)].sort((a, b) => a - b).join(', ')
-    this.options.onNote(
-      'info',
-      `Handed over ${session}: ${sentBytes} bytes for ${plan.shape.length} positions at level ${levels}.`,
-    )
+    const plan = this.#sending.get(session)?.plan
+    this.#sending.delete(session)
+    this.#noteCount('Sent', session, this.#sent.take(session), plan)
   }
 
   #receive(event: ReceiverEvent): void {
@@ -360,17 +349,23 @@ export class KvExchange implements HandoverEdge {
         this.options.onNote('warn', `Guest ${effect.peer} is cut off: ${effect.reason}.`)
         this.#callers.get(effect.peer)?.close(effect.reason)
         break
-      case 'over':
+      case 'over': {
+        const receiving = this.#receiving.get(effect.session)
         this.#receiving.delete(effect.session)
         this.#promised.delete(effect.session)
-        this.#noteCount('Took', effect.session, this.#came.take(effect.session))
+        this.#noteCount('Took', effect.session, this.#came.take(effect.session), receiving)
+      }
     }
   }
 
-  #noteCount(what: string, session: SessionId, count: TransferCount | null): void {
-    if (count === null) return
+  #noteCount(what: string, session: SessionId, count: TransferCount | null, plan: KvPlan | undefined): void {
+    if (count === null || plan === undefined) return
     const { blocks, again, bytes } = count
-    this.options.onNote('info', `${what} ${blocks} blocks of ${session}, ${again} again, ${bytes} bytes.`)
+    const levels = [...new Set(plan.levels)].sort((a, b) => a - b).join(', ')
+    this.options.onNote(
+      'info',
+      `${what} ${blocks} blocks of ${session}, ${again} again, ${bytes} bytes for ${plan.shape.length} positions at level ${levels}.`,
+    )
   }
 
   /** Blocks that need not travel: what the ring found in its cache, and what this machine kept. */

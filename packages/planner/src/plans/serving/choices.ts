@@ -27,6 +27,8 @@ export interface ChoiceSearch {
   readonly steps: number
   /** Said true when time is up; the best so far is kept. */
   readonly shouldStop?: () => boolean
+  /** Tensor-parallel degrees to try, the same for all machines; without them, all and one for each class. */
+  readonly degrees?: readonly number[]
 }
 
 interface Start {
@@ -38,7 +40,7 @@ interface Start {
   readonly partition: Partition
 }
 
-const degrees = [1, 2, 4, 8]
+const allDegrees = [1, 2, 4, 8]
 /** Of the starts, so many are improved. */
 const improved = 3
 /** With more classes of machines, all have the same degree. */
@@ -104,12 +106,12 @@ function startsOf(
   for (const precision of workload.precisions) {
     const own: Start[] = []
     for (const acrossMachines of [false, true]) {
-      for (const degree of degrees) {
+      for (const degree of search.degrees ?? allDegrees) {
         if (starts.length + own.length > 0 && search.shouldStop?.() === true) return [...starts, ...own]
         own.push(...divisions(context, precision, degree, () => degree, acrossMachines))
       }
     }
-    starts.push(...own, ...ownDegrees(context, precision, own))
+    starts.push(...own, ...(search.degrees === undefined ? ownDegrees(context, precision, own) : []))
   }
   return starts
 }
@@ -169,7 +171,7 @@ function ownDegrees(
   const found: Start[] = []
   if (classes.length === 1 || classes.length > mostClasses) return found
   for (const each of classes) {
-    for (const degree of degrees) {
+    for (const degree of allDegrees) {
       for (const acrossMachines of [false, true]) {
         if (best === null || context.search.shouldStop?.() === true) return found
         const { degreeOf } = best

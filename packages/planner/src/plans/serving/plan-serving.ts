@@ -18,6 +18,8 @@ export interface ServingPlanning {
   readonly steps?: number
   readonly seed?: number
   readonly shouldStop?: () => boolean
+  /** Tensor-parallel degrees to try, the same for all machines; without them, all and one for each class. */
+  readonly degrees?: readonly number[]
 }
 
 /** A throughput that the simulation does not bear within the targets is lowered so often, to this share each time. */
@@ -46,12 +48,13 @@ export function planServing(
   const sorted = canonicalFleet(fleet)
   const { seed = 1, steps = 600 } = planning
   const search = (of: ComputeFleet, asked: ServingWorkload, changes: number) => {
-    const { shouldStop } = planning
+    const { shouldStop, degrees } = planning
     const random = seededRandom(seed)
     return servingChoices(shape, canonicalFleet(of), asked, {
       random,
       steps: changes,
       ...(shouldStop === undefined ? {} : { shouldStop }),
+      ...(degrees === undefined ? {} : { degrees }),
     })
   }
   const choices = search(sorted, workload, steps)

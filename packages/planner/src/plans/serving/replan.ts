@@ -43,6 +43,8 @@ export interface Replan {
 export interface ReplanOptions extends ServingPlanning {
   /** For how long the fleet is expected to stay as it is. */
   readonly horizonS: number
+  /** Whether everything is searched again, and not only what is like the plan before, which takes a fraction of the time. */
+  readonly thorough?: boolean
 }
 
 /**
@@ -60,7 +62,7 @@ export function replanServing(
   options: ReplanOptions,
 ): Replan {
   const sorted = canonicalFleet(fleet)
-  const fresh = planServing(shape, sorted, workload, options)
+  const fresh = freshPlan(shape, sorted, workload, previous, options)
   const kept = keptPlan(shape, sorted, workload, previous)
   if (fresh.kind === 'refused') {
     const reason =
@@ -91,6 +93,30 @@ export function replanServing(
   const reason = `${size(migration.sizeBytes)} move within ${show(migration.seconds)} s; the change pays after ${show(breakEvenS)} s, and the fleet is expected to stay for ${show(options.horizonS)} s.`
   return { ...base, decision: pays ? 'move' : 'keep', plan: pays ? fresh : kept, breakEvenS, reason }
 }
+
+/** Like the plan before in precision and groups, as long as that does; otherwise from everything there is. */
+function freshPlan(
+  shape: ModelShape,
+  fleet: ComputeFleet,
+  workload: ServingWorkload,
+  { precision, roles, replicas }: ServingPlan,
+  options: ReplanOptions,
+): ServingOutcome {
+  const isAllowed =
+    workload.precisions.includes(precision) && (workload.roles === 'either' || workload.roles === roles)
+  if (options.thorough !== true && isAllowed) {
+    const used = replicas.flatMap(({ stages }) => stages.map(({ tensorParallel }) => tensorParallel))
+    const degrees = [...new Set(used)].sort((a, b) => a - b)
+    const alike = { ...workload, precisions: [precision], roles }
+    const steps = Math.min(options.steps ?? repairSteps, repairSteps)
+    const repaired = planServing(shape, fleet, alike, { ...options, degrees, steps })
+    if (repaired.kind === 'serve') return repaired
+  }
+  return planServing(shape, fleet, workload, options)
+}
+
+/** Changes that are tried on the best division while a plan is only mended. */
+const repairSteps = 60
 
 const show = (value: number): string => String(Number(value.toPrecision(3)))
 const size = (value: number): string => `${show(value / 2 ** 30)} GiB`
