@@ -16,8 +16,8 @@ const PEER_SESSIONS = 256
 
 const topology =
   'One RPC server of llama.cpp in each region, on the address of the ring’s worker there; its main process beside the ' +
-  'first, where the ring’s gateway is, dialling through the same proxy. It talks to each RPC server in turn and carries ' +
-  'hidden states between them itself, one batch at a time: its protocol has no path from one RPC server to the next.'
+  'first, where the ring’s gateway is, dialling through the same proxy and a relay on loopback. It carries hidden states ' +
+  'between RPC servers itself, as its protocol has no path from one to the next, and decodes all sessions in one batch.'
 
 /** A ring beside llama.cpp's RPC servers in the same regions of the same emulator: same model, KV type and threads. */
 export async function measureBesideLlamaRpc(
