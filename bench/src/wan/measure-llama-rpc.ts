@@ -5,6 +5,7 @@ import { convertModel, openModel } from '@deos/engine/weights'
 import { measuredFigure, median, skippedFigure } from '../contract.ts'
 import { measurePairs } from '../pairs.ts'
 import { greedy, promptsOf } from '../ring/workload.ts'
+import { ServerFailedError } from '../serve/completion-client.ts'
 import { LlamaRpc } from './llama-rpc.ts'
 import { type PlacedRing, PROMPT_TOKENS, SESSION_TOKENS, STAGES, type WanRingOptions } from './placed-ring.ts'
 import { steadyRate } from './steady-rate.ts'
@@ -39,7 +40,7 @@ export async function measureBesideLlamaRpc(
   })
   try {
     const alone = await measureSingle(options, config, placed, peer)
-    const many = await measureSaturated(options, config, placed, peer)
+    const many = await measureSaturated(options, config, placed, peer).catch(skippedByFailure)
     return {
       figures: [alone.figure, many.figure],
       raw: { topology, libraries: peer.note, single: alone.raw, saturated: many.raw },
@@ -47,6 +48,12 @@ export async function measureBesideLlamaRpc(
   } finally {
     await peer.stop()
   }
+}
+
+/** A peer that breaks off under load costs this figure only. */
+function skippedByFailure(error: unknown) {
+  if (!(error instanceof ServerFailedError)) throw error
+  return { figure: skippedFigure({ ...saturated, reason: error.message }), raw: { failed: error.message } }
 }
 
 /** The model as llama.cpp reads it, elements unchanged. */
