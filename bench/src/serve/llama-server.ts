@@ -1,8 +1,8 @@
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { CompletionClient } from './completion-client.ts'
 import type { Contender, ServerSize } from './contender.ts'
+import { freePort } from './free-port.ts'
 import type { SharedLibraries } from './llama-libraries.ts'
 import { ServerProcess } from './server-process.ts'
 
@@ -16,13 +16,15 @@ export interface LlamaServerOptions extends ServerSize {
   readonly threads: number
   readonly kv: LlamaKv
   readonly logFolder: string
+  /** Flags beside those that all need. */
+  readonly moreArgs?: readonly string[]
 }
 
 const POLL_MS = 50
 
 /** Continuous batching, prompt cache, batch sizes and attention are left at the server's defaults. */
 export async function startLlamaServer(options: LlamaServerOptions): Promise<Contender> {
-  const { binary, libraries, modelPath, threads, slots, slotTokens, kv, logFolder } = options
+  const { binary, libraries, modelPath, threads, slots, slotTokens, kv, logFolder, moreArgs = [] } = options
   const port = await freePort()
   const process_ = new ServerProcess({
     name: 'llama-server',
@@ -33,6 +35,7 @@ export async function startLlamaServer(options: LlamaServerOptions): Promise<Con
       ...['--parallel', String(slots), '--ctx-size', String(slots * slotTokens)],
       ...['--cache-type-k', 'f16', '--cache-type-v', 'f16', '--cont-batching'],
       kv === 'unified' ? '--kv-unified' : '--no-kv-unified',
+      ...moreArgs,
     ],
     env: libraries.env,
     ...(libraries.cwd !== null && { cwd: libraries.cwd }),
@@ -55,16 +58,4 @@ async function untilHealthy(url: string, signal: AbortSignal): Promise<void> {
     if (answer?.ok) return
     await setTimeout(POLL_MS)
   }
-}
-
-/** The server takes a number, not "any": one that was free a moment ago. */
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
-    })
-  })
 }
