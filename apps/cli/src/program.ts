@@ -90,7 +90,6 @@ function addUp(program: Command): void {
     )
     .option('--name <id>', 'name of the model (default: its file or folder)')
     .option('--machines <n>', 'how many machines this computer plays', wholeNumber(1, 32), 4)
-    .option('--plan <file>', 'stages and their ranks from a file, in place of --workers')
     .option('--even', 'machines that are all alike')
     .addOption(
       new Option('--host <address>', 'address of console and APIs').env('DEOS_HOST').default('127.0.0.1'),
@@ -166,6 +165,7 @@ function addServe(program: Command): void {
     )
     .option('--name <id>', 'name under which the API offers the model (default: its file or folder)')
     .option('--workers <n>', 'how many workers share the layers', wholeNumber(1, 64), 4)
+    .option('--plan <file>', 'stages and their ranks from a file, in place of --workers')
     .option('--even', 'workers that are all alike and use all their speed')
     .addOption(
       new Option('--port <n>', 'port of the API; 0 takes any free one')
