@@ -5,15 +5,14 @@ import { type CollectedReports, renderFiguresPage } from './figures-page.ts'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const folder = join(root, 'bench', 'results')
-const latest = readdirSync(folder)
+const names = readdirSync(folder)
   .filter((name) => /^\d{4}-\d{2}-\d{2}\.json$/.test(name))
   .sort()
-  .at(-1)
-if (latest === undefined) {
+if (names.length === 0) {
   process.stderr.write(`There are no results in ${folder}. Run "npx deos bench all" first.\n`)
   process.exit(1)
 }
-const collected = JSON.parse(readFileSync(join(folder, latest), 'utf8')) as CollectedReports
+const runs = names.map((name) => JSON.parse(readFileSync(join(folder, name), 'utf8')) as CollectedReports)
 const page = join(root, 'docs', 'benchmarks.md')
-writeFileSync(page, renderFiguresPage(collected))
-process.stdout.write(`${page} shows ${latest}.\n`)
+writeFileSync(page, renderFiguresPage(runs))
+process.stdout.write(`${page} shows ${names.join(', ')}.\n`)

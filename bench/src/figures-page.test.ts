@@ -4,7 +4,7 @@ import { renderFiguresPage } from './figures-page.ts'
 
 test('a page names command, date, machine and whether each bar was reached', () => {
   const terms = { unit: 'ratio', better: 'higher', bar: 0.95 } as const
-  const page = renderFiguresPage({
+  const run = {
     date: '2026-01-02T03:04:05Z',
     reports: [
       {
@@ -17,7 +17,9 @@ test('a page names command, date, machine and whether each bar was reached', () 
         ],
       },
     ],
-  })
+  }
+  const page = renderFiguresPage([{ ...run, date: '2026-01-01T00:00:00Z' }, run])
+  expect(page.match(/^## /gm)).toHaveLength(1)
   expect(page).toContain(
     '`npx deos bench engine --quick`, 2026-01-02, commit abc123, Some CPU, 2 cores, no GPU.',
   )
