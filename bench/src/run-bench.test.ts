@@ -7,6 +7,7 @@ let err = ''
 
 beforeEach(() => {
   out = err = ''
+  process.exitCode = undefined
   vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
     out += text
     return true

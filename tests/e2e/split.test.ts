@@ -84,14 +84,14 @@ test('killing a prefill worker midway costs the missing tail only', async () => 
 
 test('killing a decode worker before it has the session leaves the answer to the prefill ring', async () => {
   const [prefill, decode, alone] = await Promise.all([
-    ring('prefill', { ...prefillShape, speed: 0.05 }),
+    ring('prefill', { ...prefillShape, speed: 0.15 }),
     ring('decode', decodeShape),
     ring('alone', decodeShape),
   ])
   const [split, plain] = await Promise.all([gateway(decode, prefill), gateway(alone, null)])
   const answer = split.answer(prompt(4))
   await split.says(/being|split/)
-  await sleep(700)
+  await sleep(300)
   decode.workers[1]!.kill()
   expect(await answer, logs(split)).toBe(await plain.answer(prompt(4)))
   expect(await split.counters(), logs(split)).toMatchObject({ handed_over: 0, taken_back: 1 })
