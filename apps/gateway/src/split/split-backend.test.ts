@@ -104,6 +104,19 @@ test('a decode ring that is lost amid the answer: the prefill ring goes on behin
   expect(counters(backend)).toMatchObject({ taken_back: 1 })
 })
 
+test('a decode ring that lacks a stage is not waited for', async () => {
+  const never: Script = async function* (_, signal) {
+    yield* []
+    await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+  }
+  const { backend, decodeRing } = split({ decode: never }, 'never')
+  const answer = tokens(backend)
+  await Promise.resolve()
+  decodeRing.ready = false
+  expect(await answer).toEqual([0, 1, 2, 3])
+  expect(counters(backend)).toMatchObject({ taken_back: 1 })
+})
+
 test('if neither ring is there the reason is told, and a request that is over is not taken back', async () => {
   const gone: Script = async function* () {
     yield* []

@@ -53,6 +53,10 @@ export interface SplitBackendParts {
   readonly onOutcome?: (outcome: SplitOutcome) => void
 }
 
+/** Before its first token: the decode ring is looked at so often, and is not waited for when it lacked so many times. */
+const LOOK_MS = 250
+const LOOKS = 4
+
 /**
  * Two rings as one backend: where it is faster, one computes the prompt and the other continues. Either can do all of it,
  * so that what fails between them is a pause.
@@ -93,20 +97,38 @@ export class SplitBackend implements Backend {
 
   async *generate(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent, void> {
     const delivered = [...(request.delivered ?? [])]
+    const waiting = this.#waiting()
     try {
-      for await (const event of this.#decode(request, signal)) {
+      for await (const event of this.#decode(request, AbortSignal.any([signal, waiting.signal]))) {
+        waiting.end()
         delivered.push(event.sampled.token)
         yield event
         if (event.finish !== null) return
       }
     } catch (error) {
+      waiting.end()
       const { backend } = this.parts.prefill
       const lost = error instanceof NotReadyError || error instanceof InterruptedError
       if (!lost || signal.aborted || backend?.status().ready !== true) throw error
       this.#counters.takenBack += 1
       this.#note(request.id, `The prefill ring answers by itself: ${error.message}`)
       yield* backend.generate({ ...request, id: `${request.id}.p`, delivered }, signal)
+    } finally {
+      waiting.end()
     }
+  }
+
+  /** A ring that is not whole keeps requests for a while; nobody waits for it where the other ring can answer. */
+  #waiting(): { readonly signal: AbortSignal; end(): void } {
+    const { prefill, decode } = this.parts
+    const given = new AbortController()
+    let lacking = 0
+    const timer = setInterval(() => {
+      lacking = decode.connection.ready ? 0 : lacking + 1
+      if (lacking < LOOKS || prefill.backend?.status().ready !== true) return
+      given.abort(new NotReadyError('The decode ring is not whole.', 1_000))
+    }, LOOK_MS)
+    return { signal: given.signal, end: () => clearInterval(timer) }
   }
 
   async *#decode(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GenerateEvent, void> {
