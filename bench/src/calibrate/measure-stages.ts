@@ -33,7 +33,7 @@ export async function measureStages(
   quick: boolean,
 ): Promise<readonly StageTiming[]> {
   const plan = planOf(quick)
-  await runTogether(ring, model, { sessions: 2, promptTokens: 32, tokens: 40 }) // code is compiled meanwhile
+  await runTogether(ring, model, { sessions: 4, promptTokens: 64, tokens: 120 }) // code is compiled meanwhile
   const decodes: GenerationTimes[][] = []
   for (const sessions of plan.sessions) {
     const tokens = plan.decodedTokens
