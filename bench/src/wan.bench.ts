@@ -36,6 +36,7 @@ RPC servers in the same regions.
       sessions: countFlag(values, 'sessions', 512),
       microbatches: countFlag(values, 'microbatches', 4),
       peer: typeof peer === 'string' && peer !== '' ? findLlamaRpc(peer) : null,
+      textPath: join(dist, '..', 'models', 'held-out.txt'),
       model: typeof values.model === 'string' ? values.model : join(dist, '..', 'models', 'deos-7m'),
       cacheDir: String(values['cache-dir'] ?? join(homedir(), '.deos', 'cache', 'bench')),
     })

@@ -1,10 +1,10 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { ModelConfig } from '@deos/domain'
+import { loadTokenizer } from '@deos/engine/tokenizer'
 import { convertModel, openModel } from '@deos/engine/weights'
 import { measuredFigure, median, skippedFigure } from '../contract.ts'
 import { measurePairs } from '../pairs.ts'
-import { greedy, promptsOf } from '../ring/workload.ts'
+import { greedy } from '../ring/workload.ts'
 import { ServerFailedError } from '../serve/completion-client.ts'
 import { LlamaRpc } from './llama-rpc.ts'
 import { type PlacedRing, PROMPT_TOKENS, SESSION_TOKENS, STAGES, type WanRingOptions } from './placed-ring.ts'
@@ -21,11 +21,7 @@ const topology =
   'between RPC servers itself, as its protocol has no path from one to the next, and decodes all sessions in one batch.'
 
 /** A ring beside llama.cpp's RPC servers in the same regions of the same emulator: same model, KV type and threads. */
-export async function measureBesideLlamaRpc(
-  options: WanRingOptions,
-  config: ModelConfig,
-  placed: PlacedRing,
-) {
+export async function measureBesideLlamaRpc(options: WanRingOptions, placed: PlacedRing) {
   if (options.peer === null) {
     const reason = 'no --peer-llama'
     const figures = [single, saturated].map((terms) => skippedFigure({ ...terms, reason }))
@@ -39,8 +35,9 @@ export async function measureBesideLlamaRpc(
     ...{ modelPath: await asGguf(options.model, folder), slots: PEER_SESSIONS, slotTokens: SESSION_TOKENS },
   })
   try {
-    const alone = await measureSingle(options, config, placed, peer)
-    const many = await measureSaturated(options, config, placed, peer).catch(skippedByFailure)
+    const prompts = await textPrompts(options)
+    const alone = await measureSingle(options, prompts, placed, peer)
+    const many = await measureSaturated(options, prompts, placed, peer).catch(skippedByFailure)
     return {
       figures: [alone.figure, many.figure],
       raw: { topology, libraries: peer.note, single: alone.raw, saturated: many.raw },
@@ -65,13 +62,24 @@ async function asGguf(model: string, folder: string): Promise<string> {
   return output
 }
 
+/** Stretches of a text, one a session: llama.cpp refuses to go on once a model told random tokens has said bytes that are no UTF-8. */
+async function textPrompts({ model, textPath, sessions }: WanRingOptions): Promise<readonly Int32Array[]> {
+  const tokenizer = await loadTokenizer(await openModel(model))
+  const tokens = tokenizer.encode(readFileSync(textPath, 'utf8'))
+  const count = Math.max(sessions, PEER_SESSIONS)
+  const apart = Math.floor((tokens.length - PROMPT_TOKENS) / count)
+  return Array.from({ length: count }, (_, index) =>
+    tokens.slice(index * apart, index * apart + PROMPT_TOKENS),
+  )
+}
+
 async function measureSingle(
   { quick, progress }: WanRingOptions,
-  { vocabSize }: ModelConfig,
+  prompts: readonly Int32Array[],
   placed: PlacedRing,
   peer: LlamaRpc,
 ) {
-  const prompt = promptsOf(vocabSize, 1, PROMPT_TOKENS)[0]!
+  const prompt = prompts[0]!
   const maxTokens = quick ? 24 : 48
   const pairs = await measurePairs({
     n: quick ? 3 : 5,
@@ -90,15 +98,15 @@ const tokenMs = (arrivalsMs: readonly number[]): number =>
 
 async function measureSaturated(
   { quick, sessions, progress }: WanRingOptions,
-  { vocabSize }: ModelConfig,
+  prompts: readonly Int32Array[],
   placed: PlacedRing,
   peer: LlamaRpc,
 ) {
-  const prompts = promptsOf(vocabSize, sessions, PROMPT_TOKENS)
-  const peerPrompts = promptsOf(vocabSize, PEER_SESSIONS, PROMPT_TOKENS)
+  const ringPrompts = prompts.slice(0, sessions)
+  const peerPrompts = prompts.slice(0, PEER_SESSIONS)
   const pairs = await measurePairs({
     n: quick ? 1 : 3,
-    a: () => placed.saturatedRate(prompts, quick ? 32 : 96),
+    a: () => placed.saturatedRate(ringPrompts, quick ? 32 : 96),
     b: () => peerRate(peer, peerPrompts, quick ? 16 : 48),
     // Both have run already.
     warmUps: 0,

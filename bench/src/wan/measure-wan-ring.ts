@@ -16,7 +16,7 @@ export async function measureWanRing(options: WanRingOptions) {
   try {
     const single = await measureSingle(options, config, farRing)
     const saturated = await measureSaturated(options, config, farRing, nearRing)
-    const peer = await measureBesideLlamaRpc(options, config, farRing)
+    const peer = await measureBesideLlamaRpc(options, farRing)
     return {
       figures: [...single.figures, ...saturated.figures, ...peer.figures],
       raw: {
@@ -58,15 +58,15 @@ async function measureSaturated(
   near: PlacedRing,
 ): Promise<{ readonly figures: readonly Figure[]; readonly raw: Record<string, unknown> }> {
   const prompts = promptsOf(config.vocabSize, sessions, PROMPT_TOKENS)
-  const tokens = quick ? 64 : 160
+  const tokens = quick ? 64 : 96
   const before = await far.traffic()
   const pairs = await measurePairs({
-    n: quick ? 3 : 7,
+    n: quick ? 3 : 5,
     a: () => far.saturatedRate(prompts, tokens),
     b: () => near.saturatedRate(prompts, tokens),
   })
   const after = await far.traffic()
-  const produced = (quick ? 4 : 8) * sessions * tokens
+  const produced = (quick ? 4 : 6) * sessions * tokens
   const bytesPerToken = after.map(({ from, to, bytes }) => {
     const earlier = before.find((pair) => pair.from === from && pair.to === to)?.bytes ?? 0
     return { from, to, bytes: (bytes - earlier) / produced }

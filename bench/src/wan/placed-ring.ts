@@ -15,6 +15,8 @@ import { steadyRate } from './steady-rate.ts'
 export interface WanRingOptions {
   readonly quick: boolean
   readonly model: string
+  /** Text that prompts are taken from where another program computes them too. */
+  readonly textPath: string
   readonly cacheDir: string
   /** Sessions at saturation. */
   readonly sessions: number
