@@ -15,6 +15,12 @@ export interface ShapedPipeOptions {
   readonly onDelivered: (sizeBytes: number) => void
 }
 
+/**
+ * What bytes take through this process and its two sockets beside a connection without it: measured on an idle machine
+ * of 2 cores. They are let out as much sooner, so that delays are those of the link.
+ */
+const PASSING_MS = 0.25
+
 /** One direction of a connection: reads a socket, and writes to another what comes out of the shaped stream. */
 export class ShapedPipe implements Alarm {
   ringsAtMs = Number.POSITIVE_INFINITY
@@ -48,7 +54,7 @@ export class ShapedPipe implements Alarm {
   ring(now: number): void {
     const { sink, stream, onDelivered } = this.options
     sink.cork()
-    while (!sink.writableNeedDrain && stream.take(now) !== null) {
+    while (!sink.writableNeedDrain && stream.take(now + PASSING_MS) !== null) {
       const chunk = this.#underWay.shift()
       if (chunk === undefined) break
       if (chunk === null) sink.end()
@@ -84,7 +90,7 @@ export class ShapedPipe implements Alarm {
       else source.resume()
     }
     // A sink that takes nothing says when it does again.
-    const arrivalMs = sink.writableNeedDrain ? Number.POSITIVE_INFINITY : stream.arrivalMs
+    const arrivalMs = sink.writableNeedDrain ? Number.POSITIVE_INFINITY : stream.arrivalMs - PASSING_MS
     clock.set(this, full ? Math.min(arrivalMs, stream.roomMs) : arrivalMs)
   }
 }
