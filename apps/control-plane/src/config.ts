@@ -1,12 +1,4 @@
-import {
-  type Config,
-  ConfigError,
-  logFormats,
-  logLevels,
-  type Option,
-  option,
-  readConfig,
-} from '@deos/service'
+import { type Config, ConfigError, logOptions, type Option, option, readConfig } from '@deos/service'
 
 type Texts = Parameters<typeof option.optionalText>[0]
 
@@ -149,20 +141,7 @@ export const controlPlaneOptions = {
     default: 5000,
     prose: 'Time that open calls get to finish when the process is asked to stop.',
   }),
-  logLevel: option.choice({
-    flag: 'log-level',
-    env: 'DEOS_LOG_LEVEL',
-    default: 'info',
-    choices: logLevels,
-    prose: 'Least important lines to log.',
-  }),
-  logFormat: option.choice({
-    flag: 'log-format',
-    env: 'DEOS_LOG_FORMAT',
-    default: 'auto',
-    choices: logFormats,
-    prose: 'How to log to standard error; auto is pretty on a terminal and JSON elsewhere.',
-  }),
+  ...logOptions,
 }
 
 export type ControlPlaneConfig = Config<typeof controlPlaneOptions>

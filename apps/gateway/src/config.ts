@@ -1,7 +1,7 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { KV_BLOCK_TOKENS } from '@deos/protocol'
-import { type Config, logFormats, logLevels, option, readConfig } from '@deos/service'
+import { type Config, logOptions, machineProxyOption, option, readConfig } from '@deos/service'
 import { formatNames } from './inference/formats/chat-format.ts'
 import { qualityModes, splitModes } from './split/split-modes.ts'
 
@@ -73,26 +73,8 @@ const commonOptions = {
     default: 30_000,
     prose: 'Time that accepted requests get to finish when the gateway is asked to stop.',
   }),
-  proxy: option.optionalText({
-    flag: 'proxy',
-    env: 'DEOS_PROXY',
-    prose: 'HTTP proxy for links to other machines, such as http://proxy.example.org:3128.',
-    secret: true,
-  }),
-  logLevel: option.choice({
-    flag: 'log-level',
-    env: 'DEOS_LOG_LEVEL',
-    default: 'info',
-    choices: logLevels,
-    prose: 'Least important lines to log.',
-  }),
-  logFormat: option.choice({
-    flag: 'log-format',
-    env: 'DEOS_LOG_FORMAT',
-    default: 'auto',
-    choices: logFormats,
-    prose: 'How to log to standard error; auto is pretty on a terminal and JSON elsewhere.',
-  }),
+  proxy: machineProxyOption,
+  ...logOptions,
   split: option.choice({
     flag: 'split',
     env: 'DEOS_SPLIT',

@@ -6,6 +6,7 @@
 export * from './child-process.ts'
 export * from './clock.ts'
 export * from './command-line.ts'
+export * from './common-options.ts'
 export * from './config.ts'
 export * from './ids.ts'
 export * from './installation.ts'

@@ -1,4 +1,4 @@
-import { logFormats, logLevels, option } from '@deos/service'
+import { logOptions, option, supervisedOption } from '@deos/service'
 
 export const wanOptions = {
   profile: option.text({
@@ -19,24 +19,6 @@ export const wanOptions = {
     env: 'DEOS_WAN_SCHEDULE',
     prose: 'JSON file with what shall happen when: blackholes, resets, kills.',
   }),
-  supervised: option.boolean({
-    flag: 'supervised',
-    env: 'DEOS_SUPERVISED',
-    prose: 'Stop when standard input ends, as a child does whose parent is gone.',
-    default: false,
-  }),
-  logLevel: option.choice({
-    flag: 'log-level',
-    env: 'DEOS_LOG_LEVEL',
-    prose: 'Least important lines to log.',
-    choices: logLevels,
-    default: 'info',
-  }),
-  logFormat: option.choice({
-    flag: 'log-format',
-    env: 'DEOS_LOG_FORMAT',
-    prose: 'json, pretty, or auto: pretty on a terminal.',
-    choices: logFormats,
-    default: 'auto',
-  }),
+  supervised: supervisedOption,
+  ...logOptions,
 }

@@ -1,7 +1,14 @@
 import { availableParallelism, homedir, hostname } from 'node:os'
 import { join } from 'node:path'
 import type { ApiClient } from '@deos/sdk'
-import { type Config, ConfigError, logFormats, logLevels, option } from '@deos/service'
+import {
+  type Config,
+  ConfigError,
+  logOptions,
+  machineProxyOption,
+  option,
+  supervisedOption,
+} from '@deos/service'
 import { type HttpProxy, isLoopback, proxyOption } from '@deos/transport'
 
 type Location = NonNullable<Parameters<ApiClient['worker']['join']>[0]['body']['location']>
@@ -87,32 +94,9 @@ export const agentOptions = {
     prose: 'How long it may take until others have taken over, after the first signal.',
     default: 30_000,
   }),
-  supervised: option.boolean({
-    flag: 'supervised',
-    env: 'DEOS_SUPERVISED',
-    prose: 'Stop when standard input ends, as a child does whose parent is gone.',
-    default: false,
-  }),
-  proxy: option.optionalText({
-    flag: 'proxy',
-    env: 'DEOS_PROXY',
-    prose: 'HTTP proxy for links to other machines, such as http://proxy.example.org:3128.',
-    secret: true,
-  }),
-  logLevel: option.choice({
-    flag: 'log-level',
-    env: 'DEOS_LOG_LEVEL',
-    prose: 'Least important lines to log.',
-    choices: logLevels,
-    default: 'info',
-  }),
-  logFormat: option.choice({
-    flag: 'log-format',
-    env: 'DEOS_LOG_FORMAT',
-    prose: 'json, pretty, or auto: pretty on a terminal.',
-    choices: logFormats,
-    default: 'auto',
-  }),
+  supervised: supervisedOption,
+  proxy: machineProxyOption,
+  ...logOptions,
 }
 
 export interface AgentSettings {
