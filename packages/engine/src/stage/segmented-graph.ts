@@ -1,4 +1,5 @@
 import type { Backend } from '../ggml/backend.ts'
+import type { GraphBuilder } from '../ggml/graph-builder.ts'
 import type { Pointer } from '../ggml/library.ts'
 
 /** A place in a graph where ranks hand values to each other. */
@@ -9,6 +10,22 @@ export interface Cut {
   act(): Promise<void>
   /** Whether the nodes since the last cut are to be computed. Default: they are. */
   runs?(): boolean
+}
+
+/** The cuts of a graph that is being built. */
+export class CutList {
+  readonly cuts: Cut[] = []
+
+  constructor(
+    private readonly backend: Backend,
+    private readonly builder: GraphBuilder,
+  ) {}
+
+  /** What comes next is computed when `act` is through. */
+  add(act: () => Promise<void>, runs?: () => boolean): void {
+    const node = this.backend.ggml.graphNodeCount(this.builder.graph)
+    this.cuts.push({ node, act, ...(runs && { runs }) })
+  }
 }
 
 interface Segment {

@@ -38,6 +38,7 @@ import {
 } from './attention-plan.ts'
 import { attentionShape } from './attention-shape.ts'
 import { type ContextRows, contextRows, pickRows } from './context-rows.ts'
+import type { StageParts } from './graph-parts.ts'
 import { KvCache, type KvCacheOptions } from './kv-cache.ts'
 import { kvLayerLayout } from './kv-layout.ts'
 import { KvSlices } from './kv-slices.ts'
@@ -45,7 +46,7 @@ import { checkKvType } from './kv-type.ts'
 import type { PageTable } from './page-table.ts'
 import { RankParts } from './rank-parts.ts'
 import { layerRope } from './rope.ts'
-import { StageGraph, type StageParts } from './stage-graph.ts'
+import { StageGraph } from './stage-graph.ts'
 import { WeightStore } from './weight-store.ts'
 
 export class StageConfigError extends DomainError {
