@@ -8,7 +8,9 @@ import { type ModelSource, openModel, resolveStageWeights } from '../weights/ind
 import type { KvType } from './kv-type.ts'
 import { OutOfPagesError } from './page-table.ts'
 import { PooledSequences } from './pooled-sequences.ts'
-import { Stage, type StageBatch, StageConfigError, type StageOutput } from './stage.ts'
+import { Stage } from './stage.ts'
+import type { StageBatch, StageOutput } from './stage-batch.ts'
+import { StageConfigError } from './stage-options.ts'
 
 interface ReferenceCase {
   readonly ids: readonly number[]
