@@ -1,10 +1,11 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { afterEach, expect, test } from 'vitest'
 import { DeosProcess, processesWith, type ReadyEvent } from './deos-process.ts'
 
@@ -91,6 +92,73 @@ test('a plan from a file is what runs: stages divided among ranks give the answe
   process.kill(ready.workers[1]!.pid, 'SIGKILL')
   await up.event((event) => event.worker === ready.workers[1]!.worker && event.phase === 'ready', seen)
   expect(await answer(ready)).toBe(await answer(await plain.up.ready()))
+})
+
+const plannedFleet = `
+machines:
+  - name: one-card
+    accelerator: { name: card, memoryGiB: 0.02, memoryGBs: 2, fp16Tflops: 0.1, fp32Tflops: 0.1 }
+  - name: two cards
+    accelerator: { name: small card, memoryGiB: 0.013, memoryGBs: 2, fp16Tflops: 0.1, fp32Tflops: 0.1, peerLinkGBs: 50 }
+    accelerators: 2
+`
+const plannedWorkload = `
+kind: serve
+promptTokens: 100
+outputTokens: 60
+contextTokens: 512
+maxBatch: 4
+goal: throughput
+precisions: [fp32]
+roles: together
+`
+const run = promisify(execFile)
+const script = fileURLToPath(new URL('../../dist/deos.mjs', import.meta.url))
+const embedded = fileURLToPath(new URL('../../models/deos-7m', import.meta.url))
+
+/** The most likely tokens at each place, as the completions API gives them. */
+async function likely({ url, model }: ReadyEvent): Promise<readonly Readonly<Record<string, number>>[]> {
+  const response = await fetch(`${url}/v1/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ model, prompt: 'Ownership in Rust', max_tokens: 24, temperature: 0, logprobs: 5 }),
+  })
+  const body = (await response.json()) as {
+    choices: { logprobs: { top_logprobs: Record<string, number>[] } }[]
+  }
+  return body.choices[0]!.logprobs.top_logprobs
+}
+
+test('what the planner prints is what runs: a fleet that is not there, played by processes', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'deos-plan-'))
+  homes.push(folder)
+  const files = { fleet: join(folder, 'fleet.yaml'), workload: join(folder, 'workload.yaml') }
+  writeFileSync(files.fleet, plannedFleet)
+  writeFileSync(files.workload, plannedWorkload)
+  const words = ['plan', 'serve', '--json', '--fleet', files.fleet, '--workload', files.workload]
+  const { stdout } = await run(process.execPath, [script, ...words, '--model', embedded])
+  const planned = join(folder, 'plan.json')
+  writeFileSync(planned, stdout)
+  // Rounding K and V to F16 would make differences of the order of sums larger.
+  const plain = start('--port', '0', '--weights', 'F32', '--kv', 'F32')
+  const { up } = start('--port', '0', '--kv', 'F32', '--plan', planned)
+  const ready = await up.ready()
+  expect(ready.workers).toMatchObject([
+    { worker: '0-one-card.0', layers: { first: 0, end: 3 }, split: { tensor: 1 } },
+    { worker: '1-two-cards.0', layers: { first: 3, end: 8 }, rank: 0, split: { tensor: 2 } },
+    { worker: '1-two-cards.1', layers: { first: 3, end: 8 }, rank: 1 },
+  ])
+  expect(ready).toMatchObject({ contextLength: 512 })
+  const alone = await plain.up.ready()
+  expect(await answer(ready)).toBe(await answer(alone))
+  const [actual, expected] = [await likely(ready), await likely(alone)]
+  for (const [index, wanted] of expected.entries()) {
+    for (const [token, logprob] of Object.entries(wanted)) {
+      // The fifth and the next may change places.
+      const found = actual[index]![token]
+      if (found !== undefined) expect(Math.abs(found - logprob), `place ${index}`).toBeLessThan(1e-4)
+    }
+  }
 })
 
 /** Streams an answer; calls `onPiece` with the number of pieces that came so far. */

@@ -46,17 +46,18 @@ interface ServeFlags extends CommonFlags {
   readonly name?: string
   readonly workers: number
   readonly plan?: string
+  readonly replica?: number
   readonly even?: true
   readonly host: string
   readonly port: number
   readonly apiKey?: string
   readonly context?: number
-  readonly weights: string
+  readonly weights?: string
   readonly kv: KvType | 'auto'
   readonly kvMemory?: number
   readonly threads: number
   readonly device?: string
-  readonly maxSessions: number
+  readonly maxSessions?: number
   readonly maxQueued: number
   readonly prefixCache: boolean
   readonly prefillChunk: number | 'auto'
@@ -165,7 +166,11 @@ function addServe(program: Command): void {
     )
     .option('--name <id>', 'name under which the API offers the model (default: its file or folder)')
     .option('--workers <n>', 'how many workers share the layers', wholeNumber(1, 64), 4)
-    .option('--plan <file>', 'stages and their ranks from a file, in place of --workers')
+    .option(
+      '--plan <file>',
+      'stages and their ranks from a file, in place of --workers: what "deos plan serve --json" printed, or stages alone',
+    )
+    .option('--replica <n>', 'which replica of the plan, counted from 0', wholeNumber(0, 1_000_000))
     .option('--even', 'workers that are all alike and use all their speed')
     .addOption(
       new Option('--port <n>', 'port of the API; 0 takes any free one')
@@ -178,7 +183,10 @@ function addServe(program: Command): void {
       new Option('--api-key <key>', 'key that clients must send (default: none)').env('DEOS_API_KEY'),
     )
     .option('--context <tokens>', "longest sequence (default: the model's, at most 8192)", wholeNumber(1))
-    .option('--weights <type>', 'convert matrices at load: native, F16, Q8_0, Q4_K, …', 'native')
+    .option(
+      '--weights <type>',
+      "convert matrices at load: native, F16, Q8_0, Q4_K, … (default: native, or the plan's)",
+    )
     .option(
       '--kv <type>',
       'type of the KV cache: auto, F16, F32, Q8_0, Q4_0',
@@ -210,7 +218,11 @@ function addServe(program: Command): void {
       namedPath,
       [],
     )
-    .option('--max-sessions <n>', 'answers worked on at once', wholeNumber(1, 65_536), 64)
+    .option(
+      '--max-sessions <n>',
+      "answers worked on at once (default: 64, or as the plan's batch says)",
+      wholeNumber(1, 65_536),
+    )
     .option(
       '--max-queued <n>',
       'requests that wait for their turn; more get status 429',
@@ -230,17 +242,19 @@ function addServe(program: Command): void {
       perform(flags, async (output, interrupts) => {
         const { checkWeightType } = await import('./commands/weight-type.ts')
         const { serve } = await import('./commands/serve.ts')
-        await serve(serveOptions(flags, checkWeightType(flags.weights)), output, interrupts)
+        const weightType = flags.weights === undefined ? null : checkWeightType(flags.weights)
+        await serve(serveOptions(flags, weightType), output, interrupts)
       }),
     )
 }
 
-function serveOptions(flags: ServeFlags, weightType: string): ServeOptions {
+function serveOptions(flags: ServeFlags, weightType: string | null): ServeOptions {
   return {
     model: flags.model,
     name: flags.name ?? null,
     workers: flags.workers,
     plan: flags.plan ?? null,
+    replica: flags.replica ?? null,
     even: flags.even === true,
     host: flags.host,
     port: flags.port,
@@ -251,7 +265,7 @@ function serveOptions(flags: ServeFlags, weightType: string): ServeOptions {
     kvBytes: flags.kvMemory ?? null,
     threads: flags.threads,
     device: flags.device ?? null,
-    maxSessions: flags.maxSessions,
+    maxSessions: flags.maxSessions ?? null,
     maxQueued: flags.maxQueued,
     serving: {
       prefixCache: flags.prefixCache,

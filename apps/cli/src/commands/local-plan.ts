@@ -4,8 +4,8 @@ import type { KvType } from '@deos/engine/kv-type'
 import { describeModel, type ModelDescription, openModel } from '@deos/engine/weights'
 import { cacheFolder } from '../package-root.ts'
 import { isInstruct, readChatTemplate } from '../ring/chat-template.ts'
-import type { PlannedStage } from '../ring/plan-file.ts'
 import { planRing, type RingPlan } from '../ring/ring-plan.ts'
+import { checkModel, type ServedPlan } from '../ring/served-plan.ts'
 import type { ServingSettings } from '../ring/serving-settings.ts'
 import type { WorkerProfile } from '../ring/worker-profiles.ts'
 import { checkModelId, modelIdOf } from './model-path.ts'
@@ -15,15 +15,17 @@ export interface LocalPlanRequest {
   /** `null` takes it from the path. */
   readonly name: string | null
   readonly profiles: readonly WorkerProfile[]
-  /** One for each profile, or null to divide by their speeds. */
-  readonly stages: readonly PlannedStage[] | null
-  readonly weightType: string
+  /** With one stage for each profile, or null to divide by their speeds. */
+  readonly planned: ServedPlan | null
+  /** `null` takes the plan's, or leaves weights as they are. */
+  readonly weightType: string | null
   readonly kvType: KvType | 'auto'
   readonly contextLength: number | null
   readonly kvBytes: number | null
   readonly threads: number
   readonly device: string | null
-  readonly maxSessions: number
+  /** `null` takes the plan's, or as many as is usual. */
+  readonly maxSessions: number | null
   readonly maxQueued: number
   readonly serving: ServingSettings
 }
@@ -34,6 +36,7 @@ export interface LocalPlan {
   readonly instruct: boolean
 }
 
+const USUAL_SESSIONS = 64
 const SPARE_SHARE = 0.25
 const MOST_SPARE_BYTES = 4 * 2 ** 30
 
@@ -47,22 +50,27 @@ export async function planLocalRing(request: LocalPlanRequest): Promise<LocalPla
   const source = await openModel(path, { vocabulary: false })
   const description = describeModel(source)
   const id = checkModelId(request.name ?? modelIdOf(path))
-  const { profiles, weightType, kvType, contextLength, kvBytes, threads, device } = request
+  const { profiles, planned, kvBytes, threads, device } = request
+  const { config } = source
+  if (planned !== null && planned.model !== null) checkModel(planned.model, config)
+  const plannedContext = planned?.contextLength ?? null
   const plan = planRing({
     ring: `${id.replaceAll('/', '-')}-${process.pid}`,
     model: { id, path },
-    config: source.config,
+    config,
     profiles,
-    stages: request.stages,
-    weightType,
-    kvType,
-    contextLength,
+    stages: planned?.stages ?? null,
+    weightType: request.weightType ?? planned?.weightType ?? 'native',
+    kvType: request.kvType === 'auto' ? (planned?.kvType ?? 'auto') : request.kvType,
+    contextLength:
+      request.contextLength ??
+      (plannedContext === null ? null : Math.min(plannedContext, config.contextLength)),
     kvBytes,
     spareBytes: spareMemory(),
     threads,
     device,
     cacheDir: cacheFolder(),
-    maxSessions: request.maxSessions,
+    maxSessions: request.maxSessions ?? planned?.maxSessions ?? USUAL_SESSIONS,
     maxQueued: request.maxQueued,
     serving: request.serving,
   })

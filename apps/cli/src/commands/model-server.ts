@@ -65,7 +65,7 @@ async function serve(path: string, output: Output, signal: AbortSignal): Promise
     modelPath: path,
     name: null,
     profiles: evenProfiles,
-    stages: null,
+    planned: null,
     weightType: 'native',
     kvType: 'auto',
     contextLength: null,

@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os'
+import { UsageError } from '../cli-error.ts'
 import type { Interrupts } from '../interrupts.ts'
 import type { Output, ProgressLine } from '../output.ts'
 import { homeFolder } from '../package-root.ts'
@@ -6,17 +7,20 @@ import { LocalRing, type LocalRingObserver } from '../ring/local-ring.ts'
 import { readPlanFile } from '../ring/plan-file.ts'
 import type { RingPlan } from '../ring/ring-plan.ts'
 import type { WorkerPhase } from '../ring/ring-supervision.ts'
+import type { ServedPlan } from '../ring/served-plan.ts'
 import { evenProfiles, mixedProfiles, takeProfiles } from '../ring/worker-profiles.ts'
 import { formatMilliseconds } from '../text/quantities.ts'
 import { invocation } from './invocation.ts'
 import { type LocalPlanRequest, planLocalRing } from './local-plan.ts'
 import { formatIncident, formatProgress, formatReady, type ReadyFacts, readyJson } from './serve-report.ts'
 
-export interface ServeOptions extends Omit<LocalPlanRequest, 'modelPath' | 'profiles' | 'stages'> {
+export interface ServeOptions extends Omit<LocalPlanRequest, 'modelPath' | 'profiles' | 'planned'> {
   readonly model: string
   readonly workers: number
   /** File with the stages, in place of `workers`. */
   readonly plan: string | null
+  /** Which one of the plan's; `null` if it has but one. */
+  readonly replica: number | null
   /** All workers alike and at full speed. */
   readonly even: boolean
   readonly host: string
@@ -84,13 +88,13 @@ class ServeReporter implements LocalRingObserver {
  */
 export async function serve(options: ServeOptions, output: Output, interrupts: Interrupts): Promise<void> {
   const began = performance.now()
-  const stages = options.plan === null ? null : await readPlanFile(options.plan)
-  const count = stages?.length ?? options.workers
-  const table = options.even || stages ? evenProfiles : mixedProfiles
+  const planned = await plannedRing(options)
+  const count = planned?.stages.length ?? options.workers
+  const table = options.even || planned ? evenProfiles : mixedProfiles
   const { plan, description, instruct } = await planLocalRing({
     ...options,
     modelPath: options.model,
-    stages,
+    planned,
     profiles: takeProfiles(count === 1 ? evenProfiles : table, count),
   })
   warnAboutThreads(plan.assignments.length, options.threads, output)
@@ -125,6 +129,12 @@ export async function serve(options: ServeOptions, output: Output, interrupts: I
   } finally {
     reporter.end()
   }
+}
+
+async function plannedRing({ plan, replica }: ServeOptions): Promise<ServedPlan | null> {
+  if (plan !== null) return readPlanFile(plan, replica)
+  if (replica === null) return null
+  throw new UsageError('--replica chooses one of a plan.', 'Give --plan too, or leave out --replica.')
 }
 
 function warnAboutThreads(workers: number, threads: number, output: Output): void {

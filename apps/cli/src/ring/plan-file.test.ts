@@ -6,7 +6,7 @@ test('degrees that are left out are 1', () => {
   const text = JSON.stringify({
     stages: [{ layers: { first: 0, end: 3 }, split: { tensor: 2 } }, { layers: { first: 3, end: 8 } }],
   })
-  const stages = parsePlan(text, 'plan.json')
+  const { stages } = parsePlan(text, 'plan.json', null)
   expect(stages).toEqual([
     { layers: { first: 0, end: 3 }, split: { tensor: 2, experts: 1, context: 1 } },
     { layers: { first: 3, end: 8 }, split: { tensor: 1, experts: 1, context: 1 } },
@@ -27,6 +27,12 @@ test.each([
   [JSON.stringify({ stages: [{ layers, split: { tensor: '2' } }] }), 'stages[0].split.tensor is "2"'],
   [JSON.stringify({ stages: [{ layers, split: { data: 2 } }] }), 'stages[0].split.data is none of'],
 ])('%s is refused by field', (text, problem) => {
-  expect(() => parsePlan(text, 'plan.json')).toThrow(UsageError)
-  expect(() => parsePlan(text, 'plan.json')).toThrow(`plan.json: ${problem}`)
+  expect(() => parsePlan(text, 'plan.json', null)).toThrow(UsageError)
+  expect(() => parsePlan(text, 'plan.json', null)).toThrow(`plan.json: ${problem}`)
+})
+
+test('a plan of one ring has no replicas to choose from', () => {
+  expect(() => parsePlan(JSON.stringify({ stages: [{ layers }] }), 'plan.json', 0)).toThrow(
+    'without replicas',
+  )
 })

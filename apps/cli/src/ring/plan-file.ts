@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { formatLayers, type LayerRange } from '@deos/domain'
 import { UsageError } from '../cli-error.ts'
+import { isPlanDocument, type ServedPlan, servedPlan } from './served-plan.ts'
 
 /** Into how many parts the ranks of a stage divide heads, experts and positions. */
 export interface StageSplit {
@@ -13,6 +14,8 @@ export interface StageSplit {
 export interface PlannedStage {
   readonly layers: LayerRange
   readonly split: StageSplit
+  /** Names of its ranks; without them they are named after the stage's profile. */
+  readonly workers?: readonly string[]
 }
 
 export const rankCount = ({ tensor, experts, context }: StageSplit): number => tensor * experts * context
@@ -21,22 +24,23 @@ const degrees = ['tensor', 'experts', 'context'] as const
 const MOST_RANKS = 64
 
 /**
- * Reads the stages that a plan asks for:
+ * Reads the stages that a plan asks for: what `deos plan serve --json` printed, or
  * `{"stages": [{"layers": {"first": 0, "end": 4}, "split": {"tensor": 2}}, …]}`; degrees that are left out are 1.
  *
- * @throws UsageError naming file and field
+ * @param replica - of several; counted from 0
+ * @throws UsageError or PlanFileError naming file and field
  */
-export async function readPlanFile(path: string): Promise<readonly PlannedStage[]> {
+export async function readPlanFile(path: string, replica: number | null): Promise<ServedPlan> {
   let text: string
   try {
     text = await readFile(path, 'utf8')
   } catch {
     throw new UsageError(`The plan ${path} cannot be read.`, 'Give the path of a JSON file.')
   }
-  return parsePlan(text, path)
+  return parsePlan(text, path, replica)
 }
 
-export function parsePlan(text: string, path: string): readonly PlannedStage[] {
+export function parsePlan(text: string, path: string, replica: number | null): ServedPlan {
   const refuse = (field: string, problem: string): never => {
     throw new UsageError(
       `${path}: ${field} ${problem}.`,
@@ -57,9 +61,13 @@ export function parsePlan(text: string, path: string): readonly PlannedStage[] {
   } catch {
     return refuse('the file', 'is not JSON')
   }
+  if (isPlanDocument(parsed)) return servedPlan(text, path, replica)
   const { stages } = record(parsed, 'the plan')
   if (!Array.isArray(stages) || stages.length === 0) return refuse('stages', 'is no list of at least one')
-  return stages.map((value: unknown, index): PlannedStage => {
+  if (replica !== null) {
+    throw new UsageError(`${path} is the plan of one ring, without replicas.`, 'Leave out --replica.')
+  }
+  const planned = stages.map((value: unknown, index): PlannedStage => {
     const field = `stages[${index}]`
     const stage = record(value, field)
     const layers = record(stage.layers, `${field}.layers`)
@@ -73,6 +81,10 @@ export function parsePlan(text: string, path: string): readonly PlannedStage[] {
     const split = { tensor: degree('tensor'), experts: degree('experts'), context: degree('context') }
     return { layers: { first, end }, split }
   })
+  return {
+    stages: planned,
+    ...{ model: null, weightType: null, kvType: null, contextLength: null, maxSessions: null },
+  }
 }
 
 /** @throws UsageError unless the stages hold every layer of the model once, in order */

@@ -107,11 +107,11 @@ export function planRing(settings: RingSettings): RingPlan {
   })
   const { ring, model, weightType, threads, device, cacheDir, maxSessions, maxQueued } = settings
   const assignment = (stage: number, rank: number): WorkerAssignment => {
-    const { layers, split } = stages[stage]!
+    const { layers, split, workers } = stages[stage]!
     const { name, speed } = profiles[stage]!
     const kvShare = workerBytes[stage]!
     return {
-      worker: rank === 0 ? `${stage}-${name}` : `${stage}-${name}.${rank}`,
+      worker: `${stage}-${workers?.[rank] ?? (rank === 0 ? name : `${name}.${rank}`)}`,
       ring,
       stage,
       stages: profiles.length,

@@ -1,0 +1,147 @@
+import type { ModelConfig } from '@deos/domain'
+import type { KvType } from '@deos/engine/kv-type'
+import { shapeOfConfig } from '@deos/planner'
+import { z } from 'zod'
+import { UsageError } from '../cli-error.ts'
+import { documentSchema } from '../plan/plan-document.ts'
+import { PlanFile } from '../plan/plan-file.ts'
+import type { PlannedStage } from './plan-file.ts'
+
+/** What a plan decides of a ring. Settings that are `null` it leaves open. */
+export interface ServedPlan {
+  readonly stages: readonly PlannedStage[]
+  /** For which it was made; `null` if nobody said. */
+  readonly model: PlannedModel | null
+  readonly weightType: string | null
+  readonly kvType: KvType | null
+  readonly contextLength: number | null
+  readonly maxSessions: number | null
+}
+
+const count = z.int().min(0).max(1_000_000)
+const some = count.min(1)
+
+const modelSchema = z.object({
+  name: z.string(),
+  layers: some,
+  hiddenSize: some,
+  feedForwardSize: some,
+  heads: some,
+  kvHeads: some,
+  vocabSize: some,
+})
+
+export type PlannedModel = z.infer<typeof modelSchema>
+
+const stageSchema = z
+  .object({
+    layers: z.object({ first: count, end: some }),
+    tensorParallel: some.max(64),
+    accelerators: z.array(z.object({ machine: z.string(), slot: count })).min(1),
+  })
+  .refine(({ tensorParallel, accelerators }) => accelerators.length === tensorParallel, {
+    error: 'has another number of accelerators than its tensorParallel says',
+  })
+  .refine(({ layers }) => layers.end > layers.first, { error: 'has no layers' })
+
+/** Of what `deos plan serve --json` prints, what a ring goes by. */
+const servedSchema = z.object({
+  schema: z.literal(documentSchema),
+  kind: z.literal('serve', { error: 'is not a plan for serving' }),
+  model: modelSchema,
+  workload: z.object({ contextTokens: some, kvBytesPerElement: z.number().positive() }),
+  plan: z.object({
+    precision: z.enum(['fp32', 'fp16', 'fp8', 'q8', 'q4']),
+    replicas: z
+      .array(
+        z.object({
+          role: z.enum(['together', 'prefill', 'decode']),
+          batch: some,
+          stages: z.array(stageSchema).min(1),
+        }),
+      )
+      .min(1),
+  }),
+})
+
+type ServedDocument = z.infer<typeof servedSchema>
+
+const weightTypes = { fp32: 'F32', fp16: 'F16', q8: 'Q8_0', q4: 'Q4_0' } as const
+
+export const isPlanDocument = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && 'schema' in value
+
+/**
+ * One replica of a plan as a ring: of each accelerator one rank.
+ *
+ * @param text - as `deos plan serve --json` prints it
+ * @param replica - counted from 0; may be left out where there is but one
+ * @throws PlanFileError naming line and field; UsageError if it cannot be run as it is
+ */
+export function servedPlan(text: string, path: string, replica: number | null): ServedPlan {
+  const { model, workload, plan } = new PlanFile(path, text).parse(servedSchema)
+  const { role, batch, stages } = chosenReplica(plan.replicas, path, replica)
+  if (role !== 'together') {
+    throw new UsageError(
+      `${path}: prompts and answers are computed by different replicas, and one ring is run here.`,
+      'Plan with "roles: together" in the workload.',
+    )
+  }
+  if (plan.precision === 'fp8') {
+    throw new UsageError(
+      `${path}: the plan holds weights in fp8, which engines do not compute with.`,
+      'Plan with other "precisions" in the workload, such as q8.',
+    )
+  }
+  return {
+    stages: stages.map(({ layers, tensorParallel, accelerators }) => ({
+      layers,
+      split: { tensor: tensorParallel, experts: 1, context: 1 },
+      workers: accelerators.map(({ machine, slot }) => `${machine.replaceAll(/[^\w.-]+/g, '-')}.${slot}`),
+    })),
+    model,
+    weightType: weightTypes[plan.precision],
+    kvType: kvTypeOf(workload.kvBytesPerElement),
+    contextLength: workload.contextTokens,
+    // As many batches as there are stages go round one behind the other.
+    maxSessions: batch * stages.length,
+  }
+}
+
+function chosenReplica(
+  replicas: ServedDocument['plan']['replicas'],
+  path: string,
+  replica: number | null,
+): ServedDocument['plan']['replicas'][number] {
+  if (replica === null && replicas.length > 1) {
+    throw new UsageError(
+      `${path}: the plan has ${replicas.length} replicas, and one ring is run here.`,
+      `Choose one with --replica 0 to ${replicas.length - 1}.`,
+    )
+  }
+  const chosen = replicas[replica ?? 0]
+  if (chosen !== undefined) return chosen
+  throw new UsageError(
+    `${path}: there is no replica ${replica}; the plan has ${replicas.length}.`,
+    `Give --replica 0${replicas.length === 1 ? '' : ` to ${replicas.length - 1}`}.`,
+  )
+}
+
+/** What an engine's type takes may differ a little from what was planned with, not by half. */
+function kvTypeOf(bytesPerElement: number): KvType {
+  if (bytesPerElement > 3) return 'F32'
+  return bytesPerElement > 1.5 ? 'F16' : 'Q8_0'
+}
+
+const compared = ['layers', 'hiddenSize', 'feedForwardSize', 'heads', 'kvHeads', 'vocabSize'] as const
+
+/** @throws UsageError if the plan was made for another model */
+export function checkModel(planned: PlannedModel, config: ModelConfig): void {
+  const shape = shapeOfConfig(config)
+  const other = compared.find((key) => planned[key] !== shape[key])
+  if (other === undefined) return
+  throw new UsageError(
+    `The plan is for ${planned.name} with ${other} ${planned[other]}; ${config.name} has ${shape[other]}.`,
+    'Make the plan for the model that is served: deos plan serve --model.',
+  )
+}
