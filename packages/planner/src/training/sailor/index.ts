@@ -1,11 +1,8 @@
 /** Sailor's cost model of training and a search in it. */
-export {
-  SailorJudge,
-  type SailorPlan,
-  type SailorReplica,
-  type SailorStage,
-  type SailorVerdict,
-} from './judge.ts'
+export { SailorJudge, type SailorVerdict } from './judge.ts'
 export type { Pool } from './mixes.ts'
-export { type SailorFinding, type SailorGoal, type SailorRequest, searchSailor } from './search.ts'
+export type { SailorPlan, SailorReplica, SailorStage } from './plan.ts'
+export { type PlayedIteration, playSailorPlan } from './played.ts'
+export type { SailorGoal, SailorRequest } from './request.ts'
+export { type SailorFinding, searchSailor } from './search.ts'
 export { type SailorFiles, type SailorTables, sailorTables } from './tables.ts'

@@ -1,25 +1,8 @@
 import { TrainingRequestError } from '../errors.ts'
-import type { BandwidthFit, Endpoint, SailorTables } from './tables.ts'
-
-/** One replica of a stage: a tensor-parallel group in one machine. */
-export interface SailorReplica {
-  readonly accelerator: string
-  readonly zone: string
-  readonly tensorParallel: number
-}
-
-export interface SailorStage {
-  /** Half-open. */
-  readonly first: number
-  readonly end: number
-  /** In order; neighbours exchange gradients, equal places hand over activations. */
-  readonly replicas: readonly SailorReplica[]
-}
-
-export interface SailorPlan {
-  readonly microbatch: number
-  readonly stages: readonly SailorStage[]
-}
+import { distinctPairs, SailorLinks } from './links.ts'
+import { checkSailorPlan, type SailorPlan, type SailorStage } from './plan.ts'
+import { rentPerS, trafficUsd } from './price.ts'
+import type { SailorTables } from './tables.ts'
 
 export interface SailorVerdict {
   readonly iterationS: number
@@ -40,8 +23,6 @@ const floatBytes = 4
 const bytesPerParameter = 24
 /** What Megatron takes besides, more with tensor parallelism. */
 const megatronBytes = (tensorParallel: number) => (tensorParallel === 1 ? 2e9 : 3e9)
-const bucketBytes = 500_000_000
-const mostShards = 4
 
 /**
  * Sailor's cost model: all microbatches at the pace of the slowest stage, one microbatch through all stages, the
@@ -50,16 +31,18 @@ const mostShards = 4
  * @see Strati et al. 2025 (arXiv:2504.17096); formulas as in github.com/eth-easl/sailor, commit cf2c8e3, MIT licence
  */
 export class SailorJudge {
-  readonly #fits = new Map<string, BandwidthFit>()
+  readonly #links: SailorLinks
 
   constructor(
     readonly tables: SailorTables,
     readonly globalBatch: number,
-  ) {}
+  ) {
+    this.#links = new SailorLinks(tables)
+  }
 
   /** @throws TrainingRequestError if layers overlap, or nothing was profiled for what the plan does */
   verdict(plan: SailorPlan): SailorVerdict {
-    this.#check(plan)
+    checkSailorPlan(this.tables, plan)
     const { stages, microbatch } = plan
     const microbatches = Math.ceil(this.globalBatch / (microbatch * stages[0]!.replicas.length))
     const computeS = stages.map((stage) => this.#slowest(stage, microbatch))
@@ -68,14 +51,14 @@ export class SailorJudge {
     const paceS = Math.max(...computeS.map((compute, stage) => compute + sendS[stage]!))
     const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0)
     const pipelineS = (microbatches - 1) * paceS + sum(computeS) + sum(sendS) + updateS
-    const gradientS = Math.max(...stages.map((stage) => this.#gradients(stage)))
+    const gradientS = Math.max(...stages.map((stage) => this.#links.gradientsS(stage)))
     const iterationS = pipelineS + gradientS
     const memory = stages.map((stage, at) => this.#memory(stage, stages.length - at, microbatch))
     return {
       iterationS,
       pipelineS,
       gradientS,
-      usd: this.#rent(plan) * iterationS + this.#traffic(plan, microbatches),
+      usd: rentPerS(this.tables, plan) * iterationS + trafficUsd(this.tables, plan, microbatches),
       accelerators: sum(stages.flatMap(({ replicas }) => replicas.map((each) => each.tensorParallel))),
       fits: memory.every(({ fits }) => fits),
       stages: stages.map((_, at) => ({
@@ -115,29 +98,6 @@ export class SailorJudge {
     return times === undefined ? null : times.passesS[end]! - times.passesS[first]!
   }
 
-  #check({ stages, microbatch }: SailorPlan): void {
-    let next = 0
-    for (const { first, end, replicas } of stages) {
-      if (first !== next || end <= first) {
-        throw new TrainingRequestError('stages', `[${first}, ${end}) behind ${next}`, 'one behind the other')
-      }
-      next = end
-      for (const { accelerator, tensorParallel } of new Set(replicas)) {
-        if (this.passesS(first, end, accelerator, microbatch, tensorParallel) === null) {
-          const what = `${accelerator}, microbatch ${microbatch}, ${tensorParallel}-way`
-          throw new TrainingRequestError('replicas', what, 'what was profiled')
-        }
-      }
-    }
-    if (stages.length === 0 || next > this.tables.layers) {
-      throw new TrainingRequestError('stages', `${next} layers`, `1 to ${this.tables.layers} layers`)
-    }
-    const degrees = new Set(stages.map(({ replicas }) => replicas.length))
-    if (degrees.size > 1 || degrees.has(0)) {
-      throw new TrainingRequestError('replicas', [...degrees].join(', '), 'equally many in every stage')
-    }
-  }
-
   #slowest({ first, end, replicas }: SailorStage, microbatch: number): number {
     let slowest = 0
     for (const { accelerator, tensorParallel } of new Set(replicas)) {
@@ -159,10 +119,10 @@ export class SailorJudge {
   #sends({ stages, microbatch }: SailorPlan): readonly number[] {
     const last = stages.length - 1
     const between = (from: number, to: number, layer: number) => {
-      const bytes = this.tables.outputElements[layer]! * floatBytes * microbatch
+      const bytes = this.#links.handedOverBytes(layer, microbatch)
       let worst = 0
       for (const [sender, receiver] of distinctPairs(stages[from]!.replicas, stages[to]!.replicas)) {
-        worst = Math.max(worst, seconds(bytes, this.#fit(sender, receiver)))
+        worst = Math.max(worst, this.#links.sendS(sender, receiver, bytes))
       }
       return worst
     }
@@ -175,17 +135,6 @@ export class SailorJudge {
     })
   }
 
-  #gradients({ first, end, replicas }: SailorStage): number {
-    const parameters = this.tables.sizes.get(1)!.parameters
-    const shards = Math.min(mostShards, ...replicas.map(({ tensorParallel }) => tensorParallel))
-    const bytes = ((parameters[end]! - parameters[first]!) * floatBytes) / shards
-    let worst = 0
-    for (const [from, to] of distinctPairs(replicas.slice(0, -1), replicas.slice(1))) {
-      worst = Math.max(worst, allReduceS(bytes, replicas.length, this.#fit(from, to, 1)))
-    }
-    return worst
-  }
-
   #memory(stage: SailorStage, behind: number, microbatch: number): { bytes: number; fits: boolean } {
     let most = 0
     let fits = true
@@ -196,69 +145,4 @@ export class SailorJudge {
     }
     return { bytes: most, fits }
   }
-
-  /** USD a second. */
-  #rent({ stages }: SailorPlan): number {
-    let perHour = 0
-    for (const { replicas } of stages) {
-      for (const { accelerator, tensorParallel } of replicas) {
-        perHour += tensorParallel * this.tables.usdPerHour(accelerator)
-      }
-    }
-    return perHour / 3600
-  }
-
-  #traffic({ stages, microbatch }: SailorPlan, microbatches: number): number {
-    const { outputElements, usdPerByte, sizes } = this.tables
-    const parameters = sizes.get(1)!.parameters
-    let usd = 0
-    stages.forEach(({ first, end, replicas }, at) => {
-      const next = stages[at + 1]
-      const handedOver = outputElements[end - 1]! * floatBytes * microbatch * microbatches * 2
-      const exchanged =
-        ((parameters[end]! - parameters[first]!) * floatBytes * 2 * (replicas.length - 1)) / replicas.length
-      replicas.forEach(({ zone }, place) => {
-        if (next !== undefined) usd += handedOver * usdPerByte(zone, next.replicas[place]!.zone)
-        usd += exchanged * usdPerByte(zone, replicas[(place + 1) % replicas.length]!.zone)
-      })
-    })
-    return usd
-  }
-
-  #fit(from: SailorReplica, to: SailorReplica, count?: number): BandwidthFit {
-    const sender: Endpoint = { ...from, count: count ?? from.tensorParallel }
-    const receiver: Endpoint = { ...to, count: count ?? to.tensorParallel }
-    const key = `${sender.zone} ${sender.accelerator} ${sender.count} ${receiver.zone} ${receiver.accelerator} ${receiver.count}`
-    const known = this.#fits.get(key)
-    if (known !== undefined) return known
-    const fit = this.tables.fit(sender, receiver)
-    this.#fits.set(key, fit)
-    return fit
-  }
-}
-
-/** Pairs at equal places, those that are like the pair before left out. */
-function* distinctPairs(
-  left: readonly SailorReplica[],
-  right: readonly SailorReplica[],
-): Generator<readonly [SailorReplica, SailorReplica]> {
-  for (const [place, from] of left.entries()) {
-    const to = right[place]!
-    if (place === 0 || from !== left[place - 1] || to !== right[place - 1]) yield [from, to]
-  }
-}
-
-function seconds(bytes: number, [a, b, c]: BandwidthFit): number {
-  if (bytes === 0) return 0
-  const x = Math.log2(bytes / 1e6)
-  return bytes / 1e9 / (a * x * x + b * x + c)
-}
-
-/** Ring all-reduce, in DeepSpeed's buckets. */
-function allReduceS(bytes: number, members: number, fit: BandwidthFit): number {
-  if (members <= 1) return 0
-  const ring = (bucket: number) => 2 * (members - 1) * seconds(bucket / members, fit)
-  const full = Math.floor(bytes / bucketBytes)
-  const rest = bytes - full * bucketBytes
-  return full * ring(bucketBytes) + (rest > 0 ? ring(rest) : 0)
 }

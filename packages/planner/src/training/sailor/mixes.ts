@@ -1,4 +1,4 @@
-import type { SailorReplica } from './judge.ts'
+import type { SailorReplica } from './plan.ts'
 
 /** Accelerators of one kind in one zone. */
 export interface Pool {

@@ -5,8 +5,10 @@ type LayerSeconds = readonly [number, number, number]
 
 /** What one accelerator does with one microbatch, by tensor-parallel degree; sums over the first n layers. */
 export interface StageTimes {
+  readonly forwardS: Float64Array
   /** Forward and backward. */
   readonly passesS: Float64Array
+  /** Of each layer by itself. */
   readonly updateS: Float64Array
 }
 
@@ -97,6 +99,7 @@ function timesOf(profiles: unknown, layers: number): SailorTables['times'] {
           layerSeconds(rows, `${path}.${tp}`, layer),
         )
         degrees.set(Number(tp), {
+          forwardS: sums(Float64Array.from(seconds, ([forward]) => forward)),
           passesS: sums(Float64Array.from(seconds, ([forward, backward]) => forward + backward)),
           updateS: Float64Array.from(seconds, ([, , update]) => update),
         })

@@ -1,14 +1,8 @@
 import type { Random } from '@deos/domain'
 import { checkTask, mostStages, searchDtFm } from '../dt-fm/index.ts'
-import {
-  forecastStep,
-  type LayerCosts,
-  type StepForecast,
-  type StepOptions,
-  stepAtLeastS,
-  type TrainingPlan,
-  type TrainingStage,
-} from './step.ts'
+import { forecastStep, type StepForecast, stepAtLeastS } from './forecast.ts'
+import type { LayerCosts } from './layer-costs.ts'
+import type { StepOptions, TrainingPlan, TrainingStage } from './plan.ts'
 
 export interface Planned {
   readonly plan: TrainingPlan

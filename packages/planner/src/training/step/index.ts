@@ -11,7 +11,10 @@ export {
   planMegatron,
   stageCounts,
 } from './baselines.ts'
+export { forecastStep, pipelineOf, type StageForecast, type StepForecast } from './forecast.ts'
+export { LayerCosts } from './layer-costs.ts'
 export { type Pipeline, type PipelineRun, runPipeline, type Schedule, type WorkSpan } from './pipeline.ts'
+export { microbatchesOf, type StepOptions, type TrainingPlan, type TrainingStage } from './plan.ts'
 export {
   balancedStages,
   exactOptions,
@@ -19,19 +22,5 @@ export {
   type TrainingSearch,
   waysToRun,
 } from './search.ts'
-export {
-  forecastStep,
-  type GroupTerms,
-  LayerCosts,
-  microbatchesOf,
-  pipelineOf,
-  type StageForecast,
-  type StateBytes,
-  type StepForecast,
-  type StepOptions,
-  type TrainingFleet,
-  type TrainingPlan,
-  type TrainingStage,
-  type TrainingWork,
-} from './step.ts'
+export type { GroupTerms, StateBytes, TrainingFleet, TrainingWork } from './work.ts'
 export { forecastZero3, type ZeroForecast, type ZeroOptions } from './zero.ts'

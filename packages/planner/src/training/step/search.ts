@@ -1,13 +1,8 @@
 import type { Random } from '@deos/domain'
 import { bestOf, dtFmRows, inRankOrder, type Planned, stageCounts } from './baselines.ts'
-import {
-  forecastStep,
-  type LayerCosts,
-  microbatchesOf,
-  type StepOptions,
-  type TrainingPlan,
-  type TrainingStage,
-} from './step.ts'
+import { forecastStep } from './forecast.ts'
+import type { LayerCosts } from './layer-costs.ts'
+import { microbatchesOf, type StepOptions, type TrainingPlan, type TrainingStage } from './plan.ts'
 
 export interface TrainingSearch {
   readonly random: Random

@@ -1,5 +1,6 @@
 import { memoryBytes } from '../../devices/index.ts'
-import { LayerCosts, type TrainingFleet, type TrainingWork } from './step.ts'
+import { LayerCosts } from './layer-costs.ts'
+import type { TrainingFleet, TrainingWork } from './work.ts'
 
 export interface ZeroForecast {
   readonly stepS: number

@@ -1,0 +1,144 @@
+import { memoryBytes } from '../../devices/index.ts'
+import { exchangeSeconds, gatherSeconds } from './exchange.ts'
+import type { LayerCosts } from './layer-costs.ts'
+import { stageMemory } from './memory.ts'
+import { type Pipeline, type PipelineRun, runPipeline } from './pipeline.ts'
+import {
+  inFlightOf,
+  microbatchesOf,
+  type StepOptions,
+  type TrainingPlan,
+  type TrainingStage,
+} from './plan.ts'
+
+export interface StageForecast {
+  readonly layers: readonly [number, number]
+  /** All microbatches, on its slowest device. */
+  readonly computeS: number
+  /** One microbatch to the next stage on the worst link, delay included. */
+  readonly hopS: number
+  readonly exchangeS: number
+  readonly memoryBytes: number
+  /** Part of the pipeline's time in which it computes nothing. */
+  readonly bubble: number
+}
+
+export interface StepForecast {
+  readonly stepS: number
+  readonly tokensPerS: number
+  readonly pipelineS: number
+  /** What gradient exchange adds behind the pipeline. */
+  readonly exposedExchangeS: number
+  readonly fits: boolean
+  readonly stages: readonly StageForecast[]
+}
+
+/** Seconds below which no step of a plan can be: a stage's arithmetic on its slowest device, and its exchange behind it. */
+export function stepAtLeastS(costs: LayerCosts, { stages, options }: TrainingPlan): number {
+  const bounds = stages.map((stage) => {
+    const { first, end, devices } = stage
+    const slowestS = Math.max(...devices.map((device) => costs.stageS(device, first, end)))
+    return slowestS * microbatchesOf(costs.work, devices.length) + exchangeSeconds(costs, stage, options)
+  })
+  return Math.max(...bounds)
+}
+
+/** Plays one training step of a plan: every pipeline by itself, then the exchange of gradients in every stage. */
+export function forecastStep(costs: LayerCosts, plan: TrainingPlan): StepForecast {
+  const { stages, options } = plan
+  const { work } = costs
+  const replicas = stages[0]!.devices.length
+  const runs = playAll(Array.from({ length: replicas }, (_, replica) => pipelineOf(costs, plan, replica)))
+  const shared = stages.map(({ devices }) => sharers(stages, devices))
+  const finishS = stages.map((_, stage) => Math.max(...runs.map((run) => run.finishS[stage]!)))
+  const pipelineS = Math.max(...finishS)
+  const exchangeS = stages.map((stage) => exchangeSeconds(costs, stage, options))
+  const endS = shared.map((those) => {
+    const lastS = options.exchangeEarly ? Math.max(...those.map((at) => finishS[at]!)) : pipelineS
+    return lastS + those.reduce((sum, at) => sum + exchangeS[at]!, 0)
+  })
+  const exposedExchangeS = Math.max(0, Math.max(...endS) - pipelineS)
+  const own = stages.map((_, stage) => stageMemory(costs, plan, stage))
+  const memory = shared.map((those) => those.reduce((sum, stage) => sum + own[stage]!, 0))
+  const stepS = pipelineS + exposedExchangeS
+  return {
+    stepS,
+    tokensPerS: (work.globalBatch * work.sequenceTokens) / stepS,
+    pipelineS,
+    exposedExchangeS,
+    fits: stages.every(({ devices }, at) =>
+      devices.every((device) => memory[at]! <= memoryBytes(costs.fleet.devices[device]!)),
+    ),
+    stages: stages.map(({ first, end }, at) => {
+      const computeS = Math.max(...runs.map((run) => run.busyS[at]!))
+      const busyS = Math.max(
+        ...runs.map((run) => shared[at]!.reduce((sum, each) => sum + run.busyS[each]!, 0)),
+      )
+      return {
+        layers: [first, end],
+        computeS,
+        hopS: Math.max(0, ...runs.map((_, replica) => hopOf(costs, plan, replica, at))),
+        exchangeS: exchangeS[at]!,
+        memoryBytes: memory[at]!,
+        bubble: 1 - busyS / pipelineS,
+      }
+    }),
+  }
+}
+
+/** Stages that the same devices hold, by number. */
+const sharers = (stages: readonly TrainingStage[], devices: readonly number[]): readonly number[] =>
+  stages.flatMap((other, at) =>
+    other.devices === devices || other.devices.every((device, replica) => device === devices[replica])
+      ? [at]
+      : [],
+  )
+
+/** Pipelines over the same kinds of devices and links run alike, and are played once. */
+function playAll(pipelines: readonly Pipeline[]): readonly PipelineRun[] {
+  const played = new Map<string, PipelineRun>()
+  return pipelines.map((pipeline) => {
+    const key = JSON.stringify([pipeline.stages, pipeline.hops])
+    const run = played.get(key) ?? runPipeline(pipeline)
+    played.set(key, run)
+    return run
+  })
+}
+
+function hopOf(costs: LayerCosts, { stages, options }: TrainingPlan, replica: number, stage: number): number {
+  const next = stages[stage + 1]
+  if (next === undefined) return 0
+  const { sendS, delayS } = hop(costs, options, stages[stage]!.devices[replica]!, next.devices[replica]!)
+  return sendS + delayS
+}
+
+function hop(costs: LayerCosts, options: StepOptions, from: number, to: number) {
+  const { network } = costs.fleet
+  const pair = from * network.devices + to
+  const bytes = costs.handedOver * options.activationBytesPerElement
+  return { sendS: bytes / network.bytesPerS[pair]!, delayS: network.delayS[pair]! }
+}
+
+/** A third of both passes is forward; of the rest, half is of weights. What is computed anew comes on top. */
+export function pipelineOf(costs: LayerCosts, { stages, options }: TrainingPlan, replica: number): Pipeline {
+  const microbatches = microbatchesOf(costs.work, stages[0]!.devices.length)
+  return {
+    microbatches,
+    schedule: options.schedule,
+    overlap: options.overlap,
+    stages: stages.map(({ first, end, devices }, at) => {
+      const computeS = costs.stageS(devices[replica]!, first, end)
+      const passesS = Math.max(computeS, gatherSeconds(costs, stages[at]!, options))
+      return {
+        device: sharers(stages, devices)[0]!,
+        forwardS: passesS / 3,
+        backwardS: passesS * (options.rematerialise ? 1 : 2 / 3),
+        weightGradientS: passesS / 3,
+        inFlight: inFlightOf(options, microbatches, stages.length - at),
+      }
+    }),
+    hops: stages
+      .slice(1)
+      .map((next, at) => hop(costs, options, stages[at]!.devices[replica]!, next.devices[replica]!)),
+  }
+}
