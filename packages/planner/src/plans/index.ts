@@ -16,8 +16,9 @@ export {
 } from './fleet.ts'
 export { forecastingPlacer } from './placer/forecasting-placer.ts'
 export { forecastRing, type RingForecast, type UsualRequests, usualRequests } from './placer/ring-forecast.ts'
+export { kvBytesOf } from './serving/kv-bytes.ts'
 export type { Role } from './serving/pipeline.ts'
-export { planServing, type ServingPlanning } from './serving/plan-serving.ts'
+export { planServing, type ServingPlanning, servingCandidates } from './serving/plan-serving.ts'
 export { type Migration, type Replan, type ReplanOptions, replanServing } from './serving/replan.ts'
 export type {
   BoundReport,

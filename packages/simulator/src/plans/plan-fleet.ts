@@ -1,6 +1,7 @@
 import {
   type ComputeFleet,
   type FleetMachine,
+  kvBytesOf,
   LinkLookup,
   type ModelShape,
   type Role,
@@ -36,23 +37,31 @@ export interface PlanSetting {
   readonly workload: ServingWorkload
 }
 
+/** How stages batch. Without a chunk, up to four whole prompts join the steps of a pass. */
+export interface BatchingPolicy {
+  /** Tokens of a pass where prompts are computed in chunks beside decode steps. */
+  readonly chunkTokens?: number
+}
+
 const promptsAtOnce = 4
+/** Where nothing but prompts is computed, no step waits for a chunk. */
+const leastPrefillChunk = 2048
 const activationBytesPerElement = 2
 const tokenBytes = 4
 /** Of what a role does not do. It cannot be nothing: a machine that takes no time has nothing to do. */
 const negligibleMs = 1e-6
 
-/** Machines and links of the replicas of one role, and their routes. */
+/** Machines and links of the replicas, and their routes. */
 export function fleetOfPlan(
   plan: PlayedPlan,
-  replicas: readonly PlayedReplica[],
   setting: PlanSetting,
+  policy: BatchingPolicy = {},
 ): { readonly fleet: ServingFleet; readonly routes: readonly ReplicaRoute[] } {
   const { shape } = setting
   const machines: StageMachine[] = []
   const links: FleetLink[] = []
-  const builder = new StageBuilder(plan.precision, setting)
-  const routes = replicas.map(({ stages, share, role }): ReplicaRoute => {
+  const builder = new StageBuilder(plan.precision, setting, policy)
+  const placed = plan.replicas.map(({ stages, share, role }) => {
     const groups = stages.map(({ accelerators }) => builder.machinesOf(accelerators))
     const path = stages.map(({ layers }, at) => {
       machines.push(builder.stage(groups[at]!, layers, role))
@@ -61,16 +70,40 @@ export function fleetOfPlan(
     links.push({ from: 'source', to: path[0]!, bytesPerMs: Number.POSITIVE_INFINITY, latencyMs: 0 })
     for (const [at, index] of path.entries()) {
       const last = at === path.length - 1
+      if (last && role === 'prefill') continue
       const next = last ? groups[0]! : groups[at + 1]!
       const { delayMs, bytesPerS } = builder.links.between(groups[at]![0]!, next[0]!)
       // A token goes back to the first stage, which alone begins the next step.
       const latencyMs = path.length === 1 ? 0 : delayMs
       links.push({ from: index, to: last ? 'sink' : path[at + 1]!, bytesPerMs: bytesPerS / 1000, latencyMs })
     }
-    return { path, share }
+    return { route: { path, share, role }, groups, stages }
   })
+  const bytesPerToken = kvBytesPerToken(setting)
+  for (const from of placed.filter(({ route }) => route.role === 'prefill')) {
+    // Every stage sends what its layers have; the one with the most is the last to be done.
+    const most = Math.max(...from.stages.map(({ layers }) => layers.end - layers.first))
+    for (const to of placed.filter(({ route }) => route.role === 'decode')) {
+      const { delayMs, bytesPerS } = builder.links.between(from.groups.at(-1)![0]!, to.groups[0]![0]!)
+      links.push({
+        from: from.route.path.at(-1)!,
+        to: to.route.path[0]!,
+        bytesPerMs: bytesPerS / 1000,
+        latencyMs: delayMs,
+        handsOver: { bytesPerToken: (bytesPerToken * most) / shape.layers, layers: most },
+      })
+    }
+  }
   const activationBytes = shape.hiddenSize * activationBytesPerElement
-  return { fleet: { layers: shape.layers, machines, links, activationBytes, tokenBytes }, routes }
+  const batching = policy.chunkTokens === undefined ? 'mixed' : 'chunked'
+  const routes = placed.map(({ route }) => route)
+  return { fleet: { layers: shape.layers, machines, links, activationBytes, tokenBytes, batching }, routes }
+}
+
+/** On the wire, of a prompt of mean length. */
+function kvBytesPerToken({ shape, workload }: PlanSetting): number {
+  const tokens = workload.promptTokens.mean
+  return kvBytesOf(shape, tokens, workload.kvBytesPerElement) / (workload.kvCompression ?? 1) / tokens
 }
 
 /** Stages of a fleet, ready to be played. */
@@ -83,6 +116,7 @@ export class StageBuilder {
   constructor(
     private readonly precision: WeightPrecision,
     private readonly setting: PlanSetting,
+    private readonly policy: BatchingPolicy = {},
   ) {
     this.links = new LinkLookup(setting.fleet)
     this.#byName = new Map(setting.fleet.machines.map((machine) => [machine.name, machine]))
@@ -134,12 +168,19 @@ export class StageBuilder {
       kvTokens: Math.max(1, Math.floor((free * mean) / costs.kvBytesPerSequence(layers))),
       limits: {
         promptRequests: promptsAtOnce,
-        promptTokens,
+        promptTokens: this.#passTokens(role) ?? promptTokens,
         decodeRequests: most,
         decodeContext: Number.POSITIVE_INFINITY,
       },
       inputMsPerToken: 0,
     }
+  }
+
+  /** Prompts come to a decode stage computed. */
+  #passTokens(role: Role): number | null {
+    const { chunkTokens } = this.policy
+    if (chunkTokens === undefined || role === 'decode') return null
+    return role === 'prefill' ? Math.max(leastPrefillChunk, chunkTokens) : chunkTokens
   }
 
   costsOf(group: readonly FleetMachine[]): UnitCosts {

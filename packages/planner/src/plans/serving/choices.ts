@@ -4,6 +4,7 @@ import { type ComputeFleet, type FleetMachine, LinkLookup } from '../fleet.ts'
 import type { Assignment } from './assignment.ts'
 import { GroupForms } from './groups.ts'
 import { improvePartition, type Partition, partitionUnits, roominess } from './partition.ts'
+import { splitPools } from './role-pools.ts'
 import { splitRoles } from './split-roles.ts'
 import { classOf, type Unit, unitsOf } from './units.ts'
 import type { ServingWorkload, WeightPrecision } from './workload.ts'
@@ -45,6 +46,10 @@ const allDegrees = [1, 2, 4, 8]
 const improved = 3
 /** With more classes of machines, all have the same degree. */
 const mostClasses = 8
+/** More machines than these are not divided by role one by one. */
+const mostPooled = 64
+/** Of the divisions of machines by role, so many are offered. */
+const keptPools = 4
 
 /**
  * Every precision, tensor-parallel degree and depth of pipelines that makes sense, best first; the best of them improved
@@ -89,9 +94,31 @@ export function servingChoices(
     const handOver = { kvBytesPerPrompt, addedMs: handOverMs }
     return [...own, { ...base, roles: 'split', assignment, handOver }]
   })
-  return choices
+  return [...choices, ...pooled(shape, fleet, workload, links, search)]
     .filter(({ assignment }) => assignment.assigned.length > 0)
     .sort((a, b) => b.assignment.score - a.assignment.score)
+}
+
+/** Machines divided by role; with degrees prescribed, or very many machines, only pipelines are. */
+function pooled(
+  shape: ModelShape,
+  fleet: ComputeFleet,
+  workload: ServingWorkload,
+  links: LinkLookup,
+  search: ChoiceSearch,
+): readonly ServingChoice[] {
+  const { degrees, shouldStop } = search
+  if (workload.roles === 'together' || degrees !== undefined) return []
+  if (fleet.machines.length < 2 || fleet.machines.length > mostPooled) return []
+  return workload.precisions.flatMap((precision) => {
+    const forms = new GroupForms(shape, precision, workload, fleet, links)
+    const splits = splitPools({ shape, fleet, links, forms, degrees: allDegrees, shouldStop })
+    return splits.slice(0, keptPools).map((split): ServingChoice => {
+      const { assignment, units, tensorParallel, acrossMachines, kvBytesPerPrompt, handOverMs } = split
+      const handOver = { kvBytesPerPrompt, addedMs: handOverMs }
+      return { precision, tensorParallel, acrossMachines, roles: 'split', assignment, handOver, forms, units }
+    })
+  })
 }
 
 function startsOf(

@@ -1,8 +1,8 @@
-import { kvWidths } from '@deos/domain'
 import type { ModelShape } from '../../models/index.ts'
 import type { LinkLookup, LinkRate } from '../fleet.ts'
 import { type Assigned, type Assignment, assign, summed } from './assignment.ts'
 import type { Group, GroupForms } from './groups.ts'
+import { kvBytesOf } from './kv-bytes.ts'
 import { machineOf } from './units.ts'
 import type { ServingWorkload } from './workload.ts'
 
@@ -45,7 +45,7 @@ export function splitRoles(
   let best: RoleSplit | null = null
   const cuts = Math.min(mostCuts, ranked.length - 1)
   for (let cut = 1; cut <= cuts; cut += 1) {
-    const next = divided(
+    const next = dividedLoad(
       ranked.slice(0, cut).map(({ prefill }) => prefill),
       ranked.slice(cut).map(({ decode }) => decode),
       workload,
@@ -57,7 +57,8 @@ export function splitRoles(
   return best
 }
 
-function divided(
+/** The load over pipelines of both roles, the link between them included; `null` if nothing is carried in time. */
+export function dividedLoad(
   prefill: readonly Group[],
   decode: readonly Group[],
   workload: ServingWorkload,
@@ -66,8 +67,8 @@ function divided(
 ): RoleSplit | null {
   const bears = (groups: readonly Group[]) =>
     groups.reduce((sum, { form }) => sum + form.most.requestsPerS, 0)
-  const { k, v } = kvWidths(shape)
-  const kvBytesPerPrompt = workload.promptTokens.mean * shape.layers * (k + v) * workload.kvBytesPerElement
+  const { promptTokens, kvBytesPerElement, kvCompression = 1 } = workload
+  const kvBytesPerPrompt = kvBytesOf(shape, promptTokens.mean, kvBytesPerElement) / kvCompression
   const link = worstOfBest(prefill, decode, links)
   const linkBears = link.bytesPerS / kvBytesPerPrompt
   const most = Math.min(bears(prefill), bears(decode), linkBears * Math.min(prefill.length, decode.length))

@@ -1,8 +1,7 @@
-import { kvWidths, type LayerRange } from '@deos/domain'
+import type { LayerRange } from '@deos/domain'
 import { type Accelerator, type Efficiency, layerTime, memoryBytes } from '../../devices/index.ts'
 import {
   type LayerGraph,
-  lookBack,
   type ModelShape,
   operatorGraph,
   type Phase,
@@ -10,6 +9,7 @@ import {
 } from '../../models/index.ts'
 import type { LinkRate } from '../fleet.ts'
 import { allReduceMs, kvPartsOf, partOfLayer } from '../tensor-parallel.ts'
+import { kvBytesByLayer } from './kv-bytes.ts'
 import { precisions, type ServingWorkload, type WeightPrecision } from './workload.ts'
 
 /** Accelerators that hold a stage together; one alone is a group of one. */
@@ -160,11 +160,8 @@ export class UnitCosts {
 
   #kv(tokens: number): Float64Array {
     const { shape, kind, workload } = this
-    const { k, v } = kvWidths(shape)
-    const perToken = ((k + v) * workload.kvBytesPerElement) / kvPartsOf(shape, kind.tensorParallel)
-    return sums(
-      Array.from({ length: shape.layers }, (_, layer) => Math.min(tokens, lookBack(shape, layer)) * perToken),
-    )
+    const parts = kvPartsOf(shape, kind.tensorParallel)
+    return sums(kvBytesByLayer(shape, tokens, workload.kvBytesPerElement).map((each) => each / parts))
   }
 }
 
