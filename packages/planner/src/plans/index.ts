@@ -33,7 +33,7 @@ export type {
   StageReport,
 } from './serving/serving-plan.ts'
 export { type Bound, UnitCosts } from './serving/unit-costs.ts'
-export { worstLink } from './serving/units.ts'
+export { keyOfKind, tensorOnly, type UnitLayout, unitKind, worstLink } from './serving/units.ts'
 export {
   checkServingWorkload,
   type Lengths,

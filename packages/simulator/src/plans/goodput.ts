@@ -40,6 +40,16 @@ const precision = 0.02
 const mostDoublings = 8
 const none: RequestSpread = { mean: Number.NaN, p50: Number.NaN, p90: Number.NaN, p99: Number.NaN }
 
+/** What requests get of a plan at a rate. */
+export function serviceAt(
+  plan: PlayedPlan,
+  setting: PlanSetting,
+  targets: ServiceTargets,
+  simulation: PlanSimulation,
+): Goodput {
+  return summed(simulation.requestsPerS, playRequests(plan, setting, simulation).requests, targets)
+}
+
 /**
  * The most requests a second of which enough get both targets, as DistServe defines it, by rising the load of the same
  * requests.
@@ -50,7 +60,7 @@ const none: RequestSpread = { mean: Number.NaN, p50: Number.NaN, p90: Number.NaN
 export function goodputOf(plan: PlayedPlan, setting: PlanSetting, search: GoodputSearch): Goodput {
   const { targets, aroundPerS, ...simulation } = search
   const at = (requestsPerS: number): Goodput =>
-    summed(requestsPerS, playRequests(plan, setting, { ...simulation, requestsPerS }).requests, targets)
+    serviceAt(plan, setting, targets, { ...simulation, requestsPerS })
   const enough = ({ attained }: Goodput) => attained >= targets.share
   let low = 0
   let high = aroundPerS
@@ -82,7 +92,7 @@ export function goodputOf(plan: PlayedPlan, setting: PlanSetting, search: Goodpu
 }
 
 /** Mean over the tokens of an answer; one of no token has none to wait for. */
-export const tokenMs = ({ promptedMs, endedMs, outputTokens }: RequestTimes): number =>
+const tokenMs = ({ promptedMs, endedMs, outputTokens }: RequestTimes): number =>
   outputTokens === 0 ? 0 : (endedMs - promptedMs) / outputTokens
 
 function summed(

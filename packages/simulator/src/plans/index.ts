@@ -7,7 +7,7 @@ export {
   goodputOf,
   type RequestSpread,
   type ServiceTargets,
-  tokenMs,
+  serviceAt,
 } from './goodput.ts'
 export type { BatchingPolicy, PlanSetting, PlayedPlan, PlayedReplica } from './plan-fleet.ts'
 export { type PlanSimulation, type PlayedRequests, playRequests, simulatePlan } from './simulate-plan.ts'

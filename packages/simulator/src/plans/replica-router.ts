@@ -8,6 +8,8 @@ export interface ReplicaRoute {
   /** Of all requests of its role, as planned. */
   readonly share: number
   readonly role: Role
+  /** Of a pipeline that computes prompts only, the ones that answer them, by their numbers. */
+  readonly handsTo?: readonly number[]
 }
 
 /** Each request goes to the replica with the fewest requests for its share; a computed prompt, to one that answers. */
@@ -15,14 +17,10 @@ export class ReplicaRouter implements Router {
   readonly #inFlight: number[]
   readonly #chosen = new Map<number, number>()
   readonly #first: readonly number[]
-  readonly #second: readonly number[]
 
   constructor(private readonly routes: readonly ReplicaRoute[]) {
     this.#inFlight = routes.map(() => 0)
-    const of = (wanted: (role: Role) => boolean) =>
-      routes.flatMap(({ role }, at) => (wanted(role) ? [at] : []))
-    this.#first = of((role) => role !== 'decode')
-    this.#second = of((role) => role === 'decode')
+    this.#first = routes.flatMap(({ role }, at) => (role === 'decode' ? [] : [at]))
   }
 
   admit(request: RoutedRequest): boolean {
@@ -31,12 +29,12 @@ export class ReplicaRouter implements Router {
   }
 
   next(request: RoutedRequest): number {
-    const { path, role } = this.routes[this.#chosen.get(request.id)!]!
+    const { path, handsTo } = this.routes[this.#chosen.get(request.id)!]!
     const next = path[request.path.length]
     if (next !== undefined) return next
-    if (role !== 'prefill') return atSink
+    if (handsTo === undefined) return atSink
     this.finished(request)
-    return this.routes[this.#choose(request, this.#second)]!.path[0]!
+    return this.routes[this.#choose(request, handsTo)]!.path[0]!
   }
 
   #choose({ id }: RoutedRequest, among: readonly number[]): number {

@@ -1,12 +1,14 @@
 import { seededRandom } from '@deos/domain'
 import type { ModelShape } from '../../models/index.ts'
 import { type ComputeFleet, canonicalFleet } from '../fleet.ts'
-import { summed } from './assignment.ts'
+import { type Assignment, summed } from './assignment.ts'
 import { type ServingChoice, servingChoices } from './choices.ts'
 import { describeChoice, figuresOf } from './describe.ts'
 import { refusalOf } from './refusal.ts'
 import { servingBound } from './serving-bound.ts'
 import type { RejectedOption, ServingOutcome, ServingPlan, SimulatedServing } from './serving-plan.ts'
+import { degreesOf, type UnitKind } from './unit-costs.ts'
+import type { UnitLayout } from './units.ts'
 import { checkServingWorkload, type ServingWorkload } from './workload.ts'
 
 export interface ServingPlanning {
@@ -121,6 +123,7 @@ const keyOf = ({ precision, tensorParallel, acrossMachines, roles, assignment }:
     tensorParallel,
     acrossMachines,
     roles,
+    mostOf(assignment),
     assignment.assigned.length,
     assignment.assigned.filter(({ role }) => role === 'prefill').length,
   ])
@@ -234,12 +237,16 @@ export function nameOfChoice({
 }: ServingChoice): string {
   const replicas = assignment.assigned.length
   const depth = Math.max(...assignment.assigned.map(({ group }) => group.form.positions.length))
-  const groups =
-    tensorParallel === 1
-      ? 'no tensor parallelism'
-      : `TP up to ${tensorParallel}${acrossMachines ? ' across machines' : ''}`
+  const { expert, context, offload } = mostOf(assignment)
+  const groups = [
+    tensorParallel === 1 ? 'no tensor parallelism' : `TP up to ${tensorParallel}`,
+    ...(expert > 1 ? [`experts over ${expert}`] : []),
+    ...(context > 1 ? [`positions over ${context}`] : []),
+    ...(offload > 0 ? [`${Math.round(offload * 100)}% of weights with the host`] : []),
+  ].join(', ')
+  const across = acrossMachines && tensorParallel * expert * context > 1 ? ' across machines' : ''
   const split = roles === 'split' ? ', prompts computed apart' : ''
-  return `${replicas} ${replicas === 1 ? 'pipeline' : 'pipelines'} of up to ${depth} ${depth === 1 ? 'stage' : 'stages'}, ${groups}, ${precision}${split}`
+  return `${replicas} ${replicas === 1 ? 'pipeline' : 'pipelines'} of up to ${depth} ${depth === 1 ? 'stage' : 'stages'}, ${groups}${across}, ${precision}${split}`
 }
 
 const playedWorse = ({ choice, plan }: Judged, workload: ServingWorkload): RejectedOption => {
@@ -274,5 +281,16 @@ function rejectedOf(
   })
 }
 
-const kindOf = ({ precision, tensorParallel, roles }: ServingChoice): string =>
-  JSON.stringify([precision, tensorParallel, roles])
+const kindOf = ({ precision, tensorParallel, roles, assignment }: ServingChoice): string =>
+  JSON.stringify([precision, tensorParallel, roles, mostOf(assignment)])
+
+/** Beside tensor parallelism, the most that any group of it does. */
+function mostOf({ assigned }: Assignment): Omit<UnitLayout, 'tensor'> {
+  const kinds = assigned.flatMap(({ group }) => group.units.map(({ kind }) => kind))
+  const most = (of: (kind: UnitKind) => number) => Math.max(...kinds.map(of))
+  return {
+    expert: most((kind) => degreesOf(kind).expert),
+    context: most((kind) => degreesOf(kind).context),
+    offload: most(({ offload }) => offload?.share ?? 0),
+  }
+}

@@ -5,7 +5,7 @@ import type { Group, GroupForms } from './groups.ts'
 import { partitionUnits, roominess } from './partition.ts'
 import type { Role } from './pipeline.ts'
 import { dividedLoad, type RoleSplit } from './split-roles.ts'
-import { classOf, type Unit, unitsOf } from './units.ts'
+import { allSlots, classOf, type Unit, type UnitLayout, unitsOf } from './units.ts'
 
 export interface PoolSplit extends RoleSplit {
   readonly units: readonly Unit[]
@@ -19,10 +19,16 @@ export interface PoolSearch {
   readonly fleet: ComputeFleet
   readonly links: LinkLookup
   readonly forms: GroupForms
-  readonly degrees: readonly number[]
+  readonly layouts: readonly UnitLayout[]
   readonly shouldStop?: (() => boolean) | undefined
 }
 
+interface Slot {
+  readonly machine: FleetMachine
+  readonly slot: number
+}
+
+/** Accelerators of one role, in groups and pipelines of their own. */
 interface Pool {
   readonly groups: readonly Group[]
   readonly units: readonly Unit[]
@@ -31,63 +37,109 @@ interface Pool {
   readonly worth: number
 }
 
+interface Division {
+  readonly prefill: readonly Pool[]
+  readonly decode: readonly Pool[]
+}
+
 /** Classes that are tried in every order; of more, the ones with more arithmetic for their bandwidth come first. */
 const mostClassesToPermute = 3
-/** Machines that may be in pools of every size; of more, sizes are skipped. */
+/** Sizes that are tried for the first of two pools; of more accelerators, some are skipped. */
 const mostCuts = 16
 
 /**
- * Divides machines, not pipelines, into those that compute prompts and those that answer. Each side then forms groups
- * and pipelines of its own: prompts ask for arithmetic, answers for bandwidth and room.
+ * Divides accelerators, not pipelines, into those that compute prompts and those that answer. Each side then forms groups
+ * and pipelines of its own: prompts ask for arithmetic, answers for bandwidth and room. Where there are several regions,
+ * each is also divided by itself, so that no K and V leave it.
  *
- * @returns the best of each division that carries something, best first
+ * @returns what carries something, best first
  */
 export function splitPools(search: PoolSearch): readonly PoolSplit[] {
   const { fleet, forms, shape, links } = search
   const pools = new Map<string, Pool | null>()
-  const poolOf = (machines: readonly FleetMachine[], role: Role): Pool | null => {
-    const key = `${role}|${machines.map(({ name }) => name).join('|')}`
+  const poolOf = (slots: readonly Slot[], role: Role): Pool | null => {
+    const key = `${role}|${slots.map(({ machine, slot }) => `${machine.name}/${slot}`).join('|')}`
     const known = pools.get(key)
     if (known !== undefined) return known
-    const made = bestPool(search, machines, role)
+    const made = bestPool(search, slots, role)
     pools.set(key, made)
     return made
   }
-  const found: PoolSplit[] = []
-  for (const machines of orders(fleet)) {
-    const step = Math.max(1, Math.ceil((machines.length - 1) / mostCuts))
-    for (let cut = 1; cut < machines.length; cut += step) {
-      if (search.shouldStop?.() === true) return found
-      const first = canonical(machines.slice(0, cut), fleet)
-      const second = canonical(machines.slice(cut), fleet)
-      const prefill = poolOf(first, 'prefill')
-      const decode = prefill === null ? null : poolOf(second, 'decode')
-      if (prefill === null || decode === null) continue
-      const split = dividedLoad(prefill.groups, decode.groups, forms.workload, shape, links)
-      if (split === null) continue
-      found.push({
+  const splitOf = ({ prefill, decode }: Division): readonly PoolSplit[] => {
+    const groups = (side: readonly Pool[]) => side.flatMap((pool) => pool.groups)
+    const split = dividedLoad(groups(prefill), groups(decode), forms.workload, shape, links)
+    if (split === null) return []
+    const all = [...prefill, ...decode]
+    return [
+      {
         ...split,
-        units: [...prefill.units, ...decode.units],
-        tensorParallel: Math.max(prefill.degree, decode.degree),
-        acrossMachines: prefill.across || decode.across,
-      })
-    }
+        units: all.flatMap(({ units }) => units),
+        tensorParallel: Math.max(...all.map(({ degree }) => degree)),
+        acrossMachines: all.some(({ across }) => across),
+      },
+    ]
   }
-  return found.sort((a, b) => b.assignment.score - a.assignment.score)
+  const byScore = (a: PoolSplit, b: PoolSplit) => b.assignment.score - a.assignment.score
+  const divisions = divisionsOf(fleet.machines, poolOf, search)
+  const regions = [...new Set(fleet.machines.map(({ region }) => region))]
+  const apart =
+    regions.length === 1
+      ? []
+      : regions.flatMap((region) => {
+          const own = fleet.machines.filter((machine) => machine.region === region)
+          const tried = divisionsOf(own, poolOf, search).flatMap((division) =>
+            splitOf(division).map((split) => ({ division, split })),
+          )
+          return tried.sort((a, b) => byScore(a.split, b.split)).slice(0, 1)
+        })
+  const joined: Division = {
+    prefill: apart.flatMap(({ division }) => division.prefill),
+    decode: apart.flatMap(({ division }) => division.decode),
+  }
+  const together = apart.length === 0 ? [] : [joined]
+  return [...divisions, ...together].flatMap(splitOf).sort(byScore)
 }
 
-/** Groups of one degree, in pipelines of one depth, that together carry most, or are quickest. */
-function bestPool(
-  { shape, fleet, links, forms, degrees }: PoolSearch,
+/** The first so many accelerators for prompts, the others for answers. */
+function divisionsOf(
   machines: readonly FleetMachine[],
+  poolOf: (slots: readonly Slot[], role: Role) => Pool | null,
+  { shouldStop }: PoolSearch,
+): readonly Division[] {
+  const found: Division[] = []
+  for (const slots of orders(machines)) {
+    const step = Math.max(1, Math.ceil((slots.length - 1) / mostCuts))
+    for (let cut = 1; cut < slots.length; cut += step) {
+      if (shouldStop?.() === true) return found
+      const prefill = poolOf(slots.slice(0, cut), 'prefill')
+      const decode = prefill === null ? null : poolOf(slots.slice(cut), 'decode')
+      if (prefill !== null && decode !== null) found.push({ prefill: [prefill], decode: [decode] })
+    }
+  }
+  return found
+}
+
+/** Groups of one layout, in pipelines of one depth, that together carry most, or are quickest. */
+function bestPool(
+  { shape, fleet, links, forms, layouts }: PoolSearch,
+  slots: readonly Slot[],
   role: Role,
 ): Pool | null {
-  const own = { ...fleet, machines }
+  const own = new Map<FleetMachine, number[]>()
+  for (const { machine, slot } of slots) own.set(machine, [...(own.get(machine) ?? []), slot])
+  const part = { ...fleet, machines: fleet.machines.filter((machine) => own.has(machine)) }
   const seen = new Set<string>()
   let best: Pool | null = null
   for (const across of [false, true]) {
-    for (const degree of degrees) {
-      const units = unitsOf(own, links, shape, () => degree, across)
+    for (const layout of layouts) {
+      const units = unitsOf(
+        part,
+        links,
+        shape,
+        () => layout,
+        across,
+        (machine) => own.get(machine)!,
+      )
       const key = units.map(({ kindKey, place }) => `${kindKey}@${place}`).join('|')
       if (seen.has(key)) continue
       seen.add(key)
@@ -98,7 +150,7 @@ function bestPool(
           const carries = groups.reduce((sum, { form }) => sum + form.most.requestsPerS, 0)
           const worth = forms.workload.goal === 'latency' ? assignment.score : carries
           if (best !== null && worth <= best.worth) continue
-          best = { groups, units, degree, across, worth }
+          best = { groups, units, degree: layout.tensor, across, worth }
         }
       }
     }
@@ -106,26 +158,23 @@ function bestPool(
   return best
 }
 
-const canonical = (machines: readonly FleetMachine[], fleet: ComputeFleet): readonly FleetMachine[] => {
-  const chosen = new Set(machines)
-  return fleet.machines.filter((machine) => chosen.has(machine))
-}
-
-/** Machines in the orders in which they may be taken for prompts: class after class. */
-function orders({ machines }: ComputeFleet): readonly (readonly FleetMachine[])[] {
+/** Accelerators in the orders in which they may be taken for prompts: class after class. */
+function orders(machines: readonly FleetMachine[]): readonly (readonly Slot[])[] {
   const classes = new Map<string, FleetMachine[]>()
   for (const machine of machines) {
     const key = classOf(machine)
     classes.set(key, [...(classes.get(key) ?? []), machine])
   }
+  const slots = (each: readonly FleetMachine[]) =>
+    each.flatMap((machine) => allSlots(machine).map((slot) => ({ machine, slot })))
   const all = [...classes.values()]
+  if (all.length <= mostClassesToPermute) return permutations(all).map((order) => slots(order.flat()))
   const ridge = ([machine]: readonly FleetMachine[]) =>
     peakFlops(machine!.accelerator, 'fp16') / machine!.accelerator.memoryGBs
   const ranked = all
     .map((each, at) => ({ each, at }))
     .sort((a, b) => ridge(b.each) - ridge(a.each) || a.at - b.at)
-  if (all.length > mostClassesToPermute) return [ranked.flatMap(({ each }) => each)]
-  return permutations(all).map((order) => order.flat())
+  return [slots(ranked.flatMap(({ each }) => each))]
 }
 
 function permutations<T>(items: readonly T[]): readonly (readonly T[])[] {

@@ -1,8 +1,9 @@
 import type { ModelShape } from '../../models/index.ts'
 import type { LinkLookup, LinkRate } from '../fleet.ts'
-import { type Assigned, type Assignment, assign, summed } from './assignment.ts'
+import { type Assigned, type Assignment, assign, loaded, summed } from './assignment.ts'
 import type { Group, GroupForms } from './groups.ts'
 import { kvBytesOf } from './kv-bytes.ts'
+import type { Role } from './pipeline.ts'
 import { machineOf } from './units.ts'
 import type { ServingWorkload } from './workload.ts'
 
@@ -75,13 +76,13 @@ export function dividedLoad(
   const wanted = workload.goal === 'throughput' ? most : (workload.requestsPerS ?? 1e-6)
   const rate = Math.min(most, wanted)
   if (!(rate > 0)) return null
-  const each = {
-    ...workload,
-    requestsPerS: rate,
-    goal: workload.goal === 'throughput' ? ('cost' as const) : workload.goal,
-  }
-  const first = assign(prefill, each, 'prefill')
-  const second = assign(decode, each, 'decode')
+  // As many requests as the narrower side bears; all pipelines of the wider one share them, for what comes in bursts.
+  const part = (groups: readonly Group[], role: Role) =>
+    workload.goal === 'throughput'
+      ? loaded(groups, rate, workload, role)
+      : assign(groups, { ...workload, requestsPerS: rate }, role)
+  const first = part(prefill, 'prefill')
+  const second = part(decode, 'decode')
   const handOverMs = handOver(first, kvBytesPerPrompt, link, shape.layers)
   const ttftMs = first.ttftMs + handOverMs
   if (workload.ttftMs !== null && ttftMs > workload.ttftMs) return null
