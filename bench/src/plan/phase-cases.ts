@@ -1,4 +1,6 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import {
   type ComputeFleet,
   catalogue,
@@ -96,10 +98,16 @@ export function targetsOf(trace: string, model: string): ServiceTargets {
   return { ttftMs, tpotMs, share }
 }
 
+/** Beside the sources, and from the built bench. */
+const here = dirname(fileURLToPath(import.meta.url))
+const folder = [join(here, '../../data/requests'), join(here, '../../bench/data/requests')].find(existsSync)
+
 /** Of `bench/data/requests`. */
 export function readRequests(name: string): readonly ServingRequest[] {
-  const file = new URL(`../../data/requests/${name}.csv`, import.meta.url)
-  const [, ...lines] = readFileSync(file, 'utf8').trim().split('\n')
+  if (folder === undefined) throw new Error(`bench/data/requests is not beside ${here}.`)
+  const [, ...lines] = readFileSync(join(folder, `${name}.csv`), 'utf8')
+    .trim()
+    .split('\n')
   return lines.map((line) => {
     const [atMs, promptTokens, outputTokens] = line.split(',').map(Number)
     return { atMs: atMs!, promptTokens: promptTokens!, outputTokens: outputTokens! }

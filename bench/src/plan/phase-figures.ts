@@ -14,13 +14,13 @@ import { fleets, models, readRequests, targets, targetsOf, withLinksOf, workload
 /** Tokens of a pass in which prompts are computed in chunks beside steps: the better one counts. */
 const chunks = [512, 2048]
 /** Requests that a plan is played with; the first third only warms up. */
-const played = 1500
+const played = 1000
 /** A plan is looked at more closely if it serves so much more than the best so far. */
 const outdone = 1.02
 /** Steps of the search, plans of a kind; the cases whose names begin so, the others are left out. */
 const efforts = {
   quick: { steps: 30, candidates: 3, cases: 'a100+l40s.8b.' },
-  full: { steps: 200, candidates: 10, cases: '' },
+  full: { steps: 200, candidates: 8, cases: '' },
 }
 type Effort = (typeof efforts)['full']
 /**

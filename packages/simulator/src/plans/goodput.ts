@@ -36,7 +36,7 @@ export interface GoodputSearch extends Omit<PlanSimulation, 'requestsPerS'> {
 }
 
 /** Until rates differ by so little. */
-const precision = 0.02
+const precision = 0.03
 const mostDoublings = 8
 const none: RequestSpread = { mean: Number.NaN, p50: Number.NaN, p90: Number.NaN, p99: Number.NaN }
 

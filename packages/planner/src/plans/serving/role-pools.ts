@@ -58,7 +58,7 @@ export function splitPools(search: PoolSearch): readonly PoolSplit[] {
   const { fleet, forms, shape, links } = search
   const pools = new Map<string, Pool | null>()
   const poolOf = (slots: readonly Slot[], role: Role): Pool | null => {
-    const key = `${role}|${slots.map(({ machine, slot }) => `${machine.name}/${slot}`).join('|')}`
+    const key = `${role}|${nameOf(slots)}`
     const known = pools.get(key)
     if (known !== undefined) return known
     const made = bestPool(search, slots, role)
@@ -100,6 +100,9 @@ export function splitPools(search: PoolSearch): readonly PoolSplit[] {
   return [...divisions, ...together].flatMap(splitOf).sort(byScore)
 }
 
+const nameOf = (slots: readonly Slot[]): string =>
+  slots.map(({ machine, slot }) => `${machine.name}/${slot}`).join('|')
+
 /** The first so many accelerators for prompts, the others for answers. */
 function divisionsOf(
   machines: readonly FleetMachine[],
@@ -107,12 +110,20 @@ function divisionsOf(
   { shouldStop }: PoolSearch,
 ): readonly Division[] {
   const found: Division[] = []
+  const seen = new Set<string>()
+  const rank = new Map(machines.map((machine, at) => [machine, at]))
+  const sorted = (slots: readonly Slot[]) =>
+    [...slots].sort((a, b) => rank.get(a.machine)! - rank.get(b.machine)! || a.slot - b.slot)
   for (const slots of orders(machines)) {
     const step = Math.max(1, Math.ceil((slots.length - 1) / mostCuts))
     for (let cut = 1; cut < slots.length; cut += step) {
       if (shouldStop?.() === true) return found
-      const prefill = poolOf(slots.slice(0, cut), 'prefill')
-      const decode = prefill === null ? null : poolOf(slots.slice(cut), 'decode')
+      const first = sorted(slots.slice(0, cut))
+      const key = nameOf(first)
+      if (seen.has(key)) continue
+      seen.add(key)
+      const prefill = poolOf(first, 'prefill')
+      const decode = prefill === null ? null : poolOf(sorted(slots.slice(cut)), 'decode')
       if (prefill !== null && decode !== null) found.push({ prefill: [prefill], decode: [decode] })
     }
   }
@@ -143,7 +154,8 @@ function bestPool(
       const key = units.map(({ kindKey, place }) => `${kindKey}@${place}`).join('|')
       if (seen.has(key)) continue
       seen.add(key)
-      for (const mixed of [false, true]) {
+      const alike = new Set(units.map(({ kindKey, place }) => `${kindKey}@${place}`)).size === 1
+      for (const mixed of alike ? [false] : [false, true]) {
         for (const roomy of roominess) {
           const { groups, assignment } = partitionUnits(units, forms, roomy, mixed, role)
           if (groups.length === 0) continue
