@@ -17,10 +17,11 @@ export {
   type BatchLimits,
   checkServingFleet,
   type FleetLink,
+  type HandOver,
   type PassOverheads,
   type ServingFleet,
   type StageMachine,
 } from './serving/serving-fleet.ts'
 export { percentile, type ServingResult } from './serving/serving-result.ts'
-export { type ServingRun, simulateServing } from './serving/simulate-serving.ts'
+export { type RequestTimes, type ServingRun, simulateServing } from './serving/simulate-serving.ts'
 export type { ClosedWorkload, OpenWorkload, RequestLengths, Workload } from './serving/workload.ts'

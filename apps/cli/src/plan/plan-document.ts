@@ -96,6 +96,7 @@ const fleetSchema = z.object({
           note: text,
         }),
         accelerators: z.int().min(1),
+        hostMemoryGiB: amount.default(0),
         inside: rate,
         site: text,
         region: text,
@@ -134,6 +135,7 @@ const workloadSchema = z.object({
   goal: z.enum(['throughput', 'cost', 'latency']),
   precisions: z.array(precision).min(1),
   kvBytesPerElement: z.number().positive(),
+  kvCompression: z.number().min(1).default(1),
   roles: z.enum(['together', 'split', 'either']),
   maxBatch: z.int().min(1),
 })
@@ -151,6 +153,13 @@ const planSchema = z.object({
             z.object({
               layers: z.object({ first: count, end: z.int().min(1) }),
               accelerators: z.array(z.object({ machine: text })).min(1),
+              tensorParallel: z.int().min(1).optional(),
+              expertParallel: z.int().min(1).optional(),
+              contextParallel: z.int().min(1).optional(),
+              offload: z
+                .object({ share: z.number().positive().max(1) })
+                .nullable()
+                .optional(),
             }),
           )
           .min(1),

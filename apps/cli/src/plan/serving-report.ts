@@ -2,7 +2,7 @@ import type { ReplicaReport, ServingPlan } from '@deos/planner'
 import type { ServingDocument } from './plan-document.ts'
 import { bullets, cards, escapeHtml, htmlTable, page, section } from './report-page.ts'
 import { fleetMap, type MemoryRow, memoryBars, type TimelineRow, timeline } from './report-pictures.ts'
-import { show, showBytes, showMs, showPrice, showShare, whereOf } from './serving-text.ts'
+import { dividedText, show, showBytes, showMs, showPrice, showShare, whereOf } from './serving-text.ts'
 
 /** Replicas beyond these look like those shown. */
 const mostDrawn = 4
@@ -82,7 +82,7 @@ function replicaBody(replica: ReplicaReport): string {
     `[${stage.layers.first}, ${stage.layers.end})`,
     whereOf(stage),
     stage.accelerator,
-    String(stage.tensorParallel),
+    dividedText(stage),
     showMs(stage.prefillMs),
     showMs(stage.decodeMs),
     showMs(stage.hopMs),
@@ -95,7 +95,7 @@ function replicaBody(replica: ReplicaReport): string {
     'layers',
     'where',
     'accelerator',
-    'TP>',
+    'divided',
     'prompt>',
     'step>',
     'hop>',

@@ -118,6 +118,7 @@ function replicaText(replica: ReplicaReport, at: number): string {
     `[${stage.layers.first}, ${stage.layers.end})`,
     whereOf(stage),
     stage.accelerator,
+    dividedText(stage),
     showMs(stage.prefillMs),
     role === 'prefill' ? '–' : showMs(stage.decodeMs),
     stages.length === 1 ? '–' : showMs(stage.hopMs),
@@ -131,6 +132,7 @@ function replicaText(replica: ReplicaReport, at: number): string {
     { title: 'layers' },
     { title: 'where' },
     { title: 'accelerator' },
+    { title: 'divided' },
     { title: 'prompt', align: 'right' as const },
     { title: 'step', align: 'right' as const },
     { title: 'hop', align: 'right' as const },
@@ -146,6 +148,18 @@ export function whereOf({ accelerators }: ReplicaReport['stages'][number]): stri
   const machines = [...new Set(accelerators.map(({ machine }) => machine))]
   const slots = accelerators.length === 1 ? `#${accelerators[0]!.slot}` : ` ×${accelerators.length}`
   return machines.length === 1 ? `${machines[0]}${slots}` : `${machines.join('+')}`
+}
+
+/** Among how many accelerators what is divided, and what lies with the host. */
+export function dividedText(stage: ReplicaReport['stages'][number]): string {
+  const { tensorParallel, expertParallel, contextParallel, offload } = stage
+  const parts = [
+    ...(tensorParallel > 1 ? [`TP${tensorParallel}`] : []),
+    ...(expertParallel > 1 ? [`EP${expertParallel}`] : []),
+    ...(contextParallel > 1 ? [`CP${contextParallel}`] : []),
+    ...(offload === null ? [] : [`${showShare(offload.share)} host`]),
+  ]
+  return parts.length === 0 ? '–' : parts.join(' ')
 }
 
 function boundsText(reports: readonly BoundReport[]): string {

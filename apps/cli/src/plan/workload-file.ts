@@ -36,6 +36,7 @@ const servingSchema = z.strictObject({
     .min(1)
     .default(['fp16']),
   kv: z.enum(['fp16', 'q8']).default('fp16'),
+  kvCompression: z.number().min(1).default(1),
   roles: z.enum(['together', 'split', 'either']).default('either'),
   maxBatch: z.int().min(1).max(1024).default(256),
 })
@@ -88,6 +89,7 @@ export async function servingOfFile(
     goal: given.goal,
     precisions: given.precisions,
     kvBytesPerElement: kvBytes[given.kv],
+    kvCompression: given.kvCompression,
     roles: given.roles,
     maxBatch: given.maxBatch,
   }

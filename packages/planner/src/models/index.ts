@@ -6,11 +6,12 @@ export { lookBack, type ModelShape, shapeOfConfig } from './model-shape.ts'
 export {
   halfPrecision,
   type LayerGraph,
+  layerGraph,
   type Operator,
   type OperatorKind,
   operatorGraph,
   type Phase,
   type Precision,
 } from './operators.ts'
-export { type ParameterCounts, parameterCounts } from './parameters.ts'
+export { expertParameters, type ParameterCounts, parameterCounts } from './parameters.ts'
 export { type Rematerialisation, storedElementsPerToken } from './stored-activations.ts'

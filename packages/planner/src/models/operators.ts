@@ -74,7 +74,8 @@ const tokensAtOnce = (phase: Phase): number =>
 /** The backward pass computes gradients of inputs and of weights: twice the forward pass. */
 const passes = ({ phase }: View): number => (phase.kind === 'training' ? 3 : 1)
 
-function layerGraph(layer: number | null, operators: readonly Operator[]): LayerGraph {
+/** A layer of these operators. */
+export function layerGraph(layer: number | null, operators: readonly Operator[]): LayerGraph {
   const sum = (key: 'flops' | 'weightBytes' | 'activationBytes' | 'kvBytes') =>
     operators.reduce((total, operator) => total + operator[key], 0)
   return {

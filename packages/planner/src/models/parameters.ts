@@ -27,6 +27,16 @@ export function parameterCounts(shape: ModelShape): ParameterCounts {
   }
 }
 
+/** Of a layer's weights, those of experts that tokens are routed to. */
+export function expertParameters(shape: ModelShape, layer: number): number {
+  return layerMatrices(shape, layer)
+    .filter(({ kind }) => kind === 'experts')
+    .reduce(
+      (sum, { input, output, bias, copies }) => sum + (input * output + (bias ? output : 0)) * copies,
+      0,
+    )
+}
+
 const projects = ({ embeddingSize, hiddenSize }: ModelShape): boolean => embeddingSize !== hiddenSize
 
 function embeddingParameters(shape: ModelShape): number {

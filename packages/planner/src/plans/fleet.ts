@@ -13,6 +13,8 @@ export interface FleetMachine {
   readonly name: string
   readonly accelerator: Accelerator
   readonly accelerators: number
+  /** For weights that its accelerators have no room for; none if not given. */
+  readonly hostMemoryGiB?: number
   /** Between two of its accelerators. */
   readonly inside: LinkRate
   /** Machines of one site reach each other over a local network. */
@@ -58,6 +60,16 @@ const slowestHostLinkGBs = 8
 export const insideLinkOf = ({ peerLinkGBs, hostLinkGBs }: Accelerator): LinkRate => ({
   delayMs: peerLinkGBs === null ? insideDelayMs * 2 : insideDelayMs,
   bytesPerS: (peerLinkGBs ?? hostLinkGBs ?? slowestHostLinkGBs) * 1e9,
+})
+
+/** Of host memory, what weights may take; of the host link's rate, what copies reach (FlexGen's T4: 12.9 of 16 GB/s). */
+const usableHostMemory = 0.8
+const usableHostLink = 0.8
+
+/** What one accelerator of a machine has of the host. */
+export const hostOf = ({ accelerator, accelerators, hostMemoryGiB = 0 }: FleetMachine) => ({
+  bytesPerS: (accelerator.hostLinkGBs ?? slowestHostLinkGBs) * 1e9 * usableHostLink,
+  hostBytes: (hostMemoryGiB * 2 ** 30 * usableHostMemory) / accelerators,
 })
 
 /** Times between machines, looked up quickly. */
@@ -126,6 +138,10 @@ function checkFleet({ machines, links, efficiency }: ComputeFleet): void {
     }
     if (!(availability > 0 && availability <= 1)) {
       throw new PlanInputError(`${path}.availability`, availability, 'a share above 0 and up to 1')
+    }
+    const { hostMemoryGiB = 0 } = machine
+    if (!(hostMemoryGiB >= 0) || !Number.isFinite(hostMemoryGiB)) {
+      throw new PlanInputError(`${path}.hostMemoryGiB`, hostMemoryGiB, 'GiB from 0')
     }
     checkRate(`${path}.inside`, machine.inside)
   }

@@ -16,8 +16,9 @@ export {
 } from './fleet.ts'
 export { forecastingPlacer } from './placer/forecasting-placer.ts'
 export { forecastRing, type RingForecast, type UsualRequests, usualRequests } from './placer/ring-forecast.ts'
+export { kvBytesOf } from './serving/kv-bytes.ts'
 export type { Role } from './serving/pipeline.ts'
-export { planServing, type ServingPlanning } from './serving/plan-serving.ts'
+export { planServing, type ServingPlanning, servingCandidates } from './serving/plan-serving.ts'
 export { type Migration, type Replan, type ReplanOptions, replanServing } from './serving/replan.ts'
 export type {
   BoundReport,
@@ -32,7 +33,7 @@ export type {
   StageReport,
 } from './serving/serving-plan.ts'
 export { type Bound, UnitCosts } from './serving/unit-costs.ts'
-export { worstLink } from './serving/units.ts'
+export { keyOfKind, tensorOnly, type UnitLayout, unitKind, worstLink } from './serving/units.ts'
 export {
   checkServingWorkload,
   type Lengths,

@@ -1,4 +1,4 @@
-import type { LayerGraph, ModelShape, Operator } from '../models/index.ts'
+import { type LayerGraph, layerGraph, type ModelShape, type Operator } from '../models/index.ts'
 import type { LinkRate } from './fleet.ts'
 
 /**
@@ -19,16 +19,7 @@ export function partOfLayer(graph: LayerGraph, shape: ModelShape, degree: number
     const intensity = flops / (weightBytes + activationBytes + kvBytes)
     return { ...operator, flops, weightBytes, activationBytes, kvBytes, intensity }
   })
-  const sum = (key: 'flops' | 'weightBytes' | 'activationBytes' | 'kvBytes') =>
-    operators.reduce((total, operator) => total + operator[key], 0)
-  return {
-    layer: graph.layer,
-    operators,
-    flops: sum('flops'),
-    weightBytes: sum('weightBytes'),
-    activationBytes: sum('activationBytes'),
-    kvBytes: sum('kvBytes'),
-  }
+  return layerGraph(graph.layer, operators)
 }
 
 /** Into how many parts K and V come apart. */

@@ -1,5 +1,13 @@
 /** Plans of the planner, played. Start at {@link simulatePlan}. */
 export { type CompareOptions, type ServingBaseline, servingBaselines } from './compare-serving.ts'
 export { drawLength, drawRequests } from './draw-requests.ts'
-export type { PlanSetting, PlayedPlan, PlayedReplica } from './plan-fleet.ts'
-export { type PlanSimulation, simulatePlan } from './simulate-plan.ts'
+export {
+  type Goodput,
+  type GoodputSearch,
+  goodputOf,
+  type RequestSpread,
+  type ServiceTargets,
+  serviceAt,
+} from './goodput.ts'
+export type { BatchingPolicy, PlanSetting, PlayedPlan, PlayedReplica } from './plan-fleet.ts'
+export { type PlanSimulation, type PlayedRequests, playRequests, simulatePlan } from './simulate-plan.ts'

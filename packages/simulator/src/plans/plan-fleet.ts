@@ -1,13 +1,17 @@
 import {
   type ComputeFleet,
   type FleetMachine,
+  keyOfKind,
+  kvBytesOf,
   LinkLookup,
   type ModelShape,
   type Role,
   type ServingWorkload,
+  tensorOnly,
   UnitCosts,
+  type UnitLayout,
+  unitKind,
   type WeightPrecision,
-  worstLink,
 } from '@deos/planner'
 import { SimulationInputError } from '../errors.ts'
 import { LayerTimes, type TimePoint } from '../serving/layer-times.ts'
@@ -21,6 +25,11 @@ export interface PlayedReplica {
   readonly stages: readonly {
     readonly layers: { readonly first: number; readonly end: number }
     readonly accelerators: readonly { readonly machine: string }[]
+    /** Without these, all accelerators divide matrices. */
+    readonly tensorParallel?: number | undefined
+    readonly expertParallel?: number | undefined
+    readonly contextParallel?: number | undefined
+    readonly offload?: { readonly share: number } | null | undefined
   }[]
 }
 
@@ -36,41 +45,89 @@ export interface PlanSetting {
   readonly workload: ServingWorkload
 }
 
+/** How stages batch. Without a chunk, up to four whole prompts join the steps of a pass. */
+export interface BatchingPolicy {
+  /** Tokens of a pass where prompts are computed in chunks beside decode steps. */
+  readonly chunkTokens?: number
+}
+
 const promptsAtOnce = 4
+/** Of the widest link to a pipeline that answers: what is narrower leads to one that is not near. */
+const nearShare = 0.25
+/** Where nothing but prompts is computed, no step waits for a chunk. */
+const leastPrefillChunk = 2048
 const activationBytesPerElement = 2
 const tokenBytes = 4
 /** Of what a role does not do. It cannot be nothing: a machine that takes no time has nothing to do. */
 const negligibleMs = 1e-6
 
-/** Machines and links of the replicas of one role, and their routes. */
+/** Machines and links of the replicas, and their routes. */
 export function fleetOfPlan(
   plan: PlayedPlan,
-  replicas: readonly PlayedReplica[],
   setting: PlanSetting,
+  policy: BatchingPolicy = {},
 ): { readonly fleet: ServingFleet; readonly routes: readonly ReplicaRoute[] } {
   const { shape } = setting
   const machines: StageMachine[] = []
   const links: FleetLink[] = []
-  const builder = new StageBuilder(plan.precision, setting)
-  const routes = replicas.map(({ stages, share, role }): ReplicaRoute => {
+  const builder = new StageBuilder(plan.precision, setting, policy)
+  const placed = plan.replicas.map(({ stages, share, role }) => {
     const groups = stages.map(({ accelerators }) => builder.machinesOf(accelerators))
-    const path = stages.map(({ layers }, at) => {
-      machines.push(builder.stage(groups[at]!, layers, role))
+    const path = stages.map((stage, at) => {
+      machines.push(builder.stage(groups[at]!, stage.layers, role, layoutOf(stage)))
       return machines.length - 1
     })
     links.push({ from: 'source', to: path[0]!, bytesPerMs: Number.POSITIVE_INFINITY, latencyMs: 0 })
     for (const [at, index] of path.entries()) {
       const last = at === path.length - 1
+      if (last && role === 'prefill') continue
       const next = last ? groups[0]! : groups[at + 1]!
       const { delayMs, bytesPerS } = builder.links.between(groups[at]![0]!, next[0]!)
       // A token goes back to the first stage, which alone begins the next step.
       const latencyMs = path.length === 1 ? 0 : delayMs
       links.push({ from: index, to: last ? 'sink' : path[at + 1]!, bytesPerMs: bytesPerS / 1000, latencyMs })
     }
-    return { path, share }
+    return { route: { path, share, role }, groups, stages }
+  })
+  const bytesPerToken = kvBytesPerToken(setting)
+  const routes = placed.map(({ route, groups, stages }): ReplicaRoute => {
+    if (route.role !== 'prefill') return route
+    const ways = placed.flatMap((to, at) => {
+      if (to.route.role !== 'decode') return []
+      return [{ at, to, rate: builder.links.between(groups.at(-1)![0]!, to.groups[0]![0]!) }]
+    })
+    // K and V go to the nearest that answer.
+    const widest = Math.max(...ways.map(({ rate }) => rate.bytesPerS))
+    const near = ways.filter(({ rate }) => rate.bytesPerS >= widest * nearShare)
+    // Every stage sends what its layers have; the one with the most is the last to be done.
+    const most = Math.max(...stages.map(({ layers }) => layers.end - layers.first))
+    const handsOver = { bytesPerToken: (bytesPerToken * most) / shape.layers, layers: most }
+    for (const { to, rate } of near) {
+      links.push({
+        from: route.path.at(-1)!,
+        to: to.route.path[0]!,
+        bytesPerMs: rate.bytesPerS / 1000,
+        latencyMs: rate.delayMs,
+        handsOver,
+      })
+    }
+    return { ...route, handsTo: near.map(({ at }) => at) }
   })
   const activationBytes = shape.hiddenSize * activationBytesPerElement
-  return { fleet: { layers: shape.layers, machines, links, activationBytes, tokenBytes }, routes }
+  const batching = policy.chunkTokens === undefined ? 'mixed' : 'chunked'
+  return { fleet: { layers: shape.layers, machines, links, activationBytes, tokenBytes, batching }, routes }
+}
+
+function layoutOf(stage: PlayedReplica['stages'][number]): UnitLayout {
+  const { accelerators, expertParallel = 1, contextParallel = 1, offload } = stage
+  const tensor = stage.tensorParallel ?? accelerators.length / expertParallel / contextParallel
+  return { tensor, expert: expertParallel, context: contextParallel, offload: offload?.share ?? 0 }
+}
+
+/** On the wire, of a prompt of mean length. */
+function kvBytesPerToken({ shape, workload }: PlanSetting): number {
+  const tokens = workload.promptTokens.mean
+  return kvBytesOf(shape, tokens, workload.kvBytesPerElement) / (workload.kvCompression ?? 1) / tokens
 }
 
 /** Stages of a fleet, ready to be played. */
@@ -83,6 +140,7 @@ export class StageBuilder {
   constructor(
     private readonly precision: WeightPrecision,
     private readonly setting: PlanSetting,
+    private readonly policy: BatchingPolicy = {},
   ) {
     this.links = new LinkLookup(setting.fleet)
     this.#byName = new Map(setting.fleet.machines.map((machine) => [machine.name, machine]))
@@ -100,9 +158,10 @@ export class StageBuilder {
     group: readonly FleetMachine[],
     layers: { readonly first: number; readonly end: number },
     role: Role,
+    layout = tensorOnly(group.length),
   ): StageMachine {
     const { workload } = this.setting
-    const { costs, key } = this.#known(group)
+    const { costs, key } = this.#known(group, layout)
     const count = layers.end - layers.first
     const partMs = (phase: 'prefill' | 'decode', size: number) => {
       const all = this.#layers(costs, key, phase, size)
@@ -134,7 +193,7 @@ export class StageBuilder {
       kvTokens: Math.max(1, Math.floor((free * mean) / costs.kvBytesPerSequence(layers))),
       limits: {
         promptRequests: promptsAtOnce,
-        promptTokens,
+        promptTokens: this.#passTokens(role) ?? promptTokens,
         decodeRequests: most,
         decodeContext: Number.POSITIVE_INFINITY,
       },
@@ -142,21 +201,30 @@ export class StageBuilder {
     }
   }
 
-  costsOf(group: readonly FleetMachine[]): UnitCosts {
-    return this.#known(group).costs
+  /** Prompts come to a decode stage computed. */
+  #passTokens(role: Role): number | null {
+    const { chunkTokens } = this.policy
+    if (chunkTokens === undefined || role === 'decode') return null
+    return role === 'prefill' ? Math.max(leastPrefillChunk, chunkTokens) : chunkTokens
   }
 
-  #known(group: readonly FleetMachine[]): { readonly costs: UnitCosts; readonly key: string } {
+  costsOf(group: readonly FleetMachine[]): UnitCosts {
+    return this.#known(group, tensorOnly(group.length)).costs
+  }
+
+  #known(
+    group: readonly FleetMachine[],
+    layout: UnitLayout,
+  ): { readonly costs: UnitCosts; readonly key: string } {
     const { shape, fleet, workload } = this.setting
-    const { accelerator } = group[0]!
-    const link = worstLink(
+    const kind = unitKind(
       group.map((machine) => ({ machine })),
       this.links,
+      layout,
     )
-    const key = JSON.stringify([accelerator.name, accelerator.memoryGiB, group.length, link])
+    const key = keyOfKind(kind)
     const known = this.#costs.get(key)
     if (known !== undefined) return { costs: known, key }
-    const kind = { accelerator, tensorParallel: group.length, link }
     const costs = new UnitCosts(shape, kind, this.precision, workload, fleet.efficiency)
     this.#costs.set(key, costs)
     return { costs, key }

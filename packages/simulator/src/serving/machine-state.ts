@@ -10,6 +10,9 @@ export interface Flight {
   hop: number
   /** Decode steps done; -1 during the prompt. */
   steps: number
+  /** When the request came, and its prompt was done. */
+  readonly cameMs: number
+  promptedMs: number
   /** When the prompt or step left the source, and the last machine. */
   beganMs: number
   sentMs: number
@@ -31,6 +34,9 @@ export class MachineState {
   /** Decode steps that follow the prompts being computed. */
   private second: readonly Flight[] = none
   private arrivedTokens = 0
+  /** Of chunked prompts: tokens computed so far, and tokens for which requests were let in. */
+  private readonly begun = new Map<number, number>()
+  private admittedTokens = 0
   private readonly layerCount: number
 
   constructor(
@@ -58,6 +64,7 @@ export class MachineState {
     const { limits, inputMsPerToken, kvTokens } = this.machine
     if (this.second.length > 0) return this.startSecond()
     if (this.waiting.length === 0) return 0
+    if (this.batching === 'chunked') return this.startChunked()
     const batch: Flight[] = []
     const left = this.spare
     let prompts = 0
@@ -100,6 +107,68 @@ export class MachineState {
     return ms
   }
 
+  private startChunked(): number {
+    const { limits, times, inputMsPerToken } = this.machine
+    const batch: Flight[] = []
+    const left = this.spare
+    for (const flight of this.waiting) {
+      if (flight.steps < 0) continue
+      if (batch.length < limits.decodeRequests) batch.push(flight)
+      else left.push(flight)
+    }
+    const steps = batch.length
+    let tokensLeft = Math.max(1, limits.promptTokens - steps)
+    let promptMs = 0
+    let computed = 0
+    let turnsAway = false
+    for (const flight of this.waiting) {
+      if (flight.steps >= 0) continue
+      const done = this.begun.get(flight.id)
+      turnsAway ||= tokensLeft === 0 || (done === undefined && !this.letsIn(flight))
+      if (turnsAway) {
+        left.push(flight)
+        continue
+      }
+      const end = Math.min(flight.promptTokens, (done ?? 0) + tokensLeft)
+      promptMs += this.layerCount * (times.ofPrompt(end) - (done === undefined ? 0 : times.ofPrompt(done)))
+      tokensLeft -= end - (done ?? 0)
+      computed += end - (done ?? 0)
+      this.begun.set(flight.id, end)
+      if (end === flight.promptTokens) batch.push(flight)
+      else left.push(flight)
+    }
+    if (steps === 0 && computed === 0) {
+      left.length = 0
+      return 0
+    }
+    this.spare = this.waiting
+    this.spare.length = 0
+    this.waiting = left
+    this.batch = batch
+    this.kvTokens += computed + steps
+    if (this.kvTokens > this.kvPeak) this.kvPeak = this.kvTokens
+    const stepsMs = this.passMs(0, steps)
+    // Both read the weights, which takes as long as one token's prompt; together they read them once.
+    const sharedMs = Math.min(this.layerCount * times.ofPrompt(1), promptMs, stepsMs)
+    const ms = promptMs + stepsMs - sharedMs + this.arrivedTokens * inputMsPerToken
+    this.arrivedTokens = 0
+    this.busyMs += ms
+    return ms
+  }
+
+  /** Whether the whole of a request has room; a lone one always begins. */
+  private letsIn({ promptTokens, outputTokens }: Flight): boolean {
+    const tokens = this.admittedTokens + promptTokens + outputTokens
+    if (this.admittedTokens > 0 && tokens > this.machine.kvTokens) return false
+    this.admittedTokens = tokens
+    return true
+  }
+
+  /** What a prompt takes by itself. */
+  promptMs(tokens: number): number {
+    return this.layerCount * this.machine.times.ofPrompt(tokens)
+  }
+
   private startSecond(): number {
     this.batch = [...this.second]
     this.second = none
@@ -116,6 +185,8 @@ export class MachineState {
   }
 
   release(flight: Flight): void {
-    this.kvTokens -= flight.promptTokens + flight.steps
+    // A prompt that is handed over has had no steps here.
+    this.kvTokens -= flight.promptTokens + Math.max(0, flight.steps)
+    if (this.begun.delete(flight.id)) this.admittedTokens -= flight.promptTokens + flight.outputTokens
   }
 }

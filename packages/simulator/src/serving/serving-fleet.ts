@@ -38,6 +38,14 @@ export interface FleetLink {
   readonly to: number | 'sink'
   readonly bytesPerMs: number
   readonly latencyMs: number
+  /** Prompts that pass are computed, and leave the machines so far: their K and V go to where they are answered. */
+  readonly handsOver?: HandOver
+}
+
+/** K and V leave layer by layer while a prompt is computed. */
+export interface HandOver {
+  readonly bytesPerToken: number
+  readonly layers: number
 }
 
 /** Machines that together serve one model, and how they are linked. Requests enter at the source, leave at the sink. */
@@ -56,8 +64,12 @@ export interface ServingFleet {
 /**
  * `mixed`: prompts and decode steps in one pass, done together. `promptsFirst`: a pass over the prompts, which go on at
  * once, then one over the decode steps that waited when the prompts began (vLLM 0.4 as Helix's prototype drives it).
+ * `chunked`: all decode steps that wait, and of prompts as many tokens as the pass's `promptTokens` leaves, first come
+ * first served; weights are read once for both. A request is let in when its whole length has room.
+ *
+ * @see Agrawal et al. 2024 (arXiv:2403.02310) for chunks of prompts beside decode steps
  */
-export type Batching = 'mixed' | 'promptsFirst'
+export type Batching = 'mixed' | 'promptsFirst' | 'chunked'
 
 /** @throws SimulationInputError that names the field */
 export function checkServingFleet(fleet: ServingFleet): void {
@@ -85,5 +97,10 @@ export function checkServingFleet(fleet: ServingFleet): void {
     if (!inFleet(link.to)) refuse(`links[${index}].to`, link.to, 'a machine of the fleet')
     if (!(link.bytesPerMs > 0)) refuse(`links[${index}].bytesPerMs`, link.bytesPerMs, 'a positive number')
     if (!(link.latencyMs >= 0)) refuse(`links[${index}].latencyMs`, link.latencyMs, 'a number from 0')
+    const { bytesPerToken, layers: parts } = link.handsOver ?? { bytesPerToken: 0, layers: 1 }
+    if (!(bytesPerToken >= 0)) {
+      refuse(`links[${index}].handsOver.bytesPerToken`, bytesPerToken, 'a number from 0')
+    }
+    if (!(parts >= 1)) refuse(`links[${index}].handsOver.layers`, parts, 'a number from 1')
   }
 }

@@ -1,5 +1,6 @@
 import { SimulationInputError } from '../errors.ts'
 import { EventQueue } from '../events/event-queue.ts'
+import { LinkStates } from './link-states.ts'
 import { type Flight, MachineState } from './machine-state.ts'
 import { atSink, atSource, type Router } from './routing/router.ts'
 import { checkServingFleet, type ServingFleet } from './serving-fleet.ts'
@@ -17,6 +18,20 @@ export interface ServingRun {
    * it takes at once what waits. A little is what engines do that step all their sequences together.
    */
   readonly gatherMs?: number
+  /** Told of every request that has its last token. */
+  readonly onRequest?: (request: RequestTimes) => void
+}
+
+/** What happened to one request. */
+export interface RequestTimes {
+  /** From 0, in the order in which requests came. */
+  readonly id: number
+  readonly promptTokens: number
+  readonly outputTokens: number
+  readonly cameMs: number
+  /** When its prompt had left the last machine, and its last token. */
+  readonly promptedMs: number
+  readonly endedMs: number
 }
 
 const created = 0
@@ -34,10 +49,7 @@ class ServingSimulation {
   private readonly machines: readonly MachineState[]
   private readonly flights: (Flight | null)[] = []
   private readonly coming = new Map<number, RequestLengths>()
-  private readonly stride: number
-  private readonly bytesPerMs: Float64Array
-  private readonly latencyMs: Float64Array
-  private readonly freeAtMs: Float64Array
+  private readonly links: LinkStates
   private readonly promptMs = new Samples()
   private readonly decodeMs = new Samples()
   private decoded = 0
@@ -58,15 +70,7 @@ class ServingSimulation {
       )
     }
     this.machines = fleet.machines.map((machine) => new MachineState(machine, fleet.batching ?? 'mixed'))
-    this.stride = fleet.machines.length + 1
-    this.bytesPerMs = new Float64Array(this.stride ** 2)
-    this.latencyMs = new Float64Array(this.stride ** 2)
-    this.freeAtMs = new Float64Array(this.stride ** 2)
-    for (const { from, to, bytesPerMs, latencyMs } of fleet.links) {
-      const link = this.link(from === 'source' ? atSource : from, to === 'sink' ? atSink : to)
-      this.bytesPerMs[link] = bytesPerMs
-      this.latencyMs[link] = latencyMs
-    }
+    this.links = new LinkStates(fleet)
   }
 
   run(): ServingResult {
@@ -111,6 +115,8 @@ class ServingSimulation {
       path: [],
       hop: 0,
       steps: -1,
+      cameMs: nowMs,
+      promptedMs: nowMs,
       beganMs: nowMs,
       sentMs: nowMs,
     }
@@ -131,16 +137,19 @@ class ServingSimulation {
       to = this.given.router.next(flight, from)
       if (to !== atSink) flight.path.push(to)
     }
-    const link = this.link(from, to)
-    const rate = this.bytesPerMs[link]!
-    if (rate === 0) throw new Error(`A router chose the link from ${from} to ${to}, which is not there.`)
     const { tokenBytes, activationBytes } = this.given.fleet
-    const perToken = from === atSource || to === atSink ? tokenBytes : tokenBytes + activationBytes
-    const free = this.freeAtMs[link]!
-    const sentMs = (free > nowMs ? free : nowMs) + ((isPrompt ? flight.promptTokens : 1) * perToken) / rate
-    this.freeAtMs[link] = sentMs
     flight.sentMs = nowMs
-    this.queue.push(sentMs + this.latencyMs[link]!, arrived, flight.id)
+    const kv = from === atSource || to === atSink ? undefined : this.links.between(from, to).handsOver
+    if (kv === undefined) {
+      const perToken = from === atSource || to === atSink ? tokenBytes : tokenBytes + activationBytes
+      const sizeBytes = (isPrompt ? flight.promptTokens : 1) * perToken
+      this.queue.push(this.links.send(from, to, nowMs, sizeBytes), arrived, flight.id)
+      return
+    }
+    const computedInMs = this.machines[from]!.promptMs(flight.promptTokens)
+    const sizeBytes = flight.promptTokens * kv.bytesPerToken
+    const atMs = this.links.handOver(from, to, nowMs, computedInMs, sizeBytes)
+    this.queue.push(atMs, arrived, flight.id)
   }
 
   private arrives(flight: Flight): void {
@@ -149,8 +158,23 @@ class ServingSimulation {
       this.leaves(flight)
       return
     }
+    if (flight.hop > 0 && flight.steps < 0) this.takeOver(flight)
     this.machines[to]!.arrive(flight)
     if (this.machines[to]!.isIdle) this.compute(to)
+  }
+
+  /** A prompt that was handed over is with the machines behind it no longer. */
+  private takeOver(flight: Flight): void {
+    const { hop, path } = flight
+    if (this.links.between(path[hop - 1]!, path[hop]!).handsOver === undefined) return
+    for (const index of path.splice(0, hop)) this.release(index, flight)
+    flight.hop = 0
+  }
+
+  private release(index: number, flight: Flight): void {
+    const machine = this.machines[index]!
+    machine.release(flight)
+    if (machine.isIdle) this.compute(index)
   }
 
   private compute(index: number): void {
@@ -191,6 +215,7 @@ class ServingSimulation {
       ;(isPrompt ? this.promptMs : this.decodeMs).add(nowMs - flight.beganMs)
       if (!isPrompt) this.decoded += 1
     }
+    if (isPrompt) flight.promptedMs = nowMs
     flight.steps += 1
     if (flight.steps < flight.outputTokens) {
       if (isPrompt) this.refill(true)
@@ -200,12 +225,10 @@ class ServingSimulation {
       this.send(flight, atSource)
       return
     }
-    for (const index of flight.path) {
-      const machine = this.machines[index]!
-      machine.release(flight)
-      if (machine.isIdle) this.compute(index)
-    }
+    for (const index of flight.path) this.release(index, flight)
     this.given.router.finished(flight)
+    const { id, promptTokens, outputTokens, cameMs, promptedMs } = flight
+    this.given.onRequest?.({ id, promptTokens, outputTokens, cameMs, promptedMs, endedMs: nowMs })
     this.flights[flight.id] = null
     this.finished += 1
     this.refill(false)
@@ -228,11 +251,6 @@ class ServingSimulation {
     if (workload.kind === 'open' || workload.refill.by !== 'waves' || !this.inWave) return
     this.inWave = admitted && router.kvUsage() <= workload.refill.kvMost
     if (this.inWave) this.comes(this.queue.timeMs + workload.gapMs, workload.draw())
-  }
-
-  private link(from: number, to: number): number {
-    const last = this.stride - 1
-    return (from === atSource ? last : from) * this.stride + (to === atSink ? last : to)
   }
 
   private result(): ServingResult {

@@ -39,7 +39,12 @@ export function assign(
 }
 
 /** The given groups at a rate of which each takes its share. */
-function loaded(groups: readonly Group[], rate: number, workload: ServingWorkload, role: Role): Assignment {
+export function loaded(
+  groups: readonly Group[],
+  rate: number,
+  workload: ServingWorkload,
+  role: Role,
+): Assignment {
   const bears = groups.reduce((sum, { form }) => sum + form.most.requestsPerS, 0)
   const share = bears === 0 ? 0 : Math.min(1, rate / bears)
   const assigned = groups.flatMap((group) => {

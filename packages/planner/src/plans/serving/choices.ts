@@ -3,9 +3,11 @@ import type { ModelShape } from '../../models/index.ts'
 import { type ComputeFleet, type FleetMachine, LinkLookup } from '../fleet.ts'
 import type { Assignment } from './assignment.ts'
 import { GroupForms } from './groups.ts'
+import { furtherLayouts } from './layouts.ts'
 import { improvePartition, type Partition, partitionUnits, roominess } from './partition.ts'
+import { splitPools } from './role-pools.ts'
 import { splitRoles } from './split-roles.ts'
-import { classOf, type Unit, unitsOf } from './units.ts'
+import { classOf, tensorOnly, type Unit, type UnitLayout, unitsOf } from './units.ts'
 import type { ServingWorkload, WeightPrecision } from './workload.ts'
 
 /** One way to serve the workload with the whole fleet. */
@@ -32,7 +34,7 @@ export interface ChoiceSearch {
 }
 
 interface Start {
-  readonly degreeOf: (machine: FleetMachine) => number
+  readonly layoutOf: (machine: FleetMachine) => UnitLayout
   readonly forms: GroupForms
   readonly units: readonly Unit[]
   readonly tensorParallel: number
@@ -45,6 +47,10 @@ const allDegrees = [1, 2, 4, 8]
 const improved = 3
 /** With more classes of machines, all have the same degree. */
 const mostClasses = 8
+/** More accelerators than these are not divided by role one by one. */
+const mostPooled = 64
+/** Of the divisions of machines by role, so many are offered. */
+const keptPools = 8
 
 /**
  * Every precision, tensor-parallel degree and depth of pipelines that makes sense, best first; the best of them improved
@@ -89,9 +95,33 @@ export function servingChoices(
     const handOver = { kvBytesPerPrompt, addedMs: handOverMs }
     return [...own, { ...base, roles: 'split', assignment, handOver }]
   })
-  return choices
+  return [...choices, ...pooled(shape, fleet, workload, links, search)]
     .filter(({ assignment }) => assignment.assigned.length > 0)
     .sort((a, b) => b.assignment.score - a.assignment.score)
+}
+
+/** Accelerators divided by role; with degrees prescribed, or very many of them, only pipelines are. */
+function pooled(
+  shape: ModelShape,
+  fleet: ComputeFleet,
+  workload: ServingWorkload,
+  links: LinkLookup,
+  search: ChoiceSearch,
+): readonly ServingChoice[] {
+  const { degrees, shouldStop } = search
+  if (workload.roles === 'together' || degrees !== undefined) return []
+  const accelerators = fleet.machines.reduce((sum, each) => sum + each.accelerators, 0)
+  if (accelerators < 2 || accelerators > mostPooled) return []
+  return workload.precisions.flatMap((precision) => {
+    const forms = new GroupForms(shape, precision, workload, fleet, links)
+    const layouts = layoutsOf(shape, fleet, workload, precision, {})
+    const splits = splitPools({ shape, fleet, links, forms, layouts, shouldStop })
+    return splits.slice(0, keptPools).map((split): ServingChoice => {
+      const { assignment, units, tensorParallel, acrossMachines, kvBytesPerPrompt, handOverMs } = split
+      const handOver = { kvBytesPerPrompt, addedMs: handOverMs }
+      return { precision, tensorParallel, acrossMachines, roles: 'split', assignment, handOver, forms, units }
+    })
+  })
 }
 
 function startsOf(
@@ -106,14 +136,25 @@ function startsOf(
   for (const precision of workload.precisions) {
     const own: Start[] = []
     for (const acrossMachines of [false, true]) {
-      for (const degree of search.degrees ?? allDegrees) {
+      for (const layout of layoutsOf(shape, fleet, workload, precision, search)) {
         if (starts.length + own.length > 0 && search.shouldStop?.() === true) return [...starts, ...own]
-        own.push(...divisions(context, precision, degree, () => degree, acrossMachines))
+        own.push(...divisions(context, precision, layout.tensor, () => layout, acrossMachines))
       }
     }
     starts.push(...own, ...(search.degrees === undefined ? ownDegrees(context, precision, own) : []))
   }
   return starts
+}
+
+/** Tensor parallelism alone first. */
+function layoutsOf(
+  shape: ModelShape,
+  fleet: ComputeFleet,
+  workload: ServingWorkload,
+  precision: WeightPrecision,
+  { degrees = allDegrees }: Pick<ChoiceSearch, 'degrees'>,
+): readonly UnitLayout[] {
+  return [...degrees.map(tensorOnly), ...furtherLayouts(shape, fleet, workload, precision, degrees)]
 }
 
 interface Context {
@@ -131,10 +172,10 @@ function divisions(
   { shape, fleet, workload, links, seen }: Context,
   precision: WeightPrecision,
   degree: number,
-  degreeOf: (machine: FleetMachine) => number,
+  layoutOf: (machine: FleetMachine) => UnitLayout,
   acrossMachines: boolean,
 ): readonly Start[] {
-  const units = unitsOf(fleet, links, shape, degreeOf, acrossMachines)
+  const units = unitsOf(fleet, links, shape, layoutOf, acrossMachines)
   const key = `${precision}|${units.map(({ kindKey, place }) => `${kindKey}@${place}`).join('|')}`
   if (seen.has(key)) return []
   seen.add(key)
@@ -147,7 +188,7 @@ function divisions(
       const sizes = partition.groups.map((group) => group.units.map(({ index }) => index).join()).join('/')
       if (tried.has(sizes)) continue
       tried.add(sizes)
-      starts.push({ forms, units, tensorParallel: degree, acrossMachines, partition, degreeOf })
+      starts.push({ forms, units, tensorParallel: degree, acrossMachines, partition, layoutOf })
     }
   }
   return starts
@@ -174,8 +215,9 @@ function ownDegrees(
     for (const degree of allDegrees) {
       for (const acrossMachines of [false, true]) {
         if (best === null || context.search.shouldStop?.() === true) return found
-        const { degreeOf } = best
-        const changed = (machine: FleetMachine) => (classOf(machine) === each ? degree : degreeOf(machine))
+        const { layoutOf } = best
+        const changed = (machine: FleetMachine) =>
+          classOf(machine) === each ? tensorOnly(degree) : layoutOf(machine)
         const most = Math.max(degree, best.tensorParallel)
         const next = bestOf(divisions(context, precision, most, changed, acrossMachines))
         if (next === null || next.partition.assignment.score <= best.partition.assignment.score) continue

@@ -1,3 +1,4 @@
+import { bytes, formatBytes } from '@deos/domain'
 import { memoryBytes } from '../../devices/index.ts'
 import type { ModelShape } from '../../models/index.ts'
 import type { ComputeFleet } from '../fleet.ts'
@@ -103,6 +104,9 @@ function stageOf(unit: Unit, pipeline: ServingPipeline, state: PipelineState, at
     site: machine.site,
     region: machine.region,
     tensorParallel: unit.kind.tensorParallel,
+    expertParallel: unit.kind.expertParallel ?? 1,
+    contextParallel: unit.kind.contextParallel ?? 1,
+    offload: offloadOf(unit, costs.hostBytes(layers)),
     prefillMs: pipeline.prefillMs[at]!,
     decodeMs: pipeline.decodeMs(at, state.batch),
     hopMs: pipeline.hopDelayMs[at]! + state.batch * pipeline.hopMsPerToken[at]!,
@@ -119,6 +123,11 @@ function stageOf(unit: Unit, pipeline: ServingPipeline, state: PipelineState, at
     decodeBound: mostOf(own(decode)),
     pricePerHour: unit.pricePerHour,
   }
+}
+
+function offloadOf({ kind: { offload } }: Unit, hostBytes: number): StageReport['offload'] {
+  if (offload === undefined) return null
+  return { share: offload.share, hostBytes, streamMs: (hostBytes / offload.bytesPerS) * 1000 }
 }
 
 const countBounds = (bounds: readonly Bound[]): Record<Bound, number> => {
@@ -201,7 +210,21 @@ function notesOf(choice: ServingChoice, shape: ModelShape, workload: ServingWork
     ...(precision === 'fp32' || precision === 'fp16'
       ? []
       : [`Weights as ${precision} change what the model says; measure its quality before relying on it.`]),
+    ...offloadNotes(choice),
     ...(workload.kvBytesPerElement < 2 ? ['K and V in fewer than 16 bits change what the model says.'] : []),
     ...shape.assumptions,
   ]
+}
+
+/** What lies with hosts, and that every pass fetches it. */
+function offloadNotes({ assignment }: ServingChoice): readonly string[] {
+  let sizeBytes = 0
+  for (const { group } of assignment.assigned) {
+    for (const { unit, costs, layers } of group.form.pipeline.stages) {
+      sizeBytes += costs.hostBytes(layers) * unit.members.length
+    }
+  }
+  if (sizeBytes === 0) return []
+  const size = formatBytes(bytes(Math.round(sizeBytes)))
+  return [`${size} of weights lie in host memory and are fetched in every pass, a layer ahead of its use.`]
 }

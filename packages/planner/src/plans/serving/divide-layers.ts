@@ -62,7 +62,9 @@ function divide(
         const range = { first, end }
         const free = unit.roomBytes - unit.weightBytes(range)
         const fits =
-          free >= unit.kvBytesOfLongest(range) && free >= sequences * unit.kvBytesPerSequence(range)
+          free >= unit.kvBytesOfLongest(range) &&
+          free >= sequences * unit.kvBytesPerSequence(range) &&
+          unit.hostHolds(range)
         if (fits && timeOf(at, first, end) <= paceMs) low = end
         else high = end - 1
       }

@@ -1,6 +1,7 @@
 import type { Random } from '@deos/domain'
 import { type Assignment, assign } from './assignment.ts'
 import type { Group, GroupForms } from './groups.ts'
+import type { Role } from './pipeline.ts'
 import { machineOf, type Unit } from './units.ts'
 
 /** Units divided into pipelines; `spare` belong to none. */
@@ -23,10 +24,11 @@ export function partitionUnits(
   forms: GroupForms,
   roomy: number,
   mixed: boolean,
+  role: Role = 'together',
 ): Partition {
   const groups: Group[] = []
   const form = (members: readonly Unit[]): boolean => {
-    const group = forms.group(members, 'together')
+    const group = forms.group(members, role)
     if (group !== null) groups.push(group)
     return group !== null
   }
@@ -58,11 +60,16 @@ export function partitionUnits(
     for (const unit of left) pools.set(keyOf(unit), [...(pools.get(keyOf(unit)) ?? []), unit])
     left = [...pools.values()].flatMap((pool) => gather(pool, level === 0 ? roomy : 1))
   }
-  return withAssignment(groups, left, forms)
+  return withAssignment(groups, left, forms, role)
 }
 
-function withAssignment(groups: readonly Group[], spare: readonly Unit[], forms: GroupForms): Partition {
-  return { groups, spare, assignment: assign(groups, forms.workload) }
+function withAssignment(
+  groups: readonly Group[],
+  spare: readonly Unit[],
+  forms: GroupForms,
+  role: Role = 'together',
+): Partition {
+  return { groups, spare, assignment: assign(groups, forms.workload, role) }
 }
 
 const draw = (random: Random, count: number): number => Math.floor(random.next() * count)

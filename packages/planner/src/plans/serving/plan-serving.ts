@@ -1,12 +1,14 @@
 import { seededRandom } from '@deos/domain'
 import type { ModelShape } from '../../models/index.ts'
 import { type ComputeFleet, canonicalFleet } from '../fleet.ts'
-import { summed } from './assignment.ts'
+import { type Assignment, summed } from './assignment.ts'
 import { type ServingChoice, servingChoices } from './choices.ts'
 import { describeChoice, figuresOf } from './describe.ts'
 import { refusalOf } from './refusal.ts'
 import { servingBound } from './serving-bound.ts'
 import type { RejectedOption, ServingOutcome, ServingPlan, SimulatedServing } from './serving-plan.ts'
+import { degreesOf, type UnitKind } from './unit-costs.ts'
+import type { UnitLayout } from './units.ts'
 import { checkServingWorkload, type ServingWorkload } from './workload.ts'
 
 export interface ServingPlanning {
@@ -28,6 +30,7 @@ const lowered = 0.88
 /** The mean of a simulation scatters; a target is met up to this factor. */
 const tolerance = 1.02
 const mostRejected = 8
+const usualSteps = 600
 
 /**
  * Plans how a fleet serves a model: precision, tensor-parallel groups, pipelines with uneven stages, their number and
@@ -46,28 +49,55 @@ export function planServing(
 ): ServingOutcome {
   checkServingWorkload(workload)
   const sorted = canonicalFleet(fleet)
-  const { seed = 1, steps = 600 } = planning
-  const search = (of: ComputeFleet, asked: ServingWorkload, changes: number) => {
-    const { shouldStop, degrees } = planning
-    const random = seededRandom(seed)
-    return servingChoices(shape, canonicalFleet(of), asked, {
-      random,
-      steps: changes,
-      ...(shouldStop === undefined ? {} : { shouldStop }),
-      ...(degrees === undefined ? {} : { degrees }),
-    })
-  }
+  const { steps = usualSteps } = planning
+  const search = (of: ComputeFleet, asked: ServingWorkload, changes: number) =>
+    searched(shape, canonicalFleet(of), asked, { ...planning, steps: changes })
   const choices = search(sorted, workload, steps)
   if (choices[0]?.assignment.feasible !== true) {
     return refusalOf(shape, sorted, workload, (of, asked) => search(of, asked, 0)[0] ?? null)
   }
   const bound = servingBound(shape, sorted, workload)
   const describe = (choice: ServingChoice) => describeChoice(choice, shape, sorted, workload, bound)
-  const feasible = kindsFirst(distinct(choices.filter(({ assignment }) => assignment.feasible)))
+  const feasible = candidatesOf(choices)
   const chosen = judgedBest(feasible, describe, workload, planning)
   const rejected = rejectedOf(feasible, chosen.choice, workload)
   return { ...chosen.plan, rejected: [...chosen.rejected, ...rejected].slice(0, mostRejected) }
 }
+
+/**
+ * The plans among which {@link planServing} chooses, the best of every kind first; none if none does what is asked.
+ *
+ * @throws PlanInputError if fleet or workload make no sense
+ */
+export function servingCandidates(
+  shape: ModelShape,
+  fleet: ComputeFleet,
+  workload: ServingWorkload,
+  planning: Omit<ServingPlanning, 'judge' | 'judged'> = {},
+): readonly ServingPlan[] {
+  checkServingWorkload(workload)
+  const sorted = canonicalFleet(fleet)
+  const bound = servingBound(shape, sorted, workload)
+  const choices = candidatesOf(searched(shape, sorted, workload, planning))
+  return choices.map((choice) => describeChoice(choice, shape, sorted, workload, bound))
+}
+
+function searched(
+  shape: ModelShape,
+  fleet: ComputeFleet,
+  workload: ServingWorkload,
+  { seed = 1, steps = usualSteps, shouldStop, degrees }: ServingPlanning,
+): readonly ServingChoice[] {
+  return servingChoices(shape, fleet, workload, {
+    random: seededRandom(seed),
+    steps,
+    ...(shouldStop === undefined ? {} : { shouldStop }),
+    ...(degrees === undefined ? {} : { degrees }),
+  })
+}
+
+const candidatesOf = (choices: readonly ServingChoice[]): readonly ServingChoice[] =>
+  kindsFirst(distinct(choices.filter(({ assignment }) => assignment.feasible)))
 
 /** The best of each way to divide. */
 function distinct(choices: readonly ServingChoice[]): readonly ServingChoice[] {
@@ -88,7 +118,15 @@ function kindsFirst(choices: readonly ServingChoice[]): readonly ServingChoice[]
 }
 
 const keyOf = ({ precision, tensorParallel, acrossMachines, roles, assignment }: ServingChoice): string =>
-  JSON.stringify([precision, tensorParallel, acrossMachines, roles, assignment.assigned.length])
+  JSON.stringify([
+    precision,
+    tensorParallel,
+    acrossMachines,
+    roles,
+    mostOf(assignment),
+    assignment.assigned.length,
+    assignment.assigned.filter(({ role }) => role === 'prefill').length,
+  ])
 
 interface Judged {
   readonly choice: ServingChoice
@@ -199,12 +237,16 @@ export function nameOfChoice({
 }: ServingChoice): string {
   const replicas = assignment.assigned.length
   const depth = Math.max(...assignment.assigned.map(({ group }) => group.form.positions.length))
-  const groups =
-    tensorParallel === 1
-      ? 'no tensor parallelism'
-      : `TP up to ${tensorParallel}${acrossMachines ? ' across machines' : ''}`
+  const { expert, context, offload } = mostOf(assignment)
+  const groups = [
+    tensorParallel === 1 ? 'no tensor parallelism' : `TP up to ${tensorParallel}`,
+    ...(expert > 1 ? [`experts over ${expert}`] : []),
+    ...(context > 1 ? [`positions over ${context}`] : []),
+    ...(offload > 0 ? [`${Math.round(offload * 100)}% of weights with the host`] : []),
+  ].join(', ')
+  const across = acrossMachines && tensorParallel * expert * context > 1 ? ' across machines' : ''
   const split = roles === 'split' ? ', prompts computed apart' : ''
-  return `${replicas} ${replicas === 1 ? 'pipeline' : 'pipelines'} of up to ${depth} ${depth === 1 ? 'stage' : 'stages'}, ${groups}, ${precision}${split}`
+  return `${replicas} ${replicas === 1 ? 'pipeline' : 'pipelines'} of up to ${depth} ${depth === 1 ? 'stage' : 'stages'}, ${groups}${across}, ${precision}${split}`
 }
 
 const playedWorse = ({ choice, plan }: Judged, workload: ServingWorkload): RejectedOption => {
@@ -239,5 +281,16 @@ function rejectedOf(
   })
 }
 
-const kindOf = ({ precision, tensorParallel, roles }: ServingChoice): string =>
-  JSON.stringify([precision, tensorParallel, roles])
+const kindOf = ({ precision, tensorParallel, roles, assignment }: ServingChoice): string =>
+  JSON.stringify([precision, tensorParallel, roles, mostOf(assignment)])
+
+/** Beside tensor parallelism, the most that any group of it does. */
+function mostOf({ assigned }: Assignment): Omit<UnitLayout, 'tensor'> {
+  const kinds = assigned.flatMap(({ group }) => group.units.map(({ kind }) => kind))
+  const most = (of: (kind: UnitKind) => number) => Math.max(...kinds.map(of))
+  return {
+    expert: most((kind) => degreesOf(kind).expert),
+    context: most((kind) => degreesOf(kind).context),
+    offload: most(({ offload }) => offload?.share ?? 0),
+  }
+}

@@ -9,7 +9,7 @@ import { planServing, type ServingPlanning } from './plan-serving.ts'
 import { servingBound } from './serving-bound.ts'
 import type { ServingOutcome, ServingPlan, ServingRefusal } from './serving-plan.ts'
 import { UnitCosts } from './unit-costs.ts'
-import { type Unit, worstLink } from './units.ts'
+import { keyOfKind, type Unit, type UnitLayout, unitKind } from './units.ts'
 import type { ServingWorkload } from './workload.ts'
 
 /** What changing from one plan to another moves. */
@@ -178,13 +178,19 @@ function keptPlan(
 
   function groupOf(stages: ServingPlan['replicas'][number]['stages'], role: Role): Group | null {
     const units: Unit[] = []
-    for (const { accelerators } of stages) {
+    for (const { accelerators, tensorParallel, expertParallel, contextParallel, offload } of stages) {
       const members = accelerators.flatMap(({ machine, slot }) => {
         const found = machines.get(machine)
         return found === undefined || slot >= found.accelerators ? [] : [{ machine: found, slot }]
       })
       if (members.length < accelerators.length) return null
-      units.push(unitOf(members, units.length, links))
+      const layout = {
+        tensor: tensorParallel,
+        expert: expertParallel,
+        context: contextParallel,
+        offload: offload?.share ?? 0,
+      }
+      units.push(unitOf(members, units.length, links, layout))
     }
     const built = stages.map(({ layers }, at) => ({
       unit: units[at]!,
@@ -222,14 +228,13 @@ function keptPlan(
   }
 }
 
-function unitOf(members: Unit['members'], index: number, links: LinkLookup): Unit {
+function unitOf(members: Unit['members'], index: number, links: LinkLookup, layout: UnitLayout): Unit {
   const { machine } = members[0]!
-  const link = worstLink(members, links)
-  const kind = { accelerator: machine.accelerator, tensorParallel: members.length, link }
+  const kind = unitKind(members, links, layout)
   return {
     index,
     kind,
-    kindKey: JSON.stringify([machine.accelerator.name, members.length, link]),
+    kindKey: keyOfKind(kind),
     members,
     place: links.placeOf(machine),
     pricePerHour: members.reduce(

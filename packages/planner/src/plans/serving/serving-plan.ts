@@ -6,12 +6,17 @@ import type { ServingGoal, WeightPrecision } from './workload.ts'
 /** One stage of a plan, with what it is predicted to do. */
 export interface StageReport {
   readonly layers: LayerRange
-  /** Of its tensor-parallel group: machine and number of the accelerator in it. */
+  /** Of its group: machine and number of the accelerator in it. */
   readonly accelerators: readonly { readonly machine: string; readonly slot: number }[]
   readonly accelerator: string
   readonly site: string
   readonly region: string
   readonly tensorParallel: number
+  /** Members among which experts are divided, and positions; with `tensorParallel` they multiply to the accelerators. */
+  readonly expertParallel: number
+  readonly contextParallel: number
+  /** Weights of one accelerator that come from the host in every pass; `null` if all are its own. */
+  readonly offload: { readonly share: number; readonly hostBytes: number; readonly streamMs: number } | null
   /** One prompt of mean length; one step of the batch. */
   readonly prefillMs: number
   readonly decodeMs: number

@@ -1,8 +1,9 @@
-import { kvWidths } from '@deos/domain'
 import type { ModelShape } from '../../models/index.ts'
 import type { LinkLookup, LinkRate } from '../fleet.ts'
-import { type Assigned, type Assignment, assign, summed } from './assignment.ts'
+import { type Assigned, type Assignment, assign, loaded, summed } from './assignment.ts'
 import type { Group, GroupForms } from './groups.ts'
+import { kvBytesOf } from './kv-bytes.ts'
+import type { Role } from './pipeline.ts'
 import { machineOf } from './units.ts'
 import type { ServingWorkload } from './workload.ts'
 
@@ -45,7 +46,7 @@ export function splitRoles(
   let best: RoleSplit | null = null
   const cuts = Math.min(mostCuts, ranked.length - 1)
   for (let cut = 1; cut <= cuts; cut += 1) {
-    const next = divided(
+    const next = dividedLoad(
       ranked.slice(0, cut).map(({ prefill }) => prefill),
       ranked.slice(cut).map(({ decode }) => decode),
       workload,
@@ -57,7 +58,8 @@ export function splitRoles(
   return best
 }
 
-function divided(
+/** The load over pipelines of both roles, the link between them included; `null` if nothing is carried in time. */
+export function dividedLoad(
   prefill: readonly Group[],
   decode: readonly Group[],
   workload: ServingWorkload,
@@ -66,21 +68,21 @@ function divided(
 ): RoleSplit | null {
   const bears = (groups: readonly Group[]) =>
     groups.reduce((sum, { form }) => sum + form.most.requestsPerS, 0)
-  const { k, v } = kvWidths(shape)
-  const kvBytesPerPrompt = workload.promptTokens.mean * shape.layers * (k + v) * workload.kvBytesPerElement
+  const { promptTokens, kvBytesPerElement, kvCompression = 1 } = workload
+  const kvBytesPerPrompt = kvBytesOf(shape, promptTokens.mean, kvBytesPerElement) / kvCompression
   const link = worstOfBest(prefill, decode, links)
   const linkBears = link.bytesPerS / kvBytesPerPrompt
   const most = Math.min(bears(prefill), bears(decode), linkBears * Math.min(prefill.length, decode.length))
   const wanted = workload.goal === 'throughput' ? most : (workload.requestsPerS ?? 1e-6)
   const rate = Math.min(most, wanted)
   if (!(rate > 0)) return null
-  const each = {
-    ...workload,
-    requestsPerS: rate,
-    goal: workload.goal === 'throughput' ? ('cost' as const) : workload.goal,
-  }
-  const first = assign(prefill, each, 'prefill')
-  const second = assign(decode, each, 'decode')
+  // As many requests as the narrower side bears; all pipelines of the wider one share them, for what comes in bursts.
+  const part = (groups: readonly Group[], role: Role) =>
+    workload.goal === 'throughput'
+      ? loaded(groups, rate, workload, role)
+      : assign(groups, { ...workload, requestsPerS: rate }, role)
+  const first = part(prefill, 'prefill')
+  const second = part(decode, 'decode')
   const handOverMs = handOver(first, kvBytesPerPrompt, link, shape.layers)
   const ttftMs = first.ttftMs + handOverMs
   if (workload.ttftMs !== null && ttftMs > workload.ttftMs) return null

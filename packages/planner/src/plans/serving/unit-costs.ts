@@ -1,28 +1,52 @@
-import { kvWidths, type LayerRange } from '@deos/domain'
+import type { LayerRange } from '@deos/domain'
 import { type Accelerator, type Efficiency, layerTime, memoryBytes } from '../../devices/index.ts'
 import {
+  expertParameters,
   type LayerGraph,
-  lookBack,
   type ModelShape,
-  operatorGraph,
   type Phase,
   parameterCounts,
 } from '../../models/index.ts'
+import { exchangeMs, partOfModel } from '../divided-layers.ts'
 import type { LinkRate } from '../fleet.ts'
-import { allReduceMs, kvPartsOf, partOfLayer } from '../tensor-parallel.ts'
+import type { GroupDegrees } from '../group-degrees.ts'
+import { kvPartsOf } from '../tensor-parallel.ts'
+import { kvBytesByLayer } from './kv-bytes.ts'
 import { precisions, type ServingWorkload, type WeightPrecision } from './workload.ts'
 
 /** Accelerators that hold a stage together; one alone is a group of one. */
 export interface UnitKind {
   readonly accelerator: Accelerator
   readonly tensorParallel: number
+  /** 1 if not given, both. */
+  readonly expertParallel?: number
+  readonly contextParallel?: number
+  /** Weights in the host's memory; none if not given. */
+  readonly offload?: Offload
   /** The worst link among its members. */
   readonly link: LinkRate
 }
 
+/** Weights that lie in host memory and come over the host's link in every pass, a layer ahead of its use. */
+export interface Offload {
+  /** Of every layer's weights. */
+  readonly share: number
+  readonly bytesPerS: number
+  /** Of one accelerator. */
+  readonly hostBytes: number
+}
+
+export const degreesOf = ({
+  tensorParallel,
+  expertParallel = 1,
+  contextParallel = 1,
+}: UnitKind): GroupDegrees => ({ tensor: tensorParallel, expert: expertParallel, context: contextParallel })
+
 /** Of an accelerator's memory, what weights and KV may take; buffers and the runtime take the rest. */
 export const usableMemory = 0.9
 const activationBytesPerElement = 2
+/** A layer is computed while the next one comes. */
+const layersInBuffers = 2
 const batchSizes = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024]
 
 /** What most of a layer's time goes to. */
@@ -41,6 +65,10 @@ export class UnitCosts {
   readonly batches: readonly number[]
   /** `[n]`: of one accelerator, for the first n layers. */
   readonly #weights: Float64Array
+  readonly #offloaded: Float64Array
+  /** Of each layer, what comes from the host in a pass: of the embedding, only the rows of its tokens. */
+  readonly #streamedBytes: readonly number[]
+  readonly #bufferBytes: number
   readonly #kvPerSequence: Float64Array
   readonly #kvOfLongest: Float64Array
   readonly #prefillMs: Float64Array
@@ -61,10 +89,20 @@ export class UnitCosts {
     own[0] = own[0]! + counts.embedding
     const headCopy = shape.tiedEmbeddings && shape.layers > 1 ? shape.vocabSize * shape.embeddingSize : 0
     own[shape.layers - 1] = own[shape.layers - 1]! + counts.head + headCopy
-    const perParameter = precisions[precision].weightBytes / kind.tensorParallel
-    this.#weights = sums(own.map((parameters) => parameters * perParameter))
-    this.#kvPerSequence = this.#kv(workload.promptTokens.mean + workload.outputTokens.mean)
-    this.#kvOfLongest = this.#kv(workload.contextTokens)
+    const { tensor, expert, context } = degreesOf(kind)
+    const perParameter = precisions[precision].weightBytes / tensor
+    const weights = own.map((parameters, layer) => {
+      const routed = expertParameters(shape, layer)
+      return (parameters - routed + routed / expert) * perParameter
+    })
+    const share = kind.offload?.share ?? 0
+    this.#weights = sums(weights.map((each) => each * (1 - share)))
+    this.#offloaded = sums(weights.map((each) => each * share))
+    const table = counts.embedding * perParameter
+    this.#streamedBytes = weights.map((each, layer) => (each - (layer === 0 ? table : 0)) * share)
+    this.#bufferBytes = Math.max(...this.#streamedBytes) * layersInBuffers
+    this.#kvPerSequence = this.#kv(workload.promptTokens.mean + workload.outputTokens.mean, expert * context)
+    this.#kvOfLongest = this.#kv(workload.contextTokens, context)
     this.#prefillMs = sums(this.layerMs(this.prefillPhase(workload.promptTokens.mean)))
     this.#decodeMs = this.batches.map((batch) => sums(this.layerMs(this.decodePhase(batch))))
   }
@@ -96,8 +134,19 @@ export class UnitCosts {
     return lowMs + (high[end]! - high[first]! - lowMs) * Math.max(0, share)
   }
 
+  /** In the accelerator's own memory, with buffers for what is not. */
   weightBytes({ first, end }: LayerRange): number {
-    return this.#weights[end]! - this.#weights[first]!
+    return end === first ? 0 : this.#weights[end]! - this.#weights[first]! + this.#bufferBytes
+  }
+
+  /** In the host's memory, for one accelerator. */
+  hostBytes({ first, end }: LayerRange): number {
+    return this.#offloaded[end]! - this.#offloaded[first]!
+  }
+
+  /** Whether the host holds what it is to hold. */
+  hostHolds(range: LayerRange): boolean {
+    return this.hostBytes(range) <= (this.kind.offload?.hostBytes ?? 0)
   }
 
   /** Of a sequence of mean length at its end. */
@@ -112,7 +161,7 @@ export class UnitCosts {
   /** Sequences of mean length for which there is room beside the weights; 0 if the longest session does not fit. */
   sequencesIn(range: LayerRange): number {
     const free = this.roomBytes - this.weightBytes(range)
-    if (free < this.kvBytesOfLongest(range)) return 0
+    if (free < this.kvBytesOfLongest(range) || !this.hostHolds(range)) return 0
     const each = this.kvBytesPerSequence(range)
     return each === 0 ? Number.POSITIVE_INFINITY : Math.floor(free / each)
   }
@@ -139,32 +188,38 @@ export class UnitCosts {
 
   #graphs(phase: Phase): readonly LayerGraph[] {
     const { shape, kind, precision, workload } = this
-    const graph = operatorGraph(shape, phase, {
+    const bytes = {
       weightBytes: precisions[precision].weightBytes,
       activationBytes: activationBytesPerElement,
       kvBytes: workload.kvBytesPerElement,
-    })
-    return graph.map((layer) => partOfLayer(layer, shape, kind.tensorParallel))
+    }
+    return partOfModel(shape, phase, bytes, degreesOf(kind))
   }
 
   #timeOf(graph: LayerGraph, phase: Phase): { readonly timeMs: number; readonly bound: Bound } {
-    const { kind, efficiency, precision, shape } = this
+    const { kind, efficiency, precision, shape, workload } = this
     const { format } = precisions[precision]
+    const { layer } = graph
     const time = layerTime(graph, kind.accelerator, { format, efficiency })
-    const tokens = phase.kind === 'decode' ? phase.sequences : phase.sequences * phase.tokens
-    const sumBytes = tokens * shape.hiddenSize * activationBytesPerElement
-    // Behind attention and behind the feed-forward network; once behind embedding and head.
-    const sumMs = allReduceMs(kind.tensorParallel, sumBytes, kind.link) * (graph.layer === null ? 0 : 2)
-    return { timeMs: time.timeMs + sumMs, bound: sumMs > time.timeMs ? 'link' : time.bound }
+    const talkMs = exchangeMs(shape, phase, degreesOf(kind), kind.link, layer, workload.kvBytesPerElement)
+    const ownMs = time.timeMs + talkMs
+    const streamMs = layer === null ? 0 : this.#streamMs(layer)
+    const bound = streamMs > ownMs || talkMs > time.timeMs ? 'link' : time.bound
+    return { timeMs: Math.max(ownMs, streamMs), bound }
   }
 
-  #kv(tokens: number): Float64Array {
+  /** Until a layer's weights have come from the host, which happens while the layer before it is computed. */
+  #streamMs(layer: number): number {
+    const { offload } = this.kind
+    if (offload === undefined) return 0
+    return (this.#streamedBytes[layer]! / offload.bytesPerS) * 1000
+  }
+
+  /** @param members - beside those with other heads, the ones that share it */
+  #kv(tokens: number, members: number): Float64Array {
     const { shape, kind, workload } = this
-    const { k, v } = kvWidths(shape)
-    const perToken = ((k + v) * workload.kvBytesPerElement) / kvPartsOf(shape, kind.tensorParallel)
-    return sums(
-      Array.from({ length: shape.layers }, (_, layer) => Math.min(tokens, lookBack(shape, layer)) * perToken),
-    )
+    const parts = kvPartsOf(shape, kind.tensorParallel) * members
+    return sums(kvBytesByLayer(shape, tokens, workload.kvBytesPerElement).map((each) => each / parts))
   }
 }
 

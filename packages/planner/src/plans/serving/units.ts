@@ -1,7 +1,8 @@
 import type { ModelShape } from '../../models/index.ts'
-import type { ComputeFleet, FleetMachine, LinkLookup, LinkRate } from '../fleet.ts'
+import { type ComputeFleet, type FleetMachine, hostOf, type LinkLookup, type LinkRate } from '../fleet.ts'
+import { type GroupDegrees, sizeOf } from '../group-degrees.ts'
 import { tensorDegrees } from '../tensor-parallel.ts'
-import type { UnitKind } from './unit-costs.ts'
+import { degreesOf, type UnitKind } from './unit-costs.ts'
 
 /** Accelerators that hold a stage together: of one machine, or of alike ones at one site. */
 export interface Unit {
@@ -15,28 +16,78 @@ export interface Unit {
   readonly pricePerHour: number
 }
 
+/** How a group holds layers: how many share what, and the share of weights that lies with the host. */
+export interface UnitLayout extends GroupDegrees {
+  readonly offload: number
+}
+
+export const tensorOnly = (tensor: number): UnitLayout => ({ tensor, expert: 1, context: 1, offload: 0 })
+
+/** What accelerators are as a group. */
+export function unitKind(
+  members: readonly { readonly machine: FleetMachine }[],
+  links: LinkLookup,
+  { tensor, expert, context, offload }: UnitLayout,
+): UnitKind {
+  const hosts = members.map(({ machine }) => hostOf(machine))
+  return {
+    accelerator: members[0]!.machine.accelerator,
+    tensorParallel: tensor,
+    link: worstLink(members, links),
+    ...(expert > 1 ? { expertParallel: expert } : {}),
+    ...(context > 1 ? { contextParallel: context } : {}),
+    ...(offload > 0
+      ? {
+          offload: {
+            share: offload,
+            bytesPerS: Math.min(...hosts.map(({ bytesPerS }) => bytesPerS)),
+            hostBytes: Math.min(...hosts.map(({ hostBytes }) => hostBytes)),
+          },
+        }
+      : {}),
+  }
+}
+
+/** Units whose kinds have the same key cost the same. */
+export function keyOfKind(kind: UnitKind): string {
+  const { accelerator, link, offload } = kind
+  const { tensor, expert, context } = degreesOf(kind)
+  const { delayMs, bytesPerS } = link
+  const host = offload === undefined ? [] : [offload.share, offload.bytesPerS, offload.hostBytes]
+  const parts = expert * context > 1 ? [expert, context] : []
+  return JSON.stringify([
+    accelerator.name,
+    accelerator.memoryGiB,
+    tensor,
+    delayMs,
+    bytesPerS,
+    ...parts,
+    ...host.map((each) => `host ${each}`),
+  ])
+}
+
 /**
- * Divides every machine's accelerators into groups of at most its degree. Where machines have fewer each, alike machines
- * of one site form groups, if `acrossMachines` allows it.
+ * Divides every machine's accelerators into groups of its layout; what is left over forms smaller ones that divide
+ * matrices only. Where machines have fewer each, alike machines of one site form groups, if `acrossMachines` allows it.
  *
  * @param fleet - in canonical order
+ * @param slotsOf - accelerators of a machine that take part
  */
 export function unitsOf(
   fleet: ComputeFleet,
   links: LinkLookup,
   shape: ModelShape,
-  degreeOf: (machine: FleetMachine) => number,
+  layoutOf: (machine: FleetMachine) => UnitLayout,
   acrossMachines: boolean,
+  slotsOf: (machine: FleetMachine) => readonly number[] = allSlots,
 ): readonly Unit[] {
   const units: Unit[] = []
-  const add = (members: Unit['members'], tensorParallel: number) => {
-    const { accelerator } = members[0]!.machine
-    const link = worstLink(members, links)
-    const { delayMs, bytesPerS } = link
+  const add = (members: Unit['members'], layout: UnitLayout) => {
+    const kind = unitKind(members, links, layout)
     units.push({
       index: units.length,
-      kind: { accelerator, tensorParallel, link },
-      kindKey: JSON.stringify([accelerator.name, accelerator.memoryGiB, tensorParallel, delayMs, bytesPerS]),
+      kind,
+      kindKey: keyOfKind(kind),
       members,
       place: links.placeOf(members[0]!.machine),
       pricePerHour: members.reduce(
@@ -46,17 +97,25 @@ export function unitsOf(
     })
   }
   for (const group of alike(fleet.machines, acrossMachines)) {
-    const slots = group.flatMap((machine) =>
-      Array.from({ length: machine.accelerators }, (_, slot) => ({ machine, slot })),
-    )
+    const slots = group.flatMap((machine) => slotsOf(machine).map((slot) => ({ machine, slot })))
+    const wanted = layoutOf(group[0]!)
+    const isWhole = tensorDegrees(shape, wanted.tensor).at(-1) === wanted.tensor
     for (let at = 0; at < slots.length; ) {
-      const size = tensorDegrees(shape, Math.min(degreeOf(group[0]!), slots.length - at)).at(-1)!
-      add(slots.slice(at, at + size), size)
-      at += size
+      const left = slots.length - at
+      const size = sizeOf(wanted)
+      const fits = isWhole && size <= left
+      const layout = fits
+        ? wanted
+        : { ...tensorOnly(tensorDegrees(shape, Math.min(size, left)).at(-1)!), offload: wanted.offload }
+      add(slots.slice(at, at + sizeOf(layout)), layout)
+      at += sizeOf(layout)
     }
   }
   return units
 }
+
+export const allSlots = ({ accelerators }: FleetMachine): readonly number[] =>
+  Array.from({ length: accelerators }, (_, slot) => slot)
 
 /** Machines of one class are alike and stand at one site; they have the same tensor-parallel degree. */
 export const classOf = ({ region, site, accelerator }: FleetMachine): string =>

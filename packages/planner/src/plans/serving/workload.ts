@@ -48,6 +48,8 @@ export interface ServingWorkload {
   readonly goal: ServingGoal
   readonly precisions: readonly WeightPrecision[]
   readonly kvBytesPerElement: number
+  /** How many times smaller K and V are on their way to a pipeline that answers; 1 if not given. */
+  readonly kvCompression?: number
   /** Whether prompts may be computed apart from answers. */
   readonly roles: 'together' | 'split' | 'either'
   /** Sequences in one step of one stage. */
@@ -64,6 +66,10 @@ export function checkServingWorkload(workload: ServingWorkload): void {
   positive('ttftMs', workload.ttftMs)
   positive('tpotMs', workload.tpotMs)
   positive('kvBytesPerElement', workload.kvBytesPerElement)
+  const { kvCompression = 1 } = workload
+  if (!(kvCompression >= 1 && Number.isFinite(kvCompression))) {
+    throw new PlanInputError('kvCompression', kvCompression, 'a ratio from 1')
+  }
   for (const key of ['promptTokens', 'outputTokens'] as const) {
     const { mean, p95 } = workload[key]
     if (!(mean >= 1)) throw new PlanInputError(`${key}.mean`, mean, 'tokens from 1')

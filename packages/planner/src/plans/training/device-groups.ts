@@ -1,6 +1,6 @@
 import { isExpertLayer } from '@deos/domain'
 import type { Accelerator } from '../../devices/index.ts'
-import { type ModelShape, parameterCounts } from '../../models/index.ts'
+import { expertParameters, type ModelShape, parameterCounts } from '../../models/index.ts'
 import {
   type GroupTerms,
   type StateBytes,
@@ -9,19 +9,10 @@ import {
   type TrainingWork,
 } from '../../training/index.ts'
 import type { ComputeFleet, FleetMachine, LinkLookup, LinkRate } from '../fleet.ts'
+import { type GroupDegrees, sizeOf } from '../group-degrees.ts'
 import { classOf, worstLink } from '../serving/units.ts'
 import { allReduceMs, tensorDegrees } from '../tensor-parallel.ts'
 import type { TrainingJob } from './job.ts'
-
-/** Into how many parts the work of a layer is divided among accelerators that act as one device. */
-export interface GroupDegrees {
-  /** Tensor parallelism: matrices and heads. */
-  readonly tensor: number
-  /** Context parallelism: the sequence, with K and V passed round a ring. */
-  readonly context: number
-  /** Expert parallelism: experts, with tokens sent to them and back. */
-  readonly expert: number
-}
 
 export interface DeviceGroup {
   readonly members: readonly { readonly machine: FleetMachine; readonly slot: number }[]
@@ -41,8 +32,6 @@ const ringPassesOfTraining = 3
 /** Tokens go to experts and back, forward and backward. */
 const expertPassesOfTraining = 4
 const longSequence = 8192
-
-export const sizeOf = ({ tensor, context, expert }: GroupDegrees): number => tensor * context * expert
 
 /** Degrees worth a try; the sequence is divided only where it is long. */
 export function groupDegrees(
@@ -175,12 +164,8 @@ function termsOf(work: TrainingWork, degrees: GroupDegrees, link: LinkRate): Gro
 }
 
 /** Of a layer's parameters, those of routed experts. */
-function expertShare(shape: ModelShape, layer: number): number {
-  const experts = shape.experts!
-  const matrices = shape.gatedFeedForward ? 3 : 2
-  const own = experts.count * matrices * shape.hiddenSize * experts.feedForwardSize
-  return Math.min(1, own / parameterCounts(shape).layers[layer]!.all)
-}
+const expertShare = (shape: ModelShape, layer: number): number =>
+  expertParameters(shape, layer) / parameterCounts(shape).layers[layer]!.all
 
 /** Bytes of each parameter; the optimiser keeps weights of its own in fp32 where they are fp16. */
 export function stateBytesOf({ precision, optimiser }: TrainingJob): StateBytes {

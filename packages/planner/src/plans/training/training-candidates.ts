@@ -14,14 +14,9 @@ import {
   type TrainingWork,
 } from '../../training/index.ts'
 import { type ComputeFleet, type FleetMachine, LinkLookup } from '../fleet.ts'
+import type { GroupDegrees } from '../group-degrees.ts'
 import { classOf } from '../serving/units.ts'
-import {
-  type GroupDegrees,
-  type GroupedFleet,
-  groupDegrees,
-  groupedFleet,
-  stateBytesOf,
-} from './device-groups.ts'
+import { type GroupedFleet, groupDegrees, groupedFleet, stateBytesOf } from './device-groups.ts'
 import type { TrainingJob } from './job.ts'
 
 /** One way to train, with what it needs. */

@@ -1,0 +1,63 @@
+import { atSink, atSource } from './routing/router.ts'
+import type { FleetLink, ServingFleet } from './serving-fleet.ts'
+
+/** Links of a fleet, each with the time until which it is busy. */
+export class LinkStates {
+  private readonly stride: number
+  private readonly links: (FleetLink | undefined)[] = []
+  private readonly freeAtMs: Float64Array
+  /** Of machines: until when K and V leave them, or come to them. */
+  private readonly outAtMs: Float64Array
+  private readonly inAtMs: Float64Array
+
+  constructor({ machines, links }: ServingFleet) {
+    this.stride = machines.length + 1
+    this.freeAtMs = new Float64Array(this.stride ** 2)
+    this.outAtMs = new Float64Array(machines.length)
+    this.inAtMs = new Float64Array(machines.length)
+    for (const link of links) {
+      const { from, to } = link
+      this.links[this.at(from === 'source' ? atSource : from, to === 'sink' ? atSink : to)] = link
+    }
+  }
+
+  between(from: number, to: number): FleetLink {
+    const link = this.links[this.at(from, to)]
+    if (link === undefined) {
+      throw new Error(`A router chose the link from ${from} to ${to}, which is not there.`)
+    }
+    return link
+  }
+
+  /** When a message of that size has arrived; it waits until those before it have left. */
+  send(from: number, to: number, nowMs: number, sizeBytes: number): number {
+    const link = this.between(from, to)
+    const at = this.at(from, to)
+    const free = this.freeAtMs[at]!
+    const sentMs = (free > nowMs ? free : nowMs) + sizeBytes / link.bytesPerMs
+    this.freeAtMs[at] = sentMs
+    return sentMs + link.latencyMs
+  }
+
+  /**
+   * When KV has arrived that left layer by layer while it was computed: nothing before the first layer was done, the last
+   * layer's part not before all were. A machine sends one prompt after another, wherever to, and takes in one after
+   * another.
+   */
+  handOver(from: number, to: number, nowMs: number, computedInMs: number, sizeBytes: number): number {
+    const link = this.between(from, to)
+    const { layers } = link.handsOver!
+    const wholeMs = sizeBytes / link.bytesPerMs
+    const firstMs = nowMs - (computedInMs * (layers - 1)) / layers
+    const startMs = Math.max(firstMs, this.outAtMs[from]!, this.inAtMs[to]!)
+    const sentMs = Math.max(startMs + wholeMs, nowMs + wholeMs / layers)
+    this.outAtMs[from] = sentMs
+    this.inAtMs[to] = sentMs
+    return sentMs + link.latencyMs
+  }
+
+  private at(from: number, to: number): number {
+    const last = this.stride - 1
+    return (from === atSource ? last : from) * this.stride + (to === atSink ? last : to)
+  }
+}
