@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
+import type { ActivationCoding } from '@deos/domain'
 import { LineProcess } from './line-process.ts'
 
 const model = fileURLToPath(new URL('../../models/deos-7m', import.meta.url))
@@ -11,6 +12,8 @@ export interface RingShape {
   readonly speed: number
   /** File of what was learnt of the model; default none. */
   readonly calibration?: string
+  /** How each stage writes hidden states for the next; default as they are. */
+  readonly activations?: readonly ActivationCoding[]
 }
 
 /** Worker processes of one ring that is told nothing of others. */
@@ -21,7 +24,7 @@ export class WorkerRing {
 
   constructor(
     readonly name: string,
-    { ends, speed, calibration }: RingShape,
+    { ends, speed, calibration, activations }: RingShape,
     cacheDir: string,
   ) {
     this.workers = ends.map((end, stage) => {
@@ -32,6 +35,7 @@ export class WorkerRing {
         ...{ weightType: 'native', kvType: 'F16', kvBytes: 16 * 1024 * 1024, contextLength: 1024 },
         ...{ maxBatchTokens: 256, threads: 1, device: null, adapters: [], microbatches: ends.length },
         ...(calibration !== undefined && { calibration }),
+        ...(activations !== undefined && { activations: activations[stage] }),
         ...{ maxSessions: 8, maxQueued: 8, prefixCache: true, prefillChunkTokens: 64 },
       }
       const env = { DEOS_ASSIGNMENT: JSON.stringify(assignment), DEOS_RING_SECRET: this.secret }

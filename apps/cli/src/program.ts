@@ -1,3 +1,4 @@
+import { type ActivationCoding, activationCodings } from '@deos/domain'
 import type { KvType } from '@deos/engine/kv-type'
 import { Command, CommanderError, Option } from 'commander'
 import { EXIT_USAGE } from './cli-error.ts'
@@ -62,6 +63,7 @@ interface ServeFlags extends CommonFlags {
   readonly prefixCache: boolean
   readonly prefillChunk: number | 'auto'
   readonly lora: readonly AdapterFile[]
+  readonly activations: ActivationCoding
 }
 
 interface CalibrateFlags extends CommonFlags {
@@ -219,6 +221,12 @@ function addServe(program: Command): void {
       [],
     )
     .option(
+      '--activations <coding>',
+      'hidden states between stages: f32, lossless (same answers, fewer bytes), int8 or int4h (answers change)',
+      oneOf(activationCodings),
+      'f32',
+    )
+    .option(
       '--max-sessions <n>',
       "answers worked on at once (default: 64, or as the plan's batch says)",
       wholeNumber(1, 65_536),
@@ -271,6 +279,7 @@ function serveOptions(flags: ServeFlags, weightType: string | null): ServeOption
       prefixCache: flags.prefixCache,
       prefillChunkTokens: flags.prefillChunk,
       adapters: flags.lora,
+      activations: flags.activations,
     },
   }
 }

@@ -12,7 +12,15 @@ const valid = {
     calibration: null,
     contextLength: 512,
   },
-  ...{ maxBatchTokens: 128, threads: 1, device: null, cacheDir: '/c', adapters: [], speed: 1 },
+  ...{
+    maxBatchTokens: 128,
+    threads: 1,
+    device: null,
+    cacheDir: '/c',
+    adapters: [],
+    speed: 1,
+    activations: 'lossless',
+  },
   ...{ microbatches: 2, maxSessions: 8, maxQueued: 8, prefixCache: true, prefillChunkTokens: 'auto' },
   ...{ machineKey: null, relay: null, split: { tensor: 1, experts: 1, context: 1 }, rank: 0 },
 }

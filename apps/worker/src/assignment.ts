@@ -1,4 +1,4 @@
-import { DomainError } from '@deos/domain'
+import { activationCodings, DomainError } from '@deos/domain'
 import { kvTypes, rankCount, type TensorType, tensorTypes } from '@deos/engine'
 import { z } from 'zod'
 
@@ -45,6 +45,8 @@ const schema = z
     calibration: z.string().min(1).nullable().default(null),
     contextLength: count,
     maxBatchTokens: count,
+    /** How hidden states are written for the next stage; whoever reads them finds that out itself. */
+    activations: z.enum(activationCodings).default('f32'),
     threads: count.max(512),
     device: z.string().nullable(),
     cacheDir: z.string().min(1),

@@ -37,6 +37,7 @@ function start(layers: { readonly first: number; readonly end: number }): Promis
     assignment: {
       ...{ modelPath, fingerprint: null, layers, weightType: 'F32', kvType: 'auto', kvBytes: 32 * pageBytes },
       ...{ contextLength: 256, maxBatchTokens: 64, threads: 1, device: null, speed: 1 },
+      activations: 'f32',
       split: { tensor: 1, experts: 1, context: 1 },
       rank: 0,
       adapters: [{ name: 'poet', path: join(directory, 'poet') }],

@@ -173,13 +173,14 @@ export class EngineClient implements StageEngine {
 
   /** @param masks - what some entries may sample; the step is computed while they are awaited */
   async step(
-    { entries, tokens, hidden }: EngineStep,
+    { entries, tokens, hidden, coded }: EngineStep,
     masks: StepMasks | null = null,
   ): Promise<EngineStepResult> {
     const id = this.nextId++
     const payload = tokens ? asBytes(tokens) : (hidden ?? empty)
     const masked = masks?.entries ?? []
-    const done = this.ask({ type: 'step', id, entries, embeds: tokens !== null, masked }, id, payload)
+    const embeds = tokens !== null
+    const done = this.ask({ type: 'step', id, entries, embeds, coded: coded ?? false, masked }, id, payload)
     masks?.words.then(
       (words) => this.send({ type: 'masks', id, problem: null }, Buffer.concat(words.map(asBytes))),
       (error: unknown) => this.send({ type: 'masks', id, problem: describeError(error) }),
@@ -282,14 +283,15 @@ const empty = new Uint8Array()
 const nothing: EngineStepResult = { hidden: empty, sampled: [], pooled: [], computeUs: 0 }
 
 function stepResult(
-  { sampled, pooled, computeUs }: Extract<EngineReply, { type: 'stepped' }>,
+  { sampled, pooled, coded, computeUs }: Extract<EngineReply, { type: 'stepped' }>,
   payload: Uint8Array,
 ): EngineStepResult {
   const size = pooled === 0 ? 0 : payload.byteLength / pooled
   const vectors = Array.from({ length: pooled }, (_, index) =>
     payload.subarray(index * size, (index + 1) * size),
   )
-  return { hidden: pooled === 0 ? payload : empty, sampled, pooled: vectors, computeUs }
+  const hidden = pooled === 0 ? payload : empty
+  return { hidden, sampled, pooled: vectors, computeUs, ...(coded && { coded }) }
 }
 
 const asBytes = (values: Int32Array | Uint32Array): Uint8Array =>

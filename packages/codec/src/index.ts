@@ -4,6 +4,7 @@
  * whether what arrived still answers alike. Pure: imports `domain` only. Start at {@link encodeKvBlock};
  * docs/kv-codec.md has the format and what it costs.
  */
+export * from './activations/index.ts'
 export { type Basis, finishBasis, type KvPart, readBasis, type WeightedPart } from './basis.ts'
 export * from './basis-update.ts'
 export type { BlockHeader } from './block-frame.ts'

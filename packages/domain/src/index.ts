@@ -3,6 +3,7 @@
  * The words every part shares: units, ids, errors, layers, model shapes, KV pages, sampling.
  * Pure: imports nothing.
  */
+export * from './activation-coding.ts'
 export * from './errors.ts'
 export * from './fleet.ts'
 export * from './ids.ts'

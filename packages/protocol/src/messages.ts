@@ -255,8 +255,10 @@ export interface Step {
   readonly entries: readonly StepEntry[]
   /** What it took at earlier stages, in order. */
   readonly times: readonly StageTime[]
-  /** Raw little-endian float32; empty inside the leader, which has `tokens` instead. */
+  /** Raw little-endian float32, or fewer bytes if `coded`; empty inside the leader, which has `tokens` instead. */
   readonly hidden: Uint8Array
+  /** `hidden` is coded; in which way stands in it. */
+  readonly coded?: true
 }
 
 export interface StepResult {

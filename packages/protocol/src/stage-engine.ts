@@ -36,11 +36,15 @@ export interface EngineStep {
   readonly tokens: Int32Array | null
   /** `[total count, hiddenSize]` little-endian float32 for a stage that does not embed; else `null`. */
   readonly hidden: Uint8Array | null
+  /** `hidden` is coded, in fewer bytes. */
+  readonly coded?: true
 }
 
 export interface EngineStepResult {
   /** `[total count, hiddenSize]` float32 unless this stage holds the head; then empty. */
   readonly hidden: Uint8Array
+  /** `hidden` is coded, in fewer bytes. */
+  readonly coded?: true
   /** One for each entry with `sample` whose session generates, in order, when this stage holds the head; else empty. */
   readonly sampled: readonly SampledToken[]
   /** The same for sessions that pool: `[hiddenSize]` float32 each. */

@@ -1,4 +1,5 @@
 import {
+  type ActivationCoding,
   balanceLayers,
   headParameters,
   type LayerRange,
@@ -41,6 +42,7 @@ export interface WorkerAssignment {
   readonly prefixCache: boolean
   readonly prefillChunkTokens: number | 'auto'
   readonly adapters: readonly AdapterFile[]
+  readonly activations: ActivationCoding
 }
 
 export interface RingSettings {

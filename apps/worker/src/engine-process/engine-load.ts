@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import type { LayerRange } from '@deos/domain'
+import type { ActivationCoding, LayerRange } from '@deos/domain'
 import { bytes, DomainError, formatBytes } from '@deos/domain'
 import {
   Backend,
@@ -45,6 +45,8 @@ export interface EngineAssignment {
   readonly adapters: readonly AdapterAssignment[]
   /** Share of the machine's speed to use: 0.5 takes twice as long. For demonstrations on one machine. */
   readonly speed: number
+  /** How hidden states are written for the next stage. */
+  readonly activations: ActivationCoding
 }
 
 export interface LoadedStage {

@@ -17,6 +17,8 @@ export type EngineRequest =
       readonly id: number
       readonly entries: readonly StepEntry[]
       readonly embeds: boolean
+      /** The hidden states are coded. */
+      readonly coded: boolean
       /** Which entries may sample only what masks allow; those follow when they are known. */
       readonly masked: readonly number[]
     }
@@ -54,6 +56,8 @@ export type EngineReply =
       readonly sampled: readonly SampledToken[]
       /** How many vectors the payload holds; 0 if it is hidden states. */
       readonly pooled: number
+      /** The hidden states are coded. */
+      readonly coded: boolean
       readonly computeUs: number
     }
   | { readonly type: 'kv'; readonly id: number }
@@ -78,7 +82,10 @@ const STEPPED = 2
 const STEP_BYTES = 10
 const ENTRY_BYTES = 17
 const PAGE_BYTES = 4
-const STEPPED_BYTES = 17
+const STEPPED_BYTES = 18
+/** Bits of a step's flags. */
+const EMBEDS = 1
+const IS_CODED = 2
 /** Bits of an entry's flags. */
 const SAMPLES = 1
 const IS_MASKED = 2
@@ -104,12 +111,18 @@ export function decodeHead(head: Buffer): EngineMessage {
 }
 
 /** Entries one after another, each followed by its pages. */
-function encodeStep({ id, entries, embeds, masked }: Extract<EngineRequest, { type: 'step' }>): Buffer {
+function encodeStep({
+  id,
+  entries,
+  embeds,
+  coded,
+  masked,
+}: Extract<EngineRequest, { type: 'step' }>): Buffer {
   const pageCount = entries.reduce((sum, { pages }) => sum + pages.length, 0)
   const head = Buffer.allocUnsafe(STEP_BYTES + entries.length * ENTRY_BYTES + pageCount * PAGE_BYTES)
   head[0] = STEP
   head.writeUInt32LE(id, 1)
-  head[5] = embeds ? 1 : 0
+  head[5] = (embeds ? EMBEDS : 0) | (coded ? IS_CODED : 0)
   head.writeUInt32LE(entries.length, 6)
   let offset = STEP_BYTES
   for (const [index, { key, position, count, sample, pages }] of entries.entries()) {
@@ -143,13 +156,22 @@ function decodeStep(head: Buffer): EngineRequest {
     })
     offset = pagesStart + pageCount * PAGE_BYTES
   }
-  return { type: 'step', id: head.readUInt32LE(1), entries, embeds: head[5] === 1, masked }
+  const flags = head[5]!
+  return {
+    type: 'step',
+    id: head.readUInt32LE(1),
+    entries,
+    embeds: (flags & EMBEDS) !== 0,
+    coded: (flags & IS_CODED) !== 0,
+    masked,
+  }
 }
 
 function encodeStepped({
   id,
   sampled,
   pooled,
+  coded,
   computeUs,
 }: Extract<EngineReply, { type: 'stepped' }>): Buffer {
   const head = Buffer.allocUnsafe(STEPPED_BYTES + sampled.length * 4)
@@ -158,6 +180,7 @@ function encodeStepped({
   head.writeUInt32LE(sampled.length, 5)
   head.writeUInt32LE(computeUs, 9)
   head.writeUInt32LE(pooled, 13)
+  head[17] = coded ? 1 : 0
   for (const [index, { token }] of sampled.entries()) head.writeInt32LE(token, STEPPED_BYTES + index * 4)
   return head
 }
@@ -172,6 +195,7 @@ function decodeStepped(head: Buffer): EngineReply {
     id: head.readUInt32LE(1),
     sampled,
     pooled: head.readUInt32LE(13),
+    coded: head[17] === 1,
     computeUs: head.readUInt32LE(9),
   }
 }

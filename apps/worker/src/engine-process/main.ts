@@ -109,15 +109,26 @@ async function serve(engine: StageExecutor, request: EngineRequest, payload: Uin
       engine.close(request.key)
       break
     case 'step': {
-      const { id, entries, embeds, masked } = request
-      const work = { entries, tokens: embeds ? asTokens(payload) : null, hidden: embeds ? null : payload }
-      const { hidden, sampled, pooled, computeUs } = await engine.step(
+      const { id, entries, embeds, coded, masked } = request
+      const work = {
+        ...{ entries, tokens: embeds ? asTokens(payload) : null, hidden: embeds ? null : payload },
+        ...(coded && { coded }),
+      }
+      const { hidden, sampled, pooled, computeUs, ...result } = await engine.step(
         work,
         () => readMasks(id, masked),
         ({ keys, values, ...rows }) =>
           send({ type: 'stored', ...rows, keyBytes: keys.length }, Buffer.concat([keys, values])),
       )
-      const reply = { type: 'stepped', id, sampled, pooled: pooled.length, computeUs } as const
+      const count = pooled.length
+      const reply = {
+        type: 'stepped',
+        id,
+        sampled,
+        pooled: count,
+        coded: result.coded ?? false,
+        computeUs,
+      } as const
       send(reply, pooled.length > 0 ? Buffer.concat(pooled) : hidden)
       break
     }

@@ -42,6 +42,7 @@ function assignment(layers: EngineAssignment['layers']): EngineAssignment {
       kvBytes: PAGES * pageBytes,
     },
     ...{ contextLength: 256, maxBatchTokens: 64, threads: 1, device: null, adapters: [], speed: 1 },
+    activations: 'f32',
     cacheDir: join(directory, 'cache'),
   }
 }
@@ -60,6 +61,59 @@ async function start(stages: number, overrides: Partial<EngineAssignment> = {}):
 
 const { vocabSize, layers } = tinyConfig('llama')
 describeStageEngine('a real stage', { create: (stages) => start(stages), vocabSize, maxStages: layers })
+
+describeStageEngine('a real stage whose hidden states are coded without loss', {
+  create: (stages) => start(stages, { activations: 'lossless' }),
+  vocabSize,
+  maxStages: layers,
+})
+
+test.each(['lossless', 'int8', 'int4h'] as const)(
+  '%s hidden states are fewer bytes, and the next stage reads them',
+  async (activations) => {
+    const prompt = Int32Array.from({ length: 20 }, (_, index) => (7 * index) % vocabSize)
+    const through = async (coding: EngineAssignment['activations']) => {
+      const [first, last] = await start(2, { activations: coding })
+      for (const engine of [first!, last!]) engine.open(session)
+      const sent = await first!.step({ entries, tokens: prompt, hidden: null })
+      const { hidden, coded } = sent
+      const { sampled } = await last!.step({ entries, tokens: null, hidden, ...(coded && { coded }) })
+      await Promise.all([first!.stop(), last!.stop()])
+      return { sent, token: sampled[0]!.token }
+    }
+    const session = {
+      ...{
+        key: 1,
+        tokens: prompt,
+        resumed: 0,
+        maxTokens: 4,
+        sampling: { ...defaultSampling, temperature: 0 },
+      },
+      ...{ needs: plainNeeds, pooling: null, trace: null, cachedTokens: 0, pages: [] },
+    }
+    const entries = [{ key: 1, position: 0, count: prompt.length, sample: true, pages: [0, 1] }]
+    const plain = await through('f32')
+    const small = await through(activations)
+    expect(plain.sent.coded).toBeUndefined()
+    expect(small.sent.coded).toBe(true)
+    const least = { lossless: 1.1, int8: 3, int4h: 5 }[activations]
+    expect(plain.sent.hidden.length / small.sent.hidden.length).toBeGreaterThan(least)
+    if (activations === 'lossless') expect(small.token).toBe(plain.token)
+  },
+)
+
+test('a step whose coded hidden states are none fails', async () => {
+  const [, last] = await start(2)
+  const tokens = Int32Array.of(1, 2)
+  last!.open({
+    ...{ key: 1, tokens, resumed: 0, maxTokens: 4, sampling: defaultSampling, needs: plainNeeds },
+    ...{ pooling: null, trace: null, cachedTokens: 0, pages: [] },
+  })
+  const entries = [{ key: 1, position: 0, count: 2, sample: true, pages: [0] }]
+  const hidden = new Uint8Array(64).fill(0xa4)
+  await expect(last!.step({ entries, tokens: null, hidden, coded: true })).rejects.toThrow(/bytes/)
+  await last!.stop()
+})
 
 test('a KV budget below one bucket of tokens is refused with what would do', async () => {
   const small = { ...assignment({ first: 0, end: 4 }), kvBytes: 1000 }

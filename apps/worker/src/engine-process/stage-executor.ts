@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { KvSlice, KvSliceWrite, SampledToken } from '@deos/domain'
+import { decodeActivations, encodeActivations } from '@deos/codec'
+import type { ActivationCoding, KvSlice, KvSliceWrite, SampledToken } from '@deos/domain'
 import {
   AdapterError,
   type AdapterWeights,
@@ -46,6 +47,8 @@ export interface StageExecutorOptions {
   readonly adapters: readonly AdapterAssignment[]
   /** Ranks that share the stage. */
   readonly split: StageSplit
+  /** How hidden states are written for the next stage. */
+  readonly activations: ActivationCoding
 }
 
 /**
@@ -225,23 +228,42 @@ export class StageExecutor implements StageEngine {
     }
     this.checkEntries(step)
     const { stage, embedding, head } = this.loaded
+    const received = embedding ? null : this.receivedHidden(step)
     const gives = this.loaded.collective.rank === 0
     const pools = head && this.sessionOf(step.entries[0]).pooled !== null
     for (const { key, pages } of step.entries) if (pages.length > 0) stage.kv.pages.attach(key, pages)
     const entries = step.entries.map((entry) => this.batchEntry(entry))
     const output = await stage.forward({
       entries,
-      ...(embedding ? { tokens: await this.knownTokens(step) } : { hidden: asFloats(step.hidden) }),
+      ...(received === null ? { tokens: await this.knownTokens(step) } : { hidden: received }),
       ...(pools ? { normed: true } : {}),
       ...this.whileComputing(step, rest, onStored),
     })
     await rest()
     return {
-      hidden: head || !gives ? new Uint8Array() : new Uint8Array(output.hidden.slice().buffer),
+      ...(head || !gives ? { hidden: new Uint8Array() } : this.hiddenToSend(step, output)),
       sampled: gives && head && !pools ? this.sample(step, output, readMasks()) : [],
       pooled: gives && pools ? this.pool(step, entries, output) : [],
       computeUs: Math.round((performance.now() - started) * 1000),
     }
+  }
+
+  /** @throws CorruptBlockError if what came coded is not so many hidden states */
+  private receivedHidden({ entries, hidden, coded }: EngineStep): Float32Array {
+    if (!coded || hidden === null) return asFloats(hidden)
+    const shape = { tokens: tokensOf(entries), width: this.loaded.source.config.hiddenSize }
+    return asFloats(decodeActivations(hidden, shape))
+  }
+
+  /** Coded here, where nothing else waits: between the process's requests there are no events. */
+  private hiddenToSend(
+    { entries }: EngineStep,
+    { hidden }: StageOutput,
+  ): Pick<EngineStepResult, 'hidden' | 'coded'> {
+    const bytes = new Uint8Array(hidden.slice().buffer)
+    const shape = { tokens: tokensOf(entries), width: this.loaded.source.config.hiddenSize }
+    const coded = encodeActivations(bytes, shape, this.options.activations)
+    return coded === null ? { hidden: bytes } : { hidden: coded, coded: true }
   }
 
   /** Says what is stored of each layer, where some entry's prompt is computed for others. */
@@ -371,6 +393,8 @@ const asBytes = (values: Int32Array): Uint8Array =>
   new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
 
 /** Views the bytes of a frame as floats; copies only if they are not aligned. */
+const tokensOf = (entries: readonly StepEntry[]): number => entries.reduce((sum, { count }) => sum + count, 0)
+
 function asFloats(data: Uint8Array | null): Float32Array {
   if (!data) return new Float32Array()
   if (data.byteOffset % 4 === 0) {

@@ -42,9 +42,9 @@ export class RankedEngine implements MaskedEngine {
   }
 
   step(step: EngineStep, masks: StepMasks | null = null): Promise<EngineStepResult> {
-    const { entries, tokens, hidden } = step
+    const { entries, tokens, hidden, coded = false } = step
     const payload = tokens ? bytesOf(tokens) : (hidden ?? nothing)
-    this.ask({ type: 'step', id: 0, entries, embeds: tokens !== null, masked: [] }, payload)
+    this.ask({ type: 'step', id: 0, entries, embeds: tokens !== null, coded, masked: [] }, payload)
     return this.first.step(step, masks)
   }
 

@@ -486,6 +486,7 @@ describe('the last of two stages', () => {
     ['a page given twice', stepOf([{ ...prompt, pages: [3, 3] }], 3)],
     ['a gap in positions', stepOf([{ ...prompt, position: 1 }], 3)],
     ['hidden states of another size', stepOf([prompt], 2)],
+    ['coded hidden states that are no fewer bytes', { ...stepOf([prompt], 3), coded: true } as RingMessage],
     ['a batch beyond the engine', stepOf([{ ...prompt, count: 9 }], 9)],
     ['a session opened twice', opening],
     ['closing what is not open', { type: 'close', epoch: 5, key: 7 }],

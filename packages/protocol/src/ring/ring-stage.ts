@@ -392,12 +392,17 @@ export class RingStage {
     }
     const hidden = tokens === null ? message.hidden : null
     const expected = total * this.identity.hiddenSize * 4
-    if (hidden !== null && hidden.byteLength !== expected) {
-      return `step ${step} carries ${hidden.byteLength} bytes of hidden states, not ${expected}`
+    const { times, coded } = message
+    if (hidden !== null && !fits(hidden, coded, expected)) {
+      return `step ${step} carries ${sizeOf(hidden, coded)} of hidden states, not ${expected}`
     }
-    const { times } = message
     this.#outbox.push({ kind: 'step', step, entries, total, times, sessions, sampling, done: null })
-    out.push({ type: 'engine-step', epoch: this.#epoch, step, work: { entries, tokens, hidden } })
+    out.push({
+      type: 'engine-step',
+      epoch: this.#epoch,
+      step,
+      work: { entries, tokens, hidden, ...(hidden && coded && { coded }) },
+    })
     return null
   }
 
@@ -450,8 +455,9 @@ export class RingStage {
     const { step, entries } = pending
     const epoch = this.#epoch
     if (!this.#last) {
-      const { hidden } = result
-      out.push({ type: 'ring', message: { type: 'step', epoch, step, entries, times, hidden } })
+      const { hidden, coded } = result
+      const message = { type: 'step', epoch, step, entries, times, hidden, ...(coded && { coded }) } as const
+      out.push({ type: 'ring', message })
       return
     }
     for (const session of pending.sessions) session.times = addTimes(session.times, times)
@@ -510,9 +516,16 @@ export class RingStage {
     const odd = pooled.find(({ byteLength }) => byteLength !== vectorBytes)
     if (odd !== undefined) return `the engine gave a vector of ${odd.byteLength} bytes, not ${vectorBytes}`
     const hidden = this.#last ? 0 : pending.total * this.identity.hiddenSize * 4
-    if (result.hidden.byteLength !== hidden) {
-      return `the engine returned ${result.hidden.byteLength} bytes in step ${pending.step}, not ${hidden}`
+    if (!fits(result.hidden, result.coded, hidden)) {
+      return `the engine returned ${sizeOf(result.hidden, result.coded)} in step ${pending.step}, not ${hidden}`
     }
     return null
   }
 }
+
+/** Coded hidden states are always fewer bytes, which only whoever decodes them can judge. */
+const fits = ({ byteLength }: Uint8Array, coded: true | undefined, expected: number): boolean =>
+  coded ? byteLength > 0 && byteLength < expected : byteLength === expected
+
+const sizeOf = ({ byteLength }: Uint8Array, coded: true | undefined): string =>
+  `${byteLength} ${coded ? 'coded bytes' : 'bytes'}`

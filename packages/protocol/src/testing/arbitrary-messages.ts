@@ -88,9 +88,12 @@ const step: fc.Arbitrary<Step> = fc
     times,
     width: fc.nat({ max: 5 }),
     fill: fc.nat({ max: 255 }),
+    coded: fc.boolean(),
   })
-  .map(({ width, fill, ...rest }) => {
+  .map(({ width, fill, coded, ...rest }) => {
     const total = rest.entries.reduce((sum, entry) => sum + entry.count, 0)
+    if (coded)
+      return { type: 'step' as const, ...rest, hidden: new Uint8Array(4 + 4 * width).fill(fill), coded }
     return { type: 'step' as const, ...rest, hidden: new Uint8Array(4 * width * total).fill(fill) }
   })
 

@@ -480,7 +480,7 @@ async function run(
     result = await engine.step(
       result === null
         ? { entries, tokens: Int32Array.from(tokens), hidden: null }
-        : { entries, tokens: null, hidden: result.hidden },
+        : { entries, tokens: null, hidden: result.hidden, ...(result.coded && { coded: true }) },
     )
   }
   return result!

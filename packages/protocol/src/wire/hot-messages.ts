@@ -22,6 +22,8 @@ const ENTRY_BYTES = 16
 const PAGE_BYTES = 4
 const RESULT_BYTES = 12
 const TIME_BYTES = 12
+/** Set in the count of a step's entries, whose limit is far below. */
+const CODED = 0x8000_0000
 const noPages: readonly number[] = []
 const finishCodes = [null, 'stop', 'length'] as const
 
@@ -38,7 +40,7 @@ export function encodeStep(message: Step): readonly Uint8Array[] {
   const metaBytes = 12 + entries.length * ENTRY_BYTES + timesBytes(message.times) + pages * PAGE_BYTES
   const writer = beginFrame('step', metaBytes, hidden.byteLength, message.epoch)
   writer.u53('step', message.step)
-  writer.u32('entries.length', entries.length)
+  writer.u32('entries.length', entries.length + (message.coded ? CODED : 0))
   for (const entry of entries) {
     writer.u32('key', entry.key)
     writer.u32('position', entry.position)
@@ -54,7 +56,10 @@ export function encodeStep(message: Step): readonly Uint8Array[] {
 export function decodeStep(meta: Uint8Array, payload: Uint8Array, epoch: number, limits: WireLimits): Step {
   const reader = new ByteReader(meta, 'step')
   const step = reader.u53('step')
-  const length = readCount(reader, 'step.entries', ENTRY_BYTES, limits.maxEntries)
+  const counted = reader.u32('entries.length')
+  const coded = counted >= CODED
+  const length = coded ? counted - CODED : counted
+  checkCount(length, reader, 'step.entries', ENTRY_BYTES, limits.maxEntries)
   const entries: StepEntry[] = []
   const pageCounts: number[] = []
   let total = 0
@@ -75,10 +80,10 @@ export function decodeStep(meta: Uint8Array, payload: Uint8Array, epoch: number,
   }
   reader.end()
   if (total === 0) throw malformed('step.entries', 'is empty')
-  if (payload.byteLength % (4 * total) !== 0) {
+  if (coded ? payload.byteLength === 0 : payload.byteLength % (4 * total) !== 0) {
     throw malformed('step.payloadBytes', `is ${payload.byteLength}, not float32 rows for ${total} tokens`)
   }
-  return { type: 'step', epoch, step, entries, times, hidden: payload }
+  return { type: 'step', epoch, step, entries, times, hidden: payload, ...(coded && { coded }) }
 }
 
 function readPages(reader: ByteReader, count: number): readonly number[] {
@@ -232,9 +237,19 @@ function readFinish(code: number, field: string): FinishReason | null {
 
 function readCount(reader: ByteReader, field: string, itemBytes: number, limit: number): number {
   const length = reader.u32('length')
+  checkCount(length, reader, field, itemBytes, limit)
+  return length
+}
+
+function checkCount(
+  length: number,
+  reader: ByteReader,
+  field: string,
+  itemBytes: number,
+  limit: number,
+): void {
   if (length > limit) throw overLimit(`${field}.length`, length, limit)
   if (length * itemBytes > reader.left) {
     throw malformed(`${field}.length`, `is ${length}, more than ${reader.left} bytes hold`)
   }
-  return length
 }

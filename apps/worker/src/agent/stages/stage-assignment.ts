@@ -47,6 +47,7 @@ export const workerAssignment = (
   calibration: null,
   contextLength: assignment.contextTokens,
   maxBatchTokens: MAX_BATCH_TOKENS,
+  activations: 'f32',
   threads,
   device: assignment.device,
   cacheDir,

@@ -1,0 +1,1 @@
+export { type ActivationShape, decodeActivations, encodeActivations } from './activations.ts'
