@@ -7,7 +7,7 @@ import type { Handlers, ProblemMapping, Routes } from '@deos/api'
 import { type OrganisationId, organisationId } from '@deos/domain'
 import { deploymentStatus, listMachines } from '@deos/fleet'
 import { currency } from '@deos/ledger'
-import { forecastingPlacer, inKvBlocks, ringPlacer } from '@deos/planner'
+import { inKvBlocks, planningPlacer, ringPlacer } from '@deos/planner'
 import { PROTOCOL_VERSION } from '@deos/protocol'
 import {
   findInstallation,
@@ -225,7 +225,7 @@ export class ControlPlane implements Service {
             .map(({ id }) => id),
       },
     )
-    const placer = inKvBlocks(forecastingPlacer(ringPlacer), kvBlockTokens)
+    const placer = inKvBlocks(planningPlacer(ringPlacer), kvBlockTokens)
     const rings = await RingAccess.open(secrets)
     const deployable = fleetOf(machines)
     const deployments = new DeploymentService({

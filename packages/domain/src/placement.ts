@@ -1,6 +1,7 @@
 import type { FleetSnapshot, MachineLocation } from './fleet.ts'
 import type { MachineId } from './ids.ts'
 import type { LayerRange } from './layers.ts'
+import type { ModelConfig } from './model.ts'
 import type { Bytes, Milliseconds, Tokens, TokensPerSecond } from './units.ts'
 
 /** What holding and passing on a model takes, in the precision it is to be held in. */
@@ -17,6 +18,15 @@ export interface ModelFootprint {
   readonly kvBytesPerLayer: Bytes
   /** What goes from stage to stage for each token. */
   readonly boundaryBytes: Bytes
+  /** What its layers are made of; missing where it was not kept when the model was registered. */
+  readonly config?: ModelConfig
+}
+
+/** Layers whose weights a machine has from a stage that it held before. */
+export interface HeldLayers {
+  readonly machine: MachineId
+  readonly device: string
+  readonly layers: LayerRange
 }
 
 export interface PlacementRequest {
@@ -33,6 +43,8 @@ export interface PlacementRequest {
    * of a prompt at once. By default `decode`.
    */
   readonly work?: 'decode' | 'prefill'
+  /** In the order of its ring, where the replica was before; machines that are gone included. */
+  readonly held?: readonly HeldLayers[]
 }
 
 /** A stage that has a place but no id yet. */

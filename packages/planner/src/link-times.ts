@@ -4,8 +4,8 @@ import { type Link, type MachineId, type Milliseconds, ms, type PlacementCandida
  * Round trips taken for granted where nothing was measured. Pessimistic on purpose: about what the slowest of such
  * pairs have, so that a measured link is preferred.
  */
-const unmeasuredRoundTripMs = { sameSite: 2, sameRegion: 20, elsewhere: 200 } as const
-const unmeasuredBytesPerSecond = 12_500_000
+export const unmeasuredRoundTripMs = { sameSite: 2, sameRegion: 20, elsewhere: 200 } as const
+export const unmeasuredBytesPerSecond = 12_500_000
 
 export interface Crossing {
   readonly from: PlacementCandidate
@@ -63,13 +63,13 @@ export class LinkTimes {
   }
 
   #crossing(from: PlacementCandidate, to: PlacementCandidate, size: number): Crossing {
-    const measured = from.machine === to.machine || this.#link(from, to) !== undefined
+    const measured = from.machine === to.machine || this.between(from, to) !== undefined
     return { from, to, timeMs: ms(this.#betweenMs(from, to, size)), measured }
   }
 
   #betweenMs(from: PlacementCandidate, to: PlacementCandidate, size: number): number {
     if (from.machine === to.machine) return 0
-    const link = this.#link(from, to)
+    const link = this.between(from, to)
     if (link) return this.#wayMs(link, size)
     const sameRegion = from.location.region === to.location.region
     const sameSite = sameRegion && from.location.provider === to.location.provider
@@ -77,7 +77,8 @@ export class LinkTimes {
     return roundTripMs / 2 + (size / unmeasuredBytesPerSecond) * 1000
   }
 
-  #link({ machine: from }: PlacementCandidate, { machine: to }: PlacementCandidate): Link | undefined {
+  /** As measured, in whichever direction. */
+  between({ machine: from }: PlacementCandidate, { machine: to }: PlacementCandidate): Link | undefined {
     const known = this.#byMachine()
     return known.get(from)?.get(to) ?? known.get(to)?.get(from)
   }

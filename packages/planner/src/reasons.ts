@@ -43,6 +43,24 @@ export function reasonsFor(
   ]
 }
 
+/** The same of a ring that was found elsewhere: who holds what, and who was left out. */
+export function reasonsForRing(
+  request: PlacementRequest,
+  demand: Demand,
+  eligible: Eligible,
+  links: LinkTimes,
+  best: RingChoice['best'],
+): readonly string[] {
+  const choice = { best, runnerUp: null }
+  return [
+    whatIsNeeded(request, demand),
+    ...whoHoldsWhat(demand, choice, 'token'),
+    ...timeOfAToken(demand, links, choice, 'token'),
+    ...whoWasAvoided(eligible, choice),
+    ...whoWasLeftOut(request, eligible),
+  ]
+}
+
 /** What is missing, with numbers. */
 export function reasonsAgainst(
   request: PlacementRequest,

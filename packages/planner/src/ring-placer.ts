@@ -61,7 +61,7 @@ function placeForPrompts(request: PlacementRequest, fleet: FleetSnapshot): Place
   return { placement: placementOf(demand, { order, ranges, tokenMs }, reasons), reasons }
 }
 
-function placementOf(
+export function placementOf(
   demand: Demand,
   { order, ranges, tokenMs }: Ring,
   reasons: readonly string[],

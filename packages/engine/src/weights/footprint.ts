@@ -34,6 +34,7 @@ export function footprintOf(source: ModelSource, type: TensorType | 'native'): M
     headBytes: sizeOf({ head: true }),
     kvBytesPerLayer: bytes(kvBytesPerTokenPerLayer(config, kvBytes)),
     boundaryBytes: bytes(config.hiddenSize * floatBytes),
+    config,
   }
 }
 

@@ -1,5 +1,6 @@
 import type {
   DeploymentId,
+  HeldLayers,
   MachineId,
   Milliseconds,
   OrganisationId,
@@ -86,6 +87,8 @@ export interface Replica {
   readonly failures: number
   /** Why it failed last, until it is ready again. */
   readonly failure: { readonly reason: string; readonly retryAtMs: Milliseconds } | null
+  /** What had been loaded when it failed last, in the order of its ring; its weights may still be there. */
+  readonly held?: readonly HeldLayers[]
   /** Machines that let it down since it was last ready. */
   readonly avoid: readonly MachineId[]
   /** How often it has begun to drain. */

@@ -144,6 +144,11 @@ const added = (event: Extract<DeploymentEvent, { readonly type: 'replicaAdded' }
   drain: null,
 })
 
+const heldBy = ({ stages }: Replica): NonNullable<Replica['held']> =>
+  stages
+    .filter(({ state }) => state.type === 'loaded')
+    .map(({ machine, device, layers }) => ({ machine, device, layers }))
+
 function replicaOf({ id, replicas }: Deployment, wanted: ReplicaId): Replica {
   const replica = replicas.find((candidate) => candidate.id === wanted)
   if (!replica) throw new Error(`An event speaks of ${wanted}, which ${id} does not have.`)
@@ -199,6 +204,7 @@ function evolvedReplica(
       const failure = { reason, retryAtMs }
       return {
         ...entered('failed'),
+        ...(replica.stages.length === 0 ? {} : { held: heldBy(replica) }),
         stages: [],
         tokenMs: null,
         forecast: null,

@@ -11,6 +11,7 @@ import { drain, sortReplicas } from './balance-replicas.ts'
 import {
   activeSpec,
   type Deployment,
+  isCurrent,
   type Refusal,
   type Replica,
   refusalOf,
@@ -93,6 +94,7 @@ function requestFor(run: Reconciliation, deployment: Deployment, replica: Replic
     providers: spec.providers,
     avoid: [...new Set([...theirs, ...replica.avoid])].sort(),
     work: replica.role,
+    ...(replica.held === undefined || !isCurrent(deployment, replica) ? {} : { held: replica.held }),
   }
   return replica.role === 'prefill' ? request : leavingTheStrongest(run, deployment, request)
 }

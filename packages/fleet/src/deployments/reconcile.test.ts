@@ -1,4 +1,4 @@
-import { bytes, type DeploymentId, type MachineId, type StageId } from '@deos/domain'
+import { bytes, type DeploymentId, type MachineId, type PlacementRequest, type StageId } from '@deos/domain'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { publishedReplicas, type Replica, strayStages } from './deployment.ts'
 import type { DeploymentSpec } from './deployment-spec.ts'
@@ -381,6 +381,32 @@ describe('machines that go', () => {
     control.settle()
     expect(condition()).toBe('ready')
     expect(control.only.leaving).toEqual([])
+  })
+
+  test('the placer hears where weights still are, as long as they are those of the active revision', () => {
+    for (const name of ['m1', 'm2', 'm3', 'm4', 'm5', 'm6', 'm7']) control.machine(name, { freeBytes: 40 })
+    const asked: PlacementRequest[] = []
+    control.placer = {
+      place: (request, fleet) => {
+        asked.push(request)
+        return firstFitPlacer.place(request, fleet)
+      },
+    }
+    create()
+    control.settle()
+    const held = control.only.replicas[0]!.stages.map(({ machine, device, layers }) => ({
+      ...{ machine, device, layers },
+    }))
+    expect(held).toHaveLength(3)
+    expect(asked.map((request) => request.held)).toEqual([undefined])
+    control.machine('m2', { standing: 'lost', reason: 'no heartbeat' })
+    control.reconcile()
+    expect(asked.slice(1).map((request) => request.held)).toEqual([held])
+    // The next one has loaded nothing yet when it fails.
+    control.machine(machinesOf(control.only.replicas[0]!)[0]!, { standing: 'lost', reason: 'no heartbeat' })
+    control.reconcile()
+    expect(asked.at(-1)!.held).toEqual([])
+    expect(foldDeployments(control.events)).toEqual(control.state)
   })
 
   test('the lost machine is avoided even if it is back at once', () => {

@@ -15,6 +15,7 @@ export {
   plainMachine,
 } from './fleet.ts'
 export { forecastingPlacer } from './placer/forecasting-placer.ts'
+export { planningPlacer } from './placer/planning-placer.ts'
 export { forecastRing, type RingForecast, type UsualRequests, usualRequests } from './placer/ring-forecast.ts'
 export { kvBytesOf } from './serving/kv-bytes.ts'
 export type { Role } from './serving/pipeline.ts'

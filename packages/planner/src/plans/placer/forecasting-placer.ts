@@ -11,7 +11,7 @@ import {
 import { forecastRing, type RingForecast, type UsualRequests, usualRequests } from './ring-forecast.ts'
 
 /** Less of a gain is not worth more stages, or machines that others may need. */
-const leastGain = 0.05
+export const leastGain = 0.05
 
 /**
  * A placer that plays requests in its head: several placements, on all machines and on the quickest ones, are forecast
@@ -88,20 +88,20 @@ const compare = (a: PlacementCandidate, b: PlacementCandidate): number => {
 const keyOf = ({ stages }: Placement): string =>
   stages.map(({ machine, device, layers }) => `${machine}/${device}:${layers.first}-${layers.end}`).join()
 
-const kept = (forecast: RingForecast): PlacementForecast => ({
+export const kept = (forecast: RingForecast): PlacementForecast => ({
   ttftMs: ms(forecast.ttftMs),
   tpotMs: ms(forecast.tpotMs),
   tokensPerSecond: tokensPerSecond(forecast.tokensPerS),
 })
 
-const withReasons = (placement: Placement, more: readonly string[]) => {
+export const withReasons = (placement: Placement, more: readonly string[]) => {
   const reasons = [...placement.reasons, ...more]
   return { placement: { ...placement, reasons }, reasons }
 }
 
 const show = (value: number): string => String(Number(value.toPrecision(3)))
 
-const forecastText = (
+export const forecastText = (
   { ttftMs, tpotMs, tokensPerS, slowest }: RingForecast,
   { promptTokens, outputTokens, sessions }: UsualRequests,
 ): string =>

@@ -30,7 +30,7 @@ export interface RingForecast {
 }
 
 /** Bytes of an element with the scales of its block, as GGUF stores them. */
-const elementBytes: Readonly<Record<string, number>> = {
+export const elementBytes: Readonly<Record<string, number>> = {
   F32: 4,
   F16: 2,
   BF16: 2,
