@@ -16,9 +16,10 @@ export {
 } from './fleet.ts'
 export { forecastingPlacer } from './placer/forecasting-placer.ts'
 export { forecastRing, type RingForecast, type UsualRequests, usualRequests } from './placer/ring-forecast.ts'
+export type { Migration } from './serving/migration.ts'
 export type { Role } from './serving/pipeline.ts'
 export { planServing, type ServingPlanning } from './serving/plan-serving.ts'
-export { type Migration, type Replan, type ReplanOptions, replanServing } from './serving/replan.ts'
+export { type Replan, type ReplanOptions, replanServing } from './serving/replan.ts'
 export type {
   BoundReport,
   Fix,

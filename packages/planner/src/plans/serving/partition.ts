@@ -58,10 +58,10 @@ export function partitionUnits(
     for (const unit of left) pools.set(keyOf(unit), [...(pools.get(keyOf(unit)) ?? []), unit])
     left = [...pools.values()].flatMap((pool) => gather(pool, level === 0 ? roomy : 1))
   }
-  return withAssignment(groups, left, forms)
+  return partitionOf(groups, left, forms)
 }
 
-function withAssignment(groups: readonly Group[], spare: readonly Unit[], forms: GroupForms): Partition {
+export function partitionOf(groups: readonly Group[], spare: readonly Unit[], forms: GroupForms): Partition {
   return { groups, spare, assignment: assign(groups, forms.workload) }
 }
 
@@ -127,6 +127,6 @@ function changed({ groups, spare }: Partition, forms: GroupForms, random: Random
       if (group === null) free.push(...units)
       else kept.push(group)
     }
-    return withAssignment(kept, free, forms)
+    return partitionOf(kept, free, forms)
   }
 }

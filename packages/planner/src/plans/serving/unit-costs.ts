@@ -33,6 +33,19 @@ export interface LayerBounds {
   readonly decode: readonly Bound[]
 }
 
+/** How far a unit's memory and time reach through the layers. */
+export interface Reach {
+  /** `[n]`: ms that a request takes of the unit for the first n layers, prompt and answer. */
+  readonly requestMs: Float64Array
+  /** `[first]`: end of the longest range from there that fits with the sequences. */
+  readonly memoryEnds: Int32Array
+}
+
+interface UnitTime {
+  readonly timeMs: number
+  readonly bound: Bound
+}
+
 /** What layers of a model cost on one kind of unit in one precision. Embedding and head are parts of the end layers. */
 export class UnitCosts {
   readonly layers: number
@@ -45,6 +58,7 @@ export class UnitCosts {
   readonly #kvOfLongest: Float64Array
   readonly #prefillMs: Float64Array
   readonly #decodeMs: readonly Float64Array[]
+  readonly #reaches = new Map<string, Reach>()
 
   constructor(
     readonly shape: ModelShape,
@@ -117,9 +131,37 @@ export class UnitCosts {
     return each === 0 ? Number.POSITIVE_INFINITY : Math.floor(free / each)
   }
 
+  /** What a division of layers asks again and again, remembered: how far memory and time reach. */
+  reach(batch: number, sequences: number): Reach {
+    const key = `${batch}|${sequences}`
+    const known = this.#reaches.get(key)
+    if (known !== undefined) return known
+    const { layers } = this
+    const output = this.workload.outputTokens.mean
+    const requestMs = new Float64Array(layers + 1)
+    for (let end = 1; end <= layers; end += 1) {
+      const range = { first: 0, end }
+      requestMs[end] = this.prefillMs(range) + (output * this.decodeMs(range, batch)) / batch
+    }
+    const memoryEnds = new Int32Array(layers + 1)
+    for (let first = 0, end = 0; first <= layers; first += 1) {
+      end = Math.max(end, first)
+      while (end < layers && this.#holds({ first, end: end + 1 }, sequences)) end += 1
+      memoryEnds[first] = end
+    }
+    const made = { requestMs, memoryEnds }
+    this.#reaches.set(key, made)
+    return made
+  }
+
+  #holds(range: LayerRange, sequences: number): boolean {
+    const free = this.roomBytes - this.weightBytes(range)
+    return free >= this.kvBytesOfLongest(range) && free >= sequences * this.kvBytesPerSequence(range)
+  }
+
   /** Layer by layer, communication inside the group included. */
   layerMs(phase: Phase): readonly number[] {
-    return withEnds(this.#graphs(phase).map((graph) => this.#timeOf(graph, phase).timeMs))
+    return withEnds(this.#times(phase).map(({ timeMs }) => timeMs))
   }
 
   /** What binds each layer while a prompt is computed, and in a step of so many sequences. */
@@ -132,22 +174,30 @@ export class UnitCosts {
   }
 
   #boundsIn(phase: Phase): readonly Bound[] {
-    return this.#graphs(phase)
+    return this.#times(phase)
       .slice(1, -1)
-      .map((graph) => this.#timeOf(graph, phase).bound)
+      .map(({ bound }) => bound)
   }
 
-  #graphs(phase: Phase): readonly LayerGraph[] {
+  /** Of embedding, layers and head; layers that share their operators take the same time. */
+  #times(phase: Phase): readonly UnitTime[] {
     const { shape, kind, precision, workload } = this
     const graph = operatorGraph(shape, phase, {
       weightBytes: precisions[precision].weightBytes,
       activationBytes: activationBytesPerElement,
       kvBytes: workload.kvBytesPerElement,
     })
-    return graph.map((layer) => partOfLayer(layer, shape, kind.tensorParallel))
+    const known = new Map<LayerGraph['operators'], UnitTime>()
+    return graph.map((layer) => {
+      const alike = known.get(layer.operators)
+      if (alike !== undefined) return alike
+      const time = this.#timeOf(partOfLayer(layer, shape, kind.tensorParallel), phase)
+      known.set(layer.operators, time)
+      return time
+    })
   }
 
-  #timeOf(graph: LayerGraph, phase: Phase): { readonly timeMs: number; readonly bound: Bound } {
+  #timeOf(graph: LayerGraph, phase: Phase): UnitTime {
     const { kind, efficiency, precision, shape } = this
     const { format } = precisions[precision]
     const time = layerTime(graph, kind.accelerator, { format, efficiency })
