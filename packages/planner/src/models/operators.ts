@@ -1,4 +1,4 @@
-import { kvWidths } from '@deos/domain'
+import { isExpertLayer, kvWidths } from '@deos/domain'
 import { type LayerMatrix, layerMatrices, type MatrixKind } from './matrices.ts'
 import { lookBack, type ModelShape } from './model-shape.ts'
 
@@ -47,16 +47,25 @@ export interface LayerGraph {
   readonly kvBytes: number
 }
 
-/** Embedding, every layer and head, in order. Routing to experts is taken to be even. */
+/** Embedding, every layer and head, in order; layers that are alike share their `operators`. Routing to experts is taken to be even. */
 export function operatorGraph(
   shape: ModelShape,
   phase: Phase,
   precision = halfPrecision,
 ): readonly LayerGraph[] {
   const view = { shape, phase, precision, tokens: tokensAtOnce(phase) }
+  const known = new Map<string, LayerGraph>()
+  const layerOf = (layer: number): LayerGraph => {
+    const key = `${isExpertLayer(shape, layer)}|${lookBack(shape, layer)}`
+    const alike = known.get(key)
+    if (alike !== undefined) return { ...alike, layer }
+    const made = layerGraph(layer, layerOperators(view, layer))
+    known.set(key, made)
+    return made
+  }
   return [
     layerGraph(null, [embedding(view)]),
-    ...Array.from({ length: shape.layers }, (_, layer) => layerGraph(layer, layerOperators(view, layer))),
+    ...Array.from({ length: shape.layers }, (_, layer) => layerOf(layer)),
     layerGraph(null, [head(view)]),
   ]
 }

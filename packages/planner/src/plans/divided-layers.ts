@@ -30,11 +30,11 @@ export function partOfModel(
   const divided = (parts: number) => operatorGraph(shape, partOfPhase(phase, parts), precision)
   const own = divided(expert * context)
   const inTensors = (graph: LayerGraph) => partOfLayer(graph, shape, tensor)
-  if (expert * context === 1) return own.map(inTensors)
+  if (expert * context === 1) return changedAlike(own, inTensors)
   const routed = divided(context)
   const decodes = phase.kind === 'decode'
   const attended = divided(decodes ? expert : 1)
-  return own.map((graph, at) => {
+  return changedAlike(own, (graph, at) => {
     const operators = graph.operators.map((operator, index): Operator => {
       const of = (graphs: readonly LayerGraph[]) => graphs[at]!.operators[index]!
       if (operator.kind === 'attention') {
@@ -43,6 +43,19 @@ export function partOfModel(
       return operator.kind === 'experts' ? scaled(of(routed), 1 / expert) : operator
     })
     return inTensors(layerGraph(graph.layer, operators))
+  })
+}
+
+/** Layers that are alike are changed once, and stay so: they share their operators. */
+function changedAlike(
+  graphs: readonly LayerGraph[],
+  change: (graph: LayerGraph, at: number) => LayerGraph,
+): readonly LayerGraph[] {
+  const known = new Map<LayerGraph['operators'], LayerGraph>()
+  return graphs.map((graph, at) => {
+    const changed = known.get(graph.operators) ?? change(graph, at)
+    known.set(graph.operators, changed)
+    return { ...changed, layer: graph.layer }
   })
 }
 

@@ -18,9 +18,10 @@ export { forecastingPlacer } from './placer/forecasting-placer.ts'
 export { planningPlacer } from './placer/planning-placer.ts'
 export { forecastRing, type RingForecast, type UsualRequests, usualRequests } from './placer/ring-forecast.ts'
 export { kvBytesOf } from './serving/kv-bytes.ts'
+export type { Migration } from './serving/migration.ts'
 export type { Role } from './serving/pipeline.ts'
 export { planServing, type ServingPlanning, servingCandidates } from './serving/plan-serving.ts'
-export { type Migration, type Replan, type ReplanOptions, replanServing } from './serving/replan.ts'
+export { type Replan, type ReplanOptions, replanServing } from './serving/replan.ts'
 export type {
   BoundReport,
   Fix,

@@ -25,7 +25,7 @@ export function dividedPipelines(
   const pipelines: ServingPipeline[] = []
   for (const batch of balancedAt) {
     for (const sequences of roomFor) {
-      const edges = divide(costs, workload, batch, sequences)
+      const edges = divide(costs, batch, sequences)
       if (edges === null) continue
       const key = edges.join()
       if (seen.has(key)) continue
@@ -41,31 +41,19 @@ export function dividedPipelines(
 }
 
 /** Ends of stages, by bisection over the time of the slowest. */
-function divide(
-  costs: readonly UnitCosts[],
-  workload: ServingWorkload,
-  batch: number,
-  sequences: number,
-): readonly number[] | null {
-  const output = workload.outputTokens.mean
-  const timeOf = (at: number, first: number, end: number) =>
-    costs[at]!.prefillMs({ first, end }) + (output * costs[at]!.decodeMs({ first, end }, batch)) / batch
+function divide(costs: readonly UnitCosts[], batch: number, sequences: number): readonly number[] | null {
   const { layers } = costs[0]!
+  const reaches = costs.map((unit) => unit.reach(batch, sequences))
   const within = (paceMs: number): readonly number[] | null => {
     const ends: number[] = []
     let first = 0
-    for (const [at, unit] of costs.entries()) {
+    for (const { memoryEnds, requestMs } of reaches) {
+      const most = requestMs[first]! + paceMs
       let low = first
-      let high = layers
+      let high = memoryEnds[first]!
       while (low < high) {
-        const end = Math.ceil((low + high) / 2)
-        const range = { first, end }
-        const free = unit.roomBytes - unit.weightBytes(range)
-        const fits =
-          free >= unit.kvBytesOfLongest(range) &&
-          free >= sequences * unit.kvBytesPerSequence(range) &&
-          unit.hostHolds(range)
-        if (fits && timeOf(at, first, end) <= paceMs) low = end
+        const end = (low + high + 1) >> 1
+        if (requestMs[end]! <= most) low = end
         else high = end - 1
       }
       ends.push(low)
@@ -75,7 +63,7 @@ function divide(
   }
   let best = within(Number.POSITIVE_INFINITY)
   if (best === null) return null
-  let high = Math.max(...costs.map((_, at) => timeOf(at, 0, layers)))
+  let high = Math.max(...reaches.map(({ requestMs }) => requestMs[layers]!))
   let low = 0
   for (let round = 0; round < rounds && high - low > high * 1e-3; round += 1) {
     const middle = (low + high) / 2

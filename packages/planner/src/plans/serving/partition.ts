@@ -60,10 +60,10 @@ export function partitionUnits(
     for (const unit of left) pools.set(keyOf(unit), [...(pools.get(keyOf(unit)) ?? []), unit])
     left = [...pools.values()].flatMap((pool) => gather(pool, level === 0 ? roomy : 1))
   }
-  return withAssignment(groups, left, forms, role)
+  return partitionOf(groups, left, forms, role)
 }
 
-function withAssignment(
+export function partitionOf(
   groups: readonly Group[],
   spare: readonly Unit[],
   forms: GroupForms,
@@ -134,6 +134,6 @@ function changed({ groups, spare }: Partition, forms: GroupForms, random: Random
       if (group === null) free.push(...units)
       else kept.push(group)
     }
-    return withAssignment(kept, free, forms)
+    return partitionOf(kept, free, forms)
   }
 }

@@ -57,6 +57,19 @@ export interface LayerBounds {
   readonly decode: readonly Bound[]
 }
 
+/** How far a unit's memory and time reach through the layers. */
+export interface Reach {
+  /** `[n]`: ms that a request takes of the unit for the first n layers, prompt and answer. */
+  readonly requestMs: Float64Array
+  /** `[first]`: end of the longest range from there that fits with the sequences. */
+  readonly memoryEnds: Int32Array
+}
+
+interface UnitTime {
+  readonly timeMs: number
+  readonly bound: Bound
+}
+
 /** What layers of a model cost on one kind of unit in one precision. Embedding and head are parts of the end layers. */
 export class UnitCosts {
   readonly layers: number
@@ -73,6 +86,7 @@ export class UnitCosts {
   readonly #kvOfLongest: Float64Array
   readonly #prefillMs: Float64Array
   readonly #decodeMs: readonly Float64Array[]
+  readonly #reaches = new Map<string, Reach>()
 
   constructor(
     readonly shape: ModelShape,
@@ -166,9 +180,38 @@ export class UnitCosts {
     return each === 0 ? Number.POSITIVE_INFINITY : Math.floor(free / each)
   }
 
+  /** What a division of layers asks again and again, remembered: how far memory and time reach. */
+  reach(batch: number, sequences: number): Reach {
+    const key = `${batch}|${sequences}`
+    const known = this.#reaches.get(key)
+    if (known !== undefined) return known
+    const { layers } = this
+    const output = this.workload.outputTokens.mean
+    const requestMs = new Float64Array(layers + 1)
+    for (let end = 1; end <= layers; end += 1) {
+      const range = { first: 0, end }
+      requestMs[end] = this.prefillMs(range) + (output * this.decodeMs(range, batch)) / batch
+    }
+    const memoryEnds = new Int32Array(layers + 1)
+    for (let first = 0, end = 0; first <= layers; first += 1) {
+      end = Math.max(end, first)
+      while (end < layers && this.#holds({ first, end: end + 1 }, sequences)) end += 1
+      memoryEnds[first] = end
+    }
+    const made = { requestMs, memoryEnds }
+    this.#reaches.set(key, made)
+    return made
+  }
+
+  #holds(range: LayerRange, sequences: number): boolean {
+    const free = this.roomBytes - this.weightBytes(range)
+    const holdsKv = free >= this.kvBytesOfLongest(range) && free >= sequences * this.kvBytesPerSequence(range)
+    return holdsKv && this.hostHolds(range)
+  }
+
   /** Layer by layer, communication inside the group included. */
   layerMs(phase: Phase): readonly number[] {
-    return withEnds(this.#graphs(phase).map((graph) => this.#timeOf(graph, phase).timeMs))
+    return withEnds(this.#times(phase).map(({ timeMs }) => timeMs))
   }
 
   /** What binds each layer while a prompt is computed, and in a step of so many sequences. */
@@ -181,31 +224,46 @@ export class UnitCosts {
   }
 
   #boundsIn(phase: Phase): readonly Bound[] {
-    return this.#graphs(phase)
+    return this.#times(phase)
       .slice(1, -1)
-      .map((graph) => this.#timeOf(graph, phase).bound)
+      .map(({ bound }) => bound)
   }
 
-  #graphs(phase: Phase): readonly LayerGraph[] {
+  /** Of embedding, layers and head; layers that share their operators take the same time. */
+  #times(phase: Phase): readonly UnitTime[] {
     const { shape, kind, precision, workload } = this
     const bytes = {
       weightBytes: precisions[precision].weightBytes,
       activationBytes: activationBytesPerElement,
       kvBytes: workload.kvBytesPerElement,
     }
-    return partOfModel(shape, phase, bytes, degreesOf(kind))
+    const known = new Map<LayerGraph['operators'], UnitTime>()
+    return partOfModel(shape, phase, bytes, degreesOf(kind)).map((graph) => {
+      const time = known.get(graph.operators) ?? this.#computedTime(graph, phase)
+      known.set(graph.operators, time)
+      return this.#withStream(graph.layer, time)
+    })
   }
 
-  #timeOf(graph: LayerGraph, phase: Phase): { readonly timeMs: number; readonly bound: Bound } {
+  /** With all weights at hand. */
+  #computedTime(graph: LayerGraph, phase: Phase): UnitTime {
     const { kind, efficiency, precision, shape, workload } = this
     const { format } = precisions[precision]
-    const { layer } = graph
-    const time = layerTime(graph, kind.accelerator, { format, efficiency })
-    const talkMs = exchangeMs(shape, phase, degreesOf(kind), kind.link, layer, workload.kvBytesPerElement)
-    const ownMs = time.timeMs + talkMs
+    const { timeMs, bound } = layerTime(graph, kind.accelerator, { format, efficiency })
+    const talkMs = exchangeMs(
+      shape,
+      phase,
+      degreesOf(kind),
+      kind.link,
+      graph.layer,
+      workload.kvBytesPerElement,
+    )
+    return { timeMs: timeMs + talkMs, bound: talkMs > timeMs ? 'link' : bound }
+  }
+
+  #withStream(layer: number | null, time: UnitTime): UnitTime {
     const streamMs = layer === null ? 0 : this.#streamMs(layer)
-    const bound = streamMs > ownMs || talkMs > time.timeMs ? 'link' : time.bound
-    return { timeMs: Math.max(ownMs, streamMs), bound }
+    return streamMs > time.timeMs ? { timeMs: streamMs, bound: 'link' } : time
   }
 
   /** Until a layer's weights have come from the host, which happens while the layer before it is computed. */

@@ -1,4 +1,5 @@
 import type { Random } from '@deos/domain'
+import { coverBound } from '../flow/cover-bound.ts'
 import { flowBounds } from '../flow/flow-bounds.ts'
 import {
   checkFlowInstance,
@@ -52,7 +53,7 @@ export function searchPlacement(listed: FlowInstance, options: SearchOptions): F
   checkFlowInstance(listed)
   for (const seed of options.seeds ?? []) checkFlowPlacement(listed, seed)
   const { instance, from, back } = inCanonicalOrder(listed)
-  const upperBound = flowBounds(instance).best
+  const upperBound = coverBound(instance, flowBounds(instance).best)
   const slice = Math.min(mostSlice, Math.ceil(sliceWork / Math.max(1, instance.devices.length)))
   const evaluator = new FlowEvaluator(instance)
   const starts = startingPlacements(instance, (options.seeds ?? []).map(from), options)

@@ -20,17 +20,21 @@ const mostBlockKinds = 8
 const mostBlockDevices = 64
 /** Devices that hold more layers need few others beside them, and make blocks slow to weigh. */
 const mostBlockDepth = 18
-const blockMoves = 20_000
+const fewestBlockMoves = 20_000
+const mostBlockMoves = 200_000
+/** Of all evaluations, what moves of blocks may cost for each flow aimed at. */
+const blockShare = 0.02
 
 /** Constructions to improve on: pipelines over all devices in several orders, and what published heuristics place. */
 export function startingPlacements(
   instance: FlowInstance,
   seeds: readonly FlowPlacement[],
-  { random, shouldStop }: Pick<SearchOptions, 'random' | 'shouldStop'>,
+  { random, evaluations, shouldStop }: Pick<SearchOptions, 'random' | 'evaluations' | 'shouldStop'>,
 ): readonly FlowPlacement[] {
   const stop = shouldStop === undefined ? {} : { shouldStop }
   const islands = findIslands(linkTable(instance))
   const kinds = new Set(instance.devices.map(({ kind }) => kind))
+  const blockMoves = Math.min(mostBlockMoves, Math.max(fewestBlockMoves, evaluations * blockShare))
   const blocks = () =>
     islands.length === 1 &&
     kinds.size <= mostBlockKinds &&
