@@ -6,9 +6,9 @@ await runBench({
   name: 'sim',
   options: { data: { type: 'string' } },
   usage: `Speed of the simulator, and its error against what Helix's authors published: their simulator and their
-prototype on real machines, row by row.
+prototype on real machines, row by row; iterations of training plans that Sailor's authors ran, beside other models.
 
-  --data DIR   folder with helix/ (clusters, profiles, workload, instances, published_results.csv)`,
+  --data DIR   folder with helix/ (clusters, profiles, workload, instances, published_results.csv) and sailor/`,
   run: async ({ quick, values, progress }) => {
     if (typeof values.data !== 'string') {
       throw new BenchUsageError(
@@ -16,6 +16,7 @@ prototype on real machines, row by row.
         'Name its folder with --data.',
       )
     }
-    return measureSim({ quick, progress, helixFolder: join(values.data, 'helix') })
+    const dataFolder = values.data
+    return measureSim({ quick, progress, dataFolder, helixFolder: join(dataFolder, 'helix') })
   },
 })

@@ -1,5 +1,6 @@
 import type { Figure } from '../contract.ts'
 import { measureDtFm } from './dt-fm-figures.ts'
+import { measureExecutedPlans } from './executed-plans.ts'
 import { measureRegions } from './region-figures.ts'
 import { measureSailor } from './sailor-figures.ts'
 
@@ -16,7 +17,9 @@ export interface Measured {
 
 /** Everything about plans for training. */
 export function measureTraining(measurement: PlanMeasurement): Measured {
+  const executed = measureExecutedPlans('plan.sailor.measured', measurement.dataFolder)
   const parts = {
+    executedPlans: { figures: executed.figures, raw: { rows: executed.rows } },
     dtFm: measureDtFm(measurement),
     sailor: measureSailor(measurement),
     regions: measureRegions(measurement),

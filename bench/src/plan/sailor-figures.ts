@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { type Pool, type SailorGoal, SailorJudge, searchSailor } from '@deos/planner'
-import { type Figure, measuredFigure, median, skippedFigure } from '../contract.ts'
+import { type Figure, measuredFigure, skippedFigure } from '../contract.ts'
 import type { Measured, PlanMeasurement } from './measure-training.ts'
 import { SailorFolder } from './sailor-files.ts'
 
@@ -59,7 +59,6 @@ const twoZones = zones.slice(0, 2).flatMap((zone) => [pool('A100-40', 128, zone)
 
 const terms = {
   parity: { id: 'plan.sailor.parity.worst', unit: 'ratio', better: 'lower', bar: 0.005 },
-  error: { id: 'plan.sailor.measured.medianError', unit: 'ratio', better: 'lower' },
   oom: { id: 'plan.sailor.plansOutOfMemory', unit: 'plans', better: 'lower', bar: 0 },
   floor: { id: 'plan.sailor.cheapest.throughput', unit: 'iterations/s', better: 'higher', bar: 0.2 },
   cheapest: { id: 'plan.sailor.cheapest.price', unit: 'USD', better: 'lower' },
@@ -97,11 +96,7 @@ export function measureSailor({ dataFolder, progress }: PlanMeasurement): Measur
   const value = (term: (typeof terms)[keyof typeof terms], sample: number) =>
     measuredFigure({ ...term, samples: [sample] })
   const figures: readonly Figure[] = [
-    value(
-      terms.parity,
-      Math.max(...parity.map(({ predictedS, answerS }) => Math.abs(answerS / predictedS - 1))),
-    ),
-    value(terms.error, median(parity.map(({ measuredS, answerS }) => Math.abs(answerS / measuredS - 1)))),
+    value(terms.parity, Math.max(...parity.map(({ sailorS, answerS }) => Math.abs(answerS / sailorS - 1)))),
     ...rows.map(({ cluster, verdict }) =>
       measuredFigure({
         ...clusterTerms(cluster),
@@ -152,12 +147,11 @@ function summary({ plan, verdict, judged, searchS }: Found) {
   }
 }
 
+/** Our evaluation of Sailor's formulas beside its authors'. */
 function measuredPlans(folder: SailorFolder) {
-  return folder.measuredPlans().map(({ file, model, globalBatch, plan, measuredS, predictedS }) => ({
-    file,
-    model,
-    measuredS,
-    predictedS,
-    answerS: new SailorJudge(folder.tables(model), globalBatch).verdict(plan).iterationS,
-  }))
+  return folder.measuredPlans().map(({ file, model, globalBatch, plan, measuredS, predictedByS }) => {
+    if (predictedByS.SAILOR === null) throw new RangeError(`${file} lacks Sailor's own prediction.`)
+    const answerS = new SailorJudge(folder.tables(model), globalBatch).verdict(plan).iterationS
+    return { file, model, measuredS, sailorS: predictedByS.SAILOR, answerS }
+  })
 }

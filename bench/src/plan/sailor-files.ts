@@ -6,14 +6,18 @@ import { type SailorPlan, type SailorTables, sailorTables } from '@deos/planner'
 const prices = { 'A100-40': 3.673385, 'V100-16': 2.859998, 'GH-96': 11.06 }
 const memoryGiB = { 'V100-16': 16, 'A100-40': 40, 'A100-80': 80, 'GH-96': 96 }
 
+/** Columns of `measured_vs_predicted.csv`. */
+export const peers = ['SAILOR', 'Piper', 'Varuna', 'Metis', 'FlashFlex', 'AMP', 'Galvatron'] as const
+export type Peer = (typeof peers)[number]
+
 export interface MeasuredPlan {
   readonly file: string
   readonly model: string
   readonly globalBatch: number
   readonly plan: SailorPlan
   readonly measuredS: number
-  /** What Sailor's own simulator answers. */
-  readonly predictedS: number
+  /** What Sailor's simulator and the cost models beside it answer; `null` where one gives none. */
+  readonly predictedByS: Readonly<Record<Peer, number | null>>
 }
 
 /** The folder `sailor` of `--data`, read where needed. */
@@ -60,13 +64,26 @@ export class SailorFolder {
         globalBatch: Number(cell('gbs')),
         plan: planOf(this.#json(path)),
         measuredS: Number(cell('real_s')),
-        predictedS: Number(cell('SAILOR')),
+        predictedByS: predictions(cell),
       }
     })
   }
 
   #json(path: string): unknown {
     return JSON.parse(readFileSync(join(this.folder, path), 'utf8'))
+  }
+}
+
+function predictions(cell: (name: string) => string): MeasuredPlan['predictedByS'] {
+  const of = (peer: Peer) => (cell(peer) === '' ? null : Number(cell(peer)))
+  return {
+    SAILOR: of('SAILOR'),
+    Piper: of('Piper'),
+    Varuna: of('Varuna'),
+    Metis: of('Metis'),
+    FlashFlex: of('FlashFlex'),
+    AMP: of('AMP'),
+    Galvatron: of('Galvatron'),
   }
 }
 

@@ -1,6 +1,7 @@
 import { seededRandom } from '@deos/domain'
 import { EventQueue } from '@deos/simulator'
 import { type Figure, measuredFigure, median } from '../contract.ts'
+import { measureExecutedPlans } from '../plan/executed-plans.ts'
 import { type PublishedRow, readPublishedRows, rowName } from '../plan/helix-published.ts'
 import { HelixSetup, percentiles } from '../plan/helix-rows.ts'
 import { replayRecordedRuns } from './recorded-runs.ts'
@@ -9,6 +10,8 @@ export interface SimBenchOptions {
   readonly quick: boolean
   /** Folder `helix` with clusters, profiles, workload, instances and published results. */
   readonly helixFolder: string
+  /** Folder with `sailor`: executed training plans and the profiles that they are predicted from. */
+  readonly dataFolder: string
   progress(line: string): void
 }
 
@@ -21,7 +24,7 @@ interface SimulatedRow extends PublishedRow {
 }
 
 /** The simulator's speed, and its error against every published row of Helix's simulator and prototype. */
-export function measureSim({ quick, helixFolder, progress }: SimBenchOptions) {
+export function measureSim({ quick, helixFolder, dataFolder, progress }: SimBenchOptions) {
   const setup = new HelixSetup(helixFolder)
   const published = readPublishedRows(helixFolder)
   const seeds = quick ? [1] : [1, 2, 3, 4, 5]
@@ -41,7 +44,9 @@ export function measureSim({ quick, helixFolder, progress }: SimBenchOptions) {
   const recorded = replayRecordedRuns(setup.profiles)
   const recordedErrors = (which: 'errors' | 'errorsWithoutOverheads') =>
     recorded.map((run) => mean(run[which].map(Math.abs)) * 100)
+  const executed = measureExecutedPlans('sim.training', dataFolder)
   const figures: Figure[] = [
+    ...executed.figures,
     one(
       'sim.events',
       'events/s',
@@ -67,7 +72,15 @@ export function measureSim({ quick, helixFolder, progress }: SimBenchOptions) {
       one(`sim.helix.${row.kind}.${rowName(row)}.error`, '%', 'lower', [Math.abs(row.error) * 100]),
     ),
   ]
-  return { figures, raw: { rows: rows.map((row) => ({ name: rowName(row), ...row })), recorded, seeds } }
+  return {
+    figures,
+    raw: {
+      rows: rows.map((row) => ({ name: rowName(row), ...row })),
+      recorded,
+      seeds,
+      executedPlans: executed.rows,
+    },
+  }
 }
 
 function one(

@@ -68,6 +68,7 @@ export function describeCandidate(
     microbatches: microbatchesOf(costs.work, stages[0]!.devices.length),
     rematerialise: options.rematerialise,
     exchange: options.exchange,
+    nextStepEarly: options.nextStepEarly,
     stepsPerExchange: options.stepsPerExchange,
     stages: reports,
     predicted: {

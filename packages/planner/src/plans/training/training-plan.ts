@@ -51,7 +51,9 @@ export interface TrainingRunPlan {
   readonly microbatch: number
   readonly microbatches: number
   readonly rematerialise: boolean
-  readonly exchange: 'sharded' | 'ring'
+  readonly exchange: 'sharded' | 'ring' | 'regional'
+  /** A stage begins the next step with its own new weights, while others still exchange. */
+  readonly nextStepEarly: boolean
   /** Above 1, replicas train apart in between. */
   readonly stepsPerExchange: number
   readonly stages: readonly TrainingStageReport[]

@@ -15,6 +15,7 @@ export const megatronOptions: StepOptions = {
   overlap: false,
   exchange: 'ring',
   exchangeEarly: false,
+  nextStepEarly: false,
   gradientBytesPerParameter: 4,
   activationBytesPerElement: 2,
   stepsPerExchange: 1,

@@ -43,19 +43,26 @@ export function stepAtLeastS(costs: LayerCosts, { stages, options }: TrainingPla
   return Math.max(...bounds)
 }
 
-/** Plays one training step of a plan: every pipeline by itself, then the exchange of gradients in every stage. */
+/**
+ * Plays one training step of a plan: every pipeline by itself, then the exchange of gradients in every stage. Where the
+ * next step may begin early, a step takes as long as from one to the next when all are alike: until the last stage is
+ * ready to begin again as much after the first one as it did before.
+ */
 export function forecastStep(costs: LayerCosts, plan: TrainingPlan): StepForecast {
   const { stages, options } = plan
   const { work } = costs
   const replicas = stages[0]!.devices.length
   const runs = playAll(Array.from({ length: replicas }, (_, replica) => pipelineOf(costs, plan, replica)))
   const shared = stages.map(({ devices }) => sharers(stages, devices))
-  const finishS = stages.map((_, stage) => Math.max(...runs.map((run) => run.finishS[stage]!)))
-  const pipelineS = Math.max(...finishS)
+  const lastS = shared.map((those) => Math.max(...runs.flatMap((run) => those.map((at) => run.finishS[at]!))))
+  const firstS = shared.map((those) =>
+    options.nextStepEarly ? Math.min(...runs.flatMap((run) => those.map((at) => run.startS[at]!))) : 0,
+  )
+  const pipelineS = Math.max(...lastS.map((last, at) => last - firstS[at]!))
   const exchangeS = stages.map((stage) => exchangeSeconds(costs, stage, options))
-  const endS = shared.map((those) => {
-    const lastS = options.exchangeEarly ? Math.max(...those.map((at) => finishS[at]!)) : pipelineS
-    return lastS + those.reduce((sum, at) => sum + exchangeS[at]!, 0)
+  const endS = shared.map((those, at) => {
+    const summedS = those.reduce((sum, each) => sum + exchangeS[each]!, 0)
+    return (options.exchangeEarly ? lastS[at]! - firstS[at]! : pipelineS) + summedS
   })
   const exposedExchangeS = Math.max(0, Math.max(...endS) - pipelineS)
   const own = stages.map((_, stage) => stageMemory(costs, plan, stage))

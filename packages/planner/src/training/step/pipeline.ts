@@ -25,6 +25,8 @@ export interface Pipeline {
 }
 
 export interface PipelineRun {
+  /** When each stage begins its first forward pass. */
+  readonly startS: readonly number[]
   /** When each stage has computed everything. */
   readonly finishS: readonly number[]
   readonly busyS: readonly number[]
@@ -56,6 +58,7 @@ class Run {
   readonly #busy: boolean[]
   readonly #busyS: number[]
   readonly #finishS: number[]
+  readonly #startS: number[]
   readonly #downFreeS: number[]
   readonly #upFreeS: number[]
   readonly #deviceOf: readonly number[]
@@ -74,6 +77,7 @@ class Run {
     this.#weightWork = zeros()
     this.#busyS = zeros()
     this.#finishS = zeros()
+    this.#startS = zeros()
     this.#downFreeS = zeros()
     this.#upFreeS = zeros()
     this.#busy = pipeline.stages.map(() => false)
@@ -97,7 +101,7 @@ class Run {
       const device = this.#deviceOf[stage]!
       if (!this.#busy[device]) this.#startAny(this.#stagesOf[device]!, timeS)
     }
-    return { finishS: this.#finishS, busyS: this.#busyS }
+    return { startS: this.#startS, finishS: this.#finishS, busyS: this.#busyS }
   }
 
   /** What is deepest in the pipeline goes first: others wait for it. */
@@ -133,6 +137,7 @@ class Run {
   #forward(stage: number, nowS: number): void {
     const { stages, hops } = this.pipeline
     this.#forwards[stage] = this.#forwards[stage]! - 1
+    if (this.#forwarded[stage] === 0) this.#startS[stage] = nowS
     this.#forwarded[stage] = this.#forwarded[stage]! + 1
     const doneS = nowS + stages[stage]!.forwardS
     if (stage === stages.length - 1) {

@@ -5,10 +5,18 @@ import type { TrainingWork } from './work.ts'
 export interface StepOptions {
   readonly schedule: Schedule
   readonly overlap: boolean
-  /** `sharded`: each member owns a part and talks to every other one; `ring`: round the group. */
-  readonly exchange: 'sharded' | 'ring'
+  /**
+   * `sharded`: each member owns a part and talks to every other one; `ring`: round the group; `regional`: inside of what
+   * the quickest links join, then between.
+   */
+  readonly exchange: 'sharded' | 'ring' | 'regional'
   /** A stage exchanges gradients as soon as it has computed them, or when the whole pipeline has. */
   readonly exchangeEarly: boolean
+  /**
+   * A stage begins the next step as soon as it has its own new weights, while others still exchange. The gradient's norm
+   * over all stages is then known only afterwards (Qi et al. 2023, arXiv:2401.10241, section 4, on how to bear that).
+   */
+  readonly nextStepEarly: boolean
   readonly gradientBytesPerParameter: number
   readonly activationBytesPerElement: number
   /** Steps between exchanges: above 1, replicas train apart in between (local SGD), which is not the same training. */

@@ -19,6 +19,7 @@ export const exactOptions: StepOptions = {
   overlap: true,
   exchange: 'sharded',
   exchangeEarly: true,
+  nextStepEarly: true,
   gradientBytesPerParameter: 4,
   activationBytesPerElement: 2,
   stepsPerExchange: 1,
@@ -141,7 +142,7 @@ export const waysToRun = (microbatches: number, fixed: Partial<StepOptions>): re
     moreInFlight
       .filter((extra) => extra === 0 || extra < microbatches)
       .flatMap((extraInFlight) =>
-        (['ring', 'sharded'] as const).map((exchange) => ({
+        (['ring', 'sharded', 'regional'] as const).map((exchange) => ({
           ...exactOptions,
           schedule,
           extraInFlight,
