@@ -108,8 +108,10 @@ function pooled(
   links: LinkLookup,
   search: ChoiceSearch,
 ): readonly ServingChoice[] {
-  const { degrees, shouldStop } = search
+  const { degrees, shouldStop, steps } = search
   if (workload.roles === 'together' || degrees !== undefined) return []
+  // A search without changes only asks whether there is a plan.
+  if (workload.roles === 'either' && steps === 0) return []
   const accelerators = fleet.machines.reduce((sum, each) => sum + each.accelerators, 0)
   if (accelerators < 2 || accelerators > mostPooled) return []
   return workload.precisions.flatMap((precision) => {

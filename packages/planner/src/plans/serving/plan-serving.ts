@@ -1,14 +1,13 @@
 import { seededRandom } from '@deos/domain'
 import type { ModelShape } from '../../models/index.ts'
 import { type ComputeFleet, canonicalFleet } from '../fleet.ts'
-import { type Assignment, summed } from './assignment.ts'
+import { summed } from './assignment.ts'
+import { keyOf, kindOf, nameOfChoice, show } from './choice-names.ts'
 import { type ServingChoice, servingChoices } from './choices.ts'
 import { describeChoice, figuresOf } from './describe.ts'
 import { refusalOf } from './refusal.ts'
 import { servingBound } from './serving-bound.ts'
 import type { RejectedOption, ServingOutcome, ServingPlan, SimulatedServing } from './serving-plan.ts'
-import { degreesOf, type UnitKind } from './unit-costs.ts'
-import type { UnitLayout } from './units.ts'
 import { checkServingWorkload, type ServingWorkload } from './workload.ts'
 
 export interface ServingPlanning {
@@ -117,17 +116,6 @@ function kindsFirst(choices: readonly ServingChoice[]): readonly ServingChoice[]
   return [...first, ...choices.filter((choice) => !first.includes(choice))]
 }
 
-const keyOf = ({ precision, tensorParallel, acrossMachines, roles, assignment }: ServingChoice): string =>
-  JSON.stringify([
-    precision,
-    tensorParallel,
-    acrossMachines,
-    roles,
-    mostOf(assignment),
-    assignment.assigned.length,
-    assignment.assigned.filter(({ role }) => role === 'prefill').length,
-  ])
-
 interface Judged {
   readonly choice: ServingChoice
   readonly plan: ServingPlan
@@ -226,29 +214,6 @@ function worthOf({ simulated, predicted }: ServingPlan, { goal, outputTokens }: 
   return -(simulated!.ttftMs.mean + outputTokens.mean * simulated!.tpotMs.mean)
 }
 
-const show = (value: number): string => String(Number(value.toPrecision(3)))
-
-export function nameOfChoice({
-  precision,
-  tensorParallel,
-  acrossMachines,
-  roles,
-  assignment,
-}: ServingChoice): string {
-  const replicas = assignment.assigned.length
-  const depth = Math.max(...assignment.assigned.map(({ group }) => group.form.positions.length))
-  const { expert, context, offload } = mostOf(assignment)
-  const groups = [
-    tensorParallel === 1 ? 'no tensor parallelism' : `TP up to ${tensorParallel}`,
-    ...(expert > 1 ? [`experts over ${expert}`] : []),
-    ...(context > 1 ? [`positions over ${context}`] : []),
-    ...(offload > 0 ? [`${Math.round(offload * 100)}% of weights with the host`] : []),
-  ].join(', ')
-  const across = acrossMachines && tensorParallel * expert * context > 1 ? ' across machines' : ''
-  const split = roles === 'split' ? ', prompts computed apart' : ''
-  return `${replicas} ${replicas === 1 ? 'pipeline' : 'pipelines'} of up to ${depth} ${depth === 1 ? 'stage' : 'stages'}, ${groups}${across}, ${precision}${split}`
-}
-
 const playedWorse = ({ choice, plan }: Judged, workload: ServingWorkload): RejectedOption => {
   const { simulated } = plan
   const { goal } = workload
@@ -279,18 +244,4 @@ function rejectedOf(
     }[workload.goal]
     return [{ option: nameOfChoice(choice), why }]
   })
-}
-
-const kindOf = ({ precision, tensorParallel, roles, assignment }: ServingChoice): string =>
-  JSON.stringify([precision, tensorParallel, roles, mostOf(assignment)])
-
-/** Beside tensor parallelism, the most that any group of it does. */
-function mostOf({ assigned }: Assignment): Omit<UnitLayout, 'tensor'> {
-  const kinds = assigned.flatMap(({ group }) => group.units.map(({ kind }) => kind))
-  const most = (of: (kind: UnitKind) => number) => Math.max(...kinds.map(of))
-  return {
-    expert: most((kind) => degreesOf(kind).expert),
-    context: most((kind) => degreesOf(kind).context),
-    offload: most(({ offload }) => offload?.share ?? 0),
-  }
 }
