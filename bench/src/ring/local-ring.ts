@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { createInterface } from 'node:readline'
-import { type LayerRange, ringId, type SamplingParams } from '@deos/domain'
+import { type ActivationCoding, type LayerRange, ringId, type SamplingParams } from '@deos/domain'
 import { rankCount, type StageSplit, unsplit } from '@deos/engine'
 import {
   computeUs,
@@ -38,6 +38,8 @@ export interface LocalRingOptions {
   readonly speeds?: readonly number[]
   /** Default `auto`. */
   readonly prefillChunkTokens?: number
+  /** How stages write hidden states for the next; default as they are. */
+  readonly activations?: ActivationCoding
   /** Where each worker stands in an emulated network; whoever asks stands beside the first. */
   readonly places?: readonly RingPlace[]
 }
@@ -224,6 +226,7 @@ export class LocalRing {
         speed: options.speeds?.[stage] ?? 1,
         microbatches: options.microbatches,
       },
+      activations: options.activations ?? 'f32',
       ...{ maxSessions: options.sessions, maxQueued: options.sessions },
       // Prompts of a bench repeat, and are to be computed each time.
       ...{ prefixCache: false, prefillChunkTokens: options.prefillChunkTokens ?? 'auto', adapters: [] },

@@ -119,6 +119,7 @@ describe('refusal', () => {
     ['step.payloadBytes', 'WIRE_LIMIT', patched(step(), (view) => view.setUint32(8, 0xfffffff0, true))],
     ['step.payloadBytes', 'WIRE_MALFORMED', patched(step(), (view) => view.setUint32(8, 23, true))],
     ['step.payloadBytes', 'WIRE_MALFORMED', frameOf(step({ hidden: new Uint8Array(8) }))],
+    ['step.payloadBytes', 'WIRE_MALFORMED', frameOf(step({ hidden: new Uint8Array(0), coded: true }))],
     ['step.entries.length', 'WIRE_LIMIT', patched(step(), (view) => view.setUint32(24, 5000, true))],
     ['step.entries.length', 'WIRE_MALFORMED', patched(step(), (view) => view.setUint32(24, 4, true))],
     ['step.metaBytes', 'WIRE_MALFORMED', patched(step(), (view) => view.setUint32(24, 1, true))],
