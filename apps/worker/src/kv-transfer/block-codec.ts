@@ -55,6 +55,9 @@ const CODED = 1
 const AS_STORED = 2
 /** Only whoever has the same calibration can read it. */
 const CALIBRATED = 3
+/** The same of floats that were narrowed to halves: only caches of floats take them. */
+const NARROWED = 4
+const NARROWED_CALIBRATED = 5
 
 /**
  * Halves are coded at the level wanted, and floats as halves where loss is wanted; other types travel exactly, as they are. So does what cannot be coded so: values
@@ -93,9 +96,12 @@ export function decodeBlock(
     if (bytes.length === 1 && bytes[0] === NOTHING) return new Uint8Array(0)
     throw unfit(`${bytes.length} bytes came for a part that stores nothing`)
   }
-  if ((bytes[0] === CODED || bytes[0] === CALIBRATED) && (type === 'F16' || type === 'F32')) {
-    if (bytes[0] === CALIBRATED && calibration === null) throw unfit('it was made with a calibration')
-    const tools = toolsOf(facts, bytes[0] === CALIBRATED ? calibration : null)
+  const kinds = type === 'F16' ? [CODED, CALIBRATED] : type === 'F32' ? [NARROWED, NARROWED_CALIBRATED] : []
+  const kind = kinds.indexOf(bytes[0] ?? NOTHING)
+  if (kind >= 0) {
+    const calibrated = kind === 1
+    if (calibrated && calibration === null) throw unfit('it was made with a calibration')
+    const tools = toolsOf(facts, calibrated ? calibration : null)
     const expected = { tokens, firstPosition, parts: [codecPart(facts)] }
     const [halves] = decodeKvBlock(bytes.subarray(1), expected, tools)
     return type === 'F32' ? bytesFromFloats(widenHalves(halves!)) : bytesFromHalves(halves!)
@@ -124,7 +130,9 @@ function floatFrame(
   const own = coding.calibrated ? calibration : null
   const level = levelOf(coding.level, own?.steps ?? [], facts)
   if (level === null) return null
-  return lossyFrame(bytesFromHalves(narrowToHalves(floatsFromBytes(rows))), facts, level, own)
+  const frame = lossyFrame(bytesFromHalves(narrowToHalves(floatsFromBytes(rows))), facts, level, own)
+  if (frame !== null) frame[0] = own === null ? NARROWED : NARROWED_CALIBRATED
+  return frame
 }
 
 const exactFrame = (rows: Uint8Array, facts: BlockFacts, calibration: Calibration | null): Uint8Array =>
