@@ -1,14 +1,13 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { crc32 } from '@deos/codec'
 import { afterEach, expect, test } from 'vitest'
+import { calibration, dishonestCalibration, staleCalibration } from './changed-calibrations.ts'
 import { SplitGateway, WorkerRing } from './split-rings.ts'
 
 /** Hand-overs of KV in fewer bytes: by a calibration, with and without loss, and with one that is wrong. */
 
-const calibration = fileURLToPath(new URL('../../models/deos-7m.kv', import.meta.url))
 const folders: string[] = []
 const rings: WorkerRing[] = []
 const gateways: SplitGateway[] = []
@@ -53,34 +52,6 @@ const guarded = ['--kv-quality', 'guarded', '--kv-goodput', '1000', '--kv-expose
 
 const prefillEnds = [3, 8]
 const decodeEnds = [2, 5, 8]
-
-/** The calibration with some of its bytes changed, and a checksum that fits. */
-function changed(change: (view: DataView, end: number) => void): string {
-  const bytes = new Uint8Array(readFileSync(calibration))
-  const view = new DataView(bytes.buffer)
-  const end = bytes.length - 4
-  change(view, end)
-  view.setUint32(end, crc32(bytes.subarray(0, end)), true)
-  const file = join(folder(), 'changed.kv')
-  writeFileSync(file, bytes)
-  return file
-}
-
-/** One mean of the first channel model, behind the texts: another id, and blocks that mean something else. */
-const stale = (): string =>
-  changed((view) => {
-    const model = 6
-    const name = model + 2 + view.getUint16(model, true)
-    const mean = name + 2 + view.getUint16(name, true) + 4 + 2 + 3 + 8
-    view.setFloat32(mean, view.getFloat32(mean, true) + 1, true)
-  })
-
-/** Steps much larger than what they are said to cost: four of them, before the costs of seven levels of eight layers. */
-const dishonest = (): string =>
-  changed((view, end) => {
-    const steps = end - 7 * (3 + 8 * 8) - 1 - 4 * 4
-    for (let at = steps; at < steps + 16; at += 4) view.setFloat32(at, 40 * view.getFloat32(at, true), true)
-  })
 
 const text = readFileSync(fileURLToPath(new URL('../../models/held-out.txt', import.meta.url)), 'utf8')
 const prompt = (salt: number): string => text.slice(20_000 + 3_000 * salt, 21_000 + 3_000 * salt)
@@ -130,7 +101,7 @@ test('with a calibration fewer bytes travel without loss, and far fewer with a l
 test('a stale calibration at one side leaves everything exact, and says so', async () => {
   const [prefill, decode, alone] = await Promise.all([
     ring('prefill', prefillEnds, calibration),
-    ring('decode', decodeEnds, stale()),
+    ring('decode', decodeEnds, staleCalibration(folder())),
     ring('alone', decodeEnds, null),
   ])
   const [split, plain] = await Promise.all([
@@ -144,7 +115,7 @@ test('a stale calibration at one side leaves everything exact, and says so', asy
 })
 
 test('what a dishonest calibration spoils is refused twice, and then comes exactly', async () => {
-  const file = dishonest()
+  const file = dishonestCalibration(folder())
   const [prefill, decode, alone] = await Promise.all([
     ring('prefill', prefillEnds, file),
     ring('decode', decodeEnds, file),

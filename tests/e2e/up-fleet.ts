@@ -66,9 +66,12 @@ export class UpFleet {
   static async start(setup: {
     readonly ephemeral: boolean
     readonly env?: Readonly<Record<string, string>>
+    /** Further flags. */
+    readonly words?: readonly string[]
   }): Promise<UpFleet> {
     const home = mkdtempSync(join(tmpdir(), 'deos-up-'))
-    return new UpFleet(home, await startIn(home, setup.ephemeral ? ['--ephemeral'] : [], setup.env))
+    const { ephemeral, env, words = [] } = setup
+    return new UpFleet(home, await startIn(home, [...(ephemeral ? ['--ephemeral'] : []), ...words], env))
   }
 
   get up(): DeosProcess {

@@ -97,6 +97,18 @@ const commonOptions = {
     default: 60_000,
     prose: 'How long a hand-over may take; what has not come by then is computed again.',
   }),
+  kvExposedMs: option.duration({
+    flag: 'kv-exposed',
+    env: 'DEOS_KV_EXPOSED',
+    default: 50,
+    prose: 'How long KV may still travel when its prompt is computed; smaller blocks are chosen to meet it.',
+  }),
+  kvGoodputBytes: option.size({
+    flag: 'kv-goodput',
+    env: 'DEOS_KV_GOODPUT',
+    default: 0,
+    prose: 'Bytes that the network between rings carries in a second; 0 has it measured.',
+  }),
 }
 
 /** Options of a gateway that serves one model of one ring. */
@@ -173,18 +185,6 @@ export const fixedOptions = {
     flag: 'kv-calibration',
     env: 'DEOS_KV_CALIBRATION',
     prose: 'File that "deos model calibrate" wrote, the same as the workers’; guarded needs it.',
-  }),
-  kvExposedMs: option.duration({
-    flag: 'kv-exposed',
-    env: 'DEOS_KV_EXPOSED',
-    default: 50,
-    prose: 'How long KV may still travel when its prompt is computed; smaller blocks are chosen to meet it.',
-  }),
-  kvGoodputBytes: option.size({
-    flag: 'kv-goodput',
-    env: 'DEOS_KV_GOODPUT',
-    default: 0,
-    prose: 'Bytes that the network between the rings carries in a second; 0 has it measured.',
   }),
   ringSecret: option.key({
     flag: null,

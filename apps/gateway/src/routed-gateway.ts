@@ -54,6 +54,7 @@ export class RoutedGateway implements Service {
         openWords: modelWords(client, {
           cacheFolder: config.cacheFolder,
           tokenizerThread: findTokenizerThread(),
+          onNote: (text) => this.#logger.warn(text),
         }),
         tracing,
         clock: systemClock,

@@ -15,12 +15,13 @@ const calibration = given && readCalibration(given.bytes, given.model)
 
 parentPort?.on('message', ({ id, coding, bytes, facts }: CodecRequest) => {
   let reply: CodecReply
+  const beganMs = performance.now()
   try {
     const coded =
       coding === null
         ? decodeBlock(bytes, facts, calibration)
         : encodeBlock(bytes, facts, coding, calibration)
-    reply = { id, bytes: coded }
+    reply = { id, bytes: coded, durationMs: performance.now() - beganMs }
   } catch (error) {
     reply = { id, problem: describeError(error) }
   }

@@ -14,6 +14,7 @@ export {
   defaultPieceBytes,
 } from './blob-pieces.ts'
 export { BlobFetchError, type BlobSource } from './blob-source.ts'
+export { calibrationEnding, withoutCalibration } from './calibration-file.ts'
 export { type CutOptions, cutBlob } from './cut-blob.ts'
 export { type FetchModelOptions, type FetchProgress, fetchModel, type ModelBlob } from './fetch-model.ts'
 export { checkFileName, UnsafeFileNameError } from './file-name.ts'

@@ -4,5 +4,9 @@ import { formatCount, formatSize } from '../format/numbers.ts'
 type Split = NonNullable<RequestRecord['split']>
 
 /** What another replica contributed to a request. */
-export const splitText = ({ used, tokens, bytes }: Split): string =>
-  used ? `${formatCount(tokens)} positions, ${formatSize(bytes)} on the way` : 'not used'
+export function splitText({ used, tokens, bytes, levels }: Split): string {
+  const exactness = levels.some((level) => level > 0) ? ', with loss' : ''
+  return used
+    ? `${formatCount(tokens)} positions, ${formatSize(bytes)} on the way${exactness}`
+    : `not used${exactness && ', but earlier ones with loss'}`
+}

@@ -262,6 +262,8 @@ export function requestsAt({ ago }: Clock) {
               prefillReplicaId: 'replica-chat-3',
               tokens: 176 + index * 61,
               bytes: (176 + index * 61) * 98_304,
+              levels: [0],
+              refusals: 0,
             }
           : {
               used: false,
@@ -269,6 +271,8 @@ export function requestsAt({ ago }: Clock) {
               prefillReplicaId: 'replica-chat-3',
               tokens: 0,
               bytes: 0,
+              levels: [],
+              refusals: 0,
             },
       timeline: failed
         ? []

@@ -30,6 +30,22 @@ test('files of an open folder, also through links that stay within', async () =>
   expect(files.at(-1)).toEqual({ name: 'model.safetensors', path: at('open/weights') })
 })
 
+test('what was learnt of a folder lies beside it, or in it', async () => {
+  await mkdir(at('open/learnt'))
+  for (const name of ['config.json', 'tokenizer.json', 'model.safetensors'])
+    await writeFile(at('open/learnt', name), 'x')
+  const calibration = async () =>
+    (await folders.files(at('open/learnt'))).filter(({ name }) => name.endsWith('.kv'))
+  expect(await calibration()).toEqual([])
+  await symlink(at('elsewhere/secret.gguf'), at('open/learnt.kv'))
+  expect(await calibration()).toEqual([])
+  await rm(at('open/learnt.kv'))
+  await writeFile(at('open/learnt.kv'), 'x')
+  expect(await calibration()).toEqual([{ name: 'learnt.kv', path: at('open/learnt.kv') }])
+  await writeFile(at('open/learnt/calibration.kv'), 'x')
+  expect(await calibration()).toEqual([{ name: 'calibration.kv', path: at('open/learnt/calibration.kv') }])
+})
+
 test.each([
   'elsewhere/secret.gguf',
   'open-not/b.gguf',

@@ -1,5 +1,6 @@
 import { readdir, readFile, realpath, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve, sep } from 'node:path'
+import { calibrationEnding, withoutCalibration } from '@deos/blobs'
 import { ModelSourceError } from './errors.ts'
 import { filesOfModel } from './model-files.ts'
 
@@ -42,7 +43,7 @@ export class ModelFolders {
   }
 
   /**
-   * Files of the model at a path.
+   * Files of the model at a path. Of a folder, a calibration may also lie beside it, under its name.
    *
    * @throws ModelSourceError, UnsafeFileNameError
    */
@@ -62,7 +63,19 @@ export class ModelFolders {
       },
     }
     const names = await filesOfModel(offered, isFolder ? null : basename(path))
-    return Promise.all(names.map(async (name) => ({ name, path: await this.open(join(folder, name)) })))
+    const files = await Promise.all(
+      names.map(async (name) => ({ name, path: await this.open(join(folder, name)) })),
+    )
+    const beside =
+      isFolder && withoutCalibration(files).calibration === null ? await this.#beside(path) : null
+    return beside === null ? files : [...files, beside]
+  }
+
+  /** Nobody named it: what is not there, or not open, is not taken. */
+  async #beside(folder: string): Promise<LocalFile | null> {
+    const path = resolve(folder) + calibrationEnding
+    const opened = await this.open(path).catch(() => null)
+    return opened === null ? null : { name: basename(path), path: opened }
   }
 
   #refusal(path: string): ModelSourceError {

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
+import { readFile, stat } from 'node:fs/promises'
 import { setImmediate } from 'node:timers/promises'
 import type { ModelFile } from '@deos/api'
-import { bytes, type ModelFootprint, tokens } from '@deos/domain'
+import { readCalibration } from '@deos/codec'
+import { bytes, describeError, type ModelFootprint, tokens } from '@deos/domain'
 import { describeModel, footprintOf, openModel, targetType, weightTypes } from '@deos/engine/weights'
 import type { ModelShape } from './registered-model.ts'
 
@@ -35,6 +37,24 @@ export async function readFacts(path: string): Promise<ModelFacts> {
     },
     footprints,
     fingerprint: source.fingerprint,
+  }
+}
+
+/** Files that hold more are none: a calibration is read as a whole. */
+const largestCalibrationBytes = 1 << 30
+
+/** What a calibration beside a model is worth to it. */
+export type CalibrationFacts = { readonly id: string } | { readonly problem: string }
+
+/** @param fingerprint - of the model that it lies beside */
+export async function readCalibrationFacts(path: string, fingerprint: string): Promise<CalibrationFacts> {
+  try {
+    const { size } = await stat(path)
+    if (size > largestCalibrationBytes) return { problem: `it has ${size} bytes.` }
+    const { id } = readCalibration(new Uint8Array(await readFile(path)), fingerprint)
+    return { id }
+  } catch (error) {
+    return { problem: describeError(error) }
   }
 }
 

@@ -25,6 +25,19 @@ test.each<[string, readonly string[], string | null, readonly string[]]>([
     null,
     [...beside, 'chat_template.jinja', 'model.safetensors'],
   ],
+  ['what was learnt of a file', ['q/a.gguf', 'q/a.kv', 'q/b.kv', 'b.kv'], 'q/a.gguf', ['q/a.gguf', 'q/a.kv']],
+  [
+    'what was learnt of a divided file',
+    ['x-00001-of-00001.gguf', 'x.kv'],
+    null,
+    ['x-00001-of-00001.gguf', 'x.kv'],
+  ],
+  [
+    'what was learnt of a folder',
+    [...beside, 'other.kv', 'calibration.kv', 'model.safetensors'],
+    null,
+    [...beside, 'model.safetensors', 'calibration.kv'],
+  ],
 ])('takes %s', async (_, names, wanted, expected) => {
   expect(await filesOfModel(offered(names), wanted)).toEqual(expected)
 })

@@ -1,4 +1,4 @@
-import { checkFileName } from '@deos/blobs'
+import { calibrationEnding, checkFileName } from '@deos/blobs'
 import { oneFilePerModel } from '@deos/engine/weights'
 import { ModelSourceError } from './errors.ts'
 
@@ -11,6 +11,8 @@ const besideNames = [
   'special_tokens_map.json',
   'chat_template.jinja',
 ]
+/** In a folder that is a model; beside a GGUF file it has that file's name. */
+const calibrationName = `calibration${calibrationEnding}`
 const partName = /^(?<stem>.+)-\d{5}-of-(?<count>\d{5})\.gguf$/
 const pickle = /\.(bin|pt|pth|ckpt|pkl)$/
 
@@ -24,15 +26,24 @@ export interface Offered {
 
 /**
  * Chooses the files that make up a model: a GGUF file with its parts, or weights in safetensors with configuration and
- * tokenizer. Pickles, which can run code when loaded, are never chosen.
+ * tokenizer. Pickles, which can run code when loaded, are never chosen. What was learnt of its KV comes along: `x.kv`
+ * beside `x.gguf`, `calibration.kv` in a folder.
  *
  * @param wanted - a GGUF file; `null` takes what the folder is
  * @throws ModelSourceError saying what is missing, UnsafeFileNameError
  */
 export async function filesOfModel(offered: Offered, wanted: string | null): Promise<readonly string[]> {
-  const names = await chosen(offered, wanted)
+  const own = await chosen(offered, wanted)
+  const calibration = calibrationOf(own)
+  const names = offered.names.includes(calibration) ? [...own, calibration] : own
   for (const name of names) checkFileName(name)
   return names
+}
+
+function calibrationOf([first = '']: readonly string[]): string {
+  if (!first.endsWith('.gguf')) return calibrationName
+  const stem = partName.exec(first)?.groups?.stem ?? first.slice(0, -'.gguf'.length)
+  return stem + calibrationEnding
 }
 
 async function chosen({ names, read }: Offered, wanted: string | null): Promise<readonly string[]> {

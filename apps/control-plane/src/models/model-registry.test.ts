@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { type ModelSource, ProblemError } from '@deos/api'
 import { type DeploymentId, deploymentId, type ModelId, organisationId } from '@deos/domain'
 import { writeTinyModel } from '@deos/engine/testing'
@@ -15,6 +16,7 @@ import { describeDatabases, describeEmbedded, testLogger } from '../database/tes
 import { EventStore } from '../events/event-store.ts'
 import type { Caller } from '../http/caller.ts'
 import { BlobReader } from './blob-reader.ts'
+import { digestOfFiles } from './model-facts.ts'
 import { modelHandlers, workerBlobHandlers } from './model-handlers.ts'
 import { ModelRegistry, type ModelRegistryOptions } from './model-registry.ts'
 import type { RegisteredModel } from './registered-model.ts'
@@ -171,6 +173,25 @@ describeDatabases('models', (open, again) => {
       .filter(({ data }) => (data as { modelId?: string }).modelId === model.id)
       .map(({ type }) => type)
     expect(types).toEqual(['model.registered', 'model.state-changed'])
+    await given.registry.stop()
+  })
+
+  test('what was learnt of a model comes along if it is of that model, and changes nothing else', async () => {
+    const models = fileURLToPath(new URL('../../../../models', import.meta.url))
+    const given = await bench(database, { modelFolders: [models, opened] })
+    const learnt = await settled(
+      given,
+      (await createNew(given, { kind: 'path', path: join(models, 'deos-7m') })).id,
+    )
+    expect(learnt.reason).toMatch(/^All of it is here\. KV is handed over by calibration [0-9a-f]{16}\.$/)
+    expect(learnt.files.map(({ name }) => name)).toContain('deos-7m.kv')
+    expect(learnt.digest).toBe(digestOfFiles(learnt.files.filter(({ name }) => !name.endsWith('.kv'))))
+    const foreign = join(opened, 'foreign.gguf')
+    await copyFile(gguf, foreign)
+    await copyFile(join(models, 'deos-7m.kv'), join(opened, 'foreign.kv'))
+    const odd = await settled(given, (await createNew(given, { kind: 'path', path: foreign })).id)
+    expect(odd).toMatchObject({ state: 'ready', files: [{ name: 'foreign.gguf' }] })
+    expect(odd.reason).toMatch(/KV is handed over without foreign\.kv: The calibration is of /)
     await given.registry.stop()
   })
 

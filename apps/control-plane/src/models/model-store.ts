@@ -28,6 +28,8 @@ export interface ModelResult {
   readonly sizeBytes: number
   readonly digest: string
   readonly facts: ModelFacts
+  /** What is to be said of its calibration; empty without one. */
+  readonly note: string
 }
 
 export interface ModelStoreParts {
@@ -143,12 +145,16 @@ export class ModelStore {
    */
   complete(
     model: RegisteredModel,
-    { files, sizeBytes, digest, facts }: ModelResult,
+    { files, sizeBytes, digest, facts, note }: ModelResult,
     place: (queries: Queries) => Promise<readonly StoredBlobRow[]>,
   ): Promise<boolean> {
     const { shape, footprints, fingerprint } = facts
     const result = { files: [...files], sizeBytes, digest, shape, footprints, fingerprint }
-    const ready = { state: 'ready' as const, reason: 'All of it is here.', progress: null }
+    const ready = {
+      state: 'ready' as const,
+      reason: `All of it is here.${note && ` ${note}`}`,
+      progress: null,
+    }
     return this.#move(model, system, ready, result, async (queries) => {
       await queries.execute(sql`select pg_advisory_xact_lock(${blobLock})`)
       for (const { blob, path } of await place(queries)) {

@@ -2,14 +2,20 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { mkdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type BlobPieces, cutBlob, linkModel } from '@deos/blobs'
+import { type BlobPieces, cutBlob, linkModel, withoutCalibration } from '@deos/blobs'
 import { bytes } from '@deos/domain'
 import type { Queries } from '../database/database.ts'
 import { downloadFile } from './download.ts'
 import { ModelSourceError, WrongBytesError } from './errors.ts'
 import { Hub, type HubFile, textOf } from './hub.ts'
 import type { ModelFolders } from './local-model.ts'
-import { digestOfFiles, type ModelFacts, readFacts } from './model-facts.ts'
+import {
+  type CalibrationFacts,
+  digestOfFiles,
+  type ModelFacts,
+  readCalibrationFacts,
+  readFacts,
+} from './model-facts.ts'
 import { filesOfModel, nameInModel } from './model-files.ts'
 import { isReadable, type ModelResult, type ModelStore, type StoredBlobRow } from './model-store.ts'
 import type { Outgoing } from './outgoing.ts'
@@ -58,20 +64,21 @@ export class ModelWork {
    * @throws DomainErrors saying why it cannot be had; BlobGoneError; the signal's reason when aborted
    */
   async run(model: RegisteredModel, report: Report, signal: AbortSignal): Promise<boolean> {
-    const gathered = await this.#gather(model, report, signal)
-    const files = gathered.map(({ name, blob: { digest, sizeBytes } }) => ({
-      name,
-      digest,
-      sizeBytes: bytes(sizeBytes),
-    }))
-    const digest = digestOfFiles(files)
+    const found = await this.#gather(model, report, signal)
+    const { model: own, calibration } = withoutCalibration(found)
+    // What was learnt of a model does not make it another one.
+    const digest = digestOfFiles(own.map(fileOf))
     if (model.wantedDigest !== null && model.wantedDigest !== digest) {
       throw new WrongBytesError(model.name, model.wantedDigest, digest)
     }
     signal.throwIfAborted()
-    const facts = await this.#readFacts(model, gathered)
+    const facts = await this.#readFacts(model, own)
+    const learnt = calibration && (await readCalibrationFacts(calibration.path, facts.fingerprint))
+    const gathered = learnt !== null && 'id' in learnt ? found : own
+    const files = gathered.map(fileOf)
     const sizeBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0)
-    const result: ModelResult = { files, sizeBytes, digest, facts }
+    const note = calibration === null || learnt === null ? '' : noteOf(calibration.name, learnt)
+    const result: ModelResult = { files, sizeBytes, digest, facts, note }
     const done = await this.parts.store.complete(model, result, (queries) => this.#place(gathered, queries))
     if (done) await this.discard(model)
     return done
@@ -240,6 +247,15 @@ export class ModelWork {
     return kept
   }
 }
+
+const fileOf = ({ name, blob: { digest, sizeBytes } }: GatheredFile) => ({
+  ...{ name, digest, sizeBytes: bytes(sizeBytes) },
+})
+
+const noteOf = (name: string, learnt: CalibrationFacts): string =>
+  'id' in learnt
+    ? `KV is handed over by calibration ${learnt.id}.`
+    : `KV is handed over without ${name}: ${learnt.problem}`
 
 const sum = (sizes: readonly number[]): number => sizes.reduce((total, size) => total + size, 0)
 

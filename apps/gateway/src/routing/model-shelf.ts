@@ -1,4 +1,5 @@
 import type { RouteTarget } from '@deos/api'
+import type { Calibration } from '@deos/codec'
 import { describeError } from '@deos/domain'
 import type { Logger } from '@deos/service'
 import { NotReadyError } from '../inference/errors.ts'
@@ -6,8 +7,14 @@ import type { ServedModel } from '../inference/served-model.ts'
 
 export type RoutedModel = RouteTarget['model']
 
+/** A model as gateways have it. */
+export interface ShelvedModel extends ServedModel {
+  /** What was learnt of its KV; none if nobody learnt anything. */
+  readonly calibration?: Calibration | undefined
+}
+
 /** Opens a model's words; loads no weights. */
-export type OpenWords = (model: RoutedModel, signal: AbortSignal) => Promise<ServedModel>
+export type OpenWords = (model: RoutedModel, signal: AbortSignal) => Promise<ShelvedModel>
 
 export interface ShelfOptions {
   /** Between tries to open a model. */
@@ -17,7 +24,7 @@ export interface ShelfOptions {
 interface Place {
   readonly model: RoutedModel
   readonly abort: AbortController
-  words: ServedModel | null
+  words: ShelvedModel | null
   /** Why the last try failed. */
   problem: string | null
 }
@@ -55,6 +62,11 @@ export class ModelShelf {
     if (place?.words) return place.words
     const reason = place?.problem ?? 'its tokenizer is being fetched.'
     throw new NotReadyError(reason, RETRY_MS)
+  }
+
+  /** By which its KV is coded; `null` if there is none, or not yet. */
+  calibration(fingerprint: string): Calibration | null {
+    return this.#places.get(fingerprint)?.words?.calibration ?? null
   }
 
   /** Models that are open, and all that are wanted. */

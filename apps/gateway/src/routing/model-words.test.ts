@@ -59,6 +59,7 @@ test('opens a model’s words from blobs, and fetches no weights', async () => {
   const openWords = modelWords(client as unknown as Parameters<typeof modelWords>[0], {
     cacheFolder,
     tokenizerThread: null,
+    onNote: () => undefined,
   })
   const routed = { ...targetOf().model, name: 'tiny', fingerprint, files } as Parameters<typeof openWords>[0]
   const { signal } = new AbortController()

@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ApiClient } from '@deos/api'
-import { type BlobSource, fetchModel, PieceStore } from '@deos/blobs'
+import { type BlobSource, fetchModel, PieceStore, withoutCalibration } from '@deos/blobs'
+import { type Calibration, readCalibration } from '@deos/codec'
+import { describeError } from '@deos/domain'
 import { openServedModel } from '../inference/served-model.ts'
 import type { OpenWords, RoutedModel } from './model-shelf.ts'
 
@@ -10,6 +13,8 @@ export interface ModelWordsOptions {
   readonly cacheFolder: string
   /** The built entry of the tokenizer's thread; `null` tokenizes long texts on the event loop. */
   readonly tokenizerThread: URL | null
+  /** Told what is left out. */
+  readonly onNote: (text: string) => void
 }
 
 /** Bytes of fetched headers kept at most, those of models in use aside. */
@@ -22,7 +27,7 @@ const folderNameOf = ({ fingerprint }: RoutedModel): string =>
 /** Fetches headers and tokenizers from the control plane, never weights, and opens them. */
 export function modelWords(
   client: Pick<ApiClient['gateway'], 'pieces' | 'blob'>,
-  { cacheFolder, tokenizerThread }: ModelWordsOptions,
+  { cacheFolder, tokenizerThread, onNote }: ModelWordsOptions,
 ): OpenWords {
   const source: BlobSource = {
     name: 'the control plane',
@@ -50,6 +55,23 @@ export function modelWords(
       signal,
     })
     const { name: id, fingerprint } = model
-    return openServedModel({ path, id, fingerprint, format: null, tokenizerThread })
+    const { calibration } = withoutCalibration(model.files)
+    const learnt = calibration && (await readLearnt(join(path, calibration.name), fingerprint, onNote))
+    const words = await openServedModel({ path, id, fingerprint, format: null, tokenizerThread })
+    return { ...words, calibration: learnt ?? undefined }
+  }
+}
+
+/** Requests are answered without it, too. */
+async function readLearnt(
+  path: string,
+  fingerprint: string,
+  onNote: (text: string) => void,
+): Promise<Calibration | null> {
+  try {
+    return readCalibration(new Uint8Array(await readFile(path)), fingerprint)
+  } catch (error) {
+    onNote(`KV is handed over exactly: ${describeError(error)}`)
+    return null
   }
 }

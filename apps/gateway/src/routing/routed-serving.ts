@@ -9,6 +9,7 @@ import type { Serving } from '../gateway.ts'
 import type { GatewayState } from '../http/operations.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 import { RoutedSplit, type RoutedSplitOptions } from '../split/routed-split.ts'
+import type { QualityMode } from '../split/split-modes.ts'
 import { requestSpan } from '../telemetry/request-spans.ts'
 import { GatewayReporter } from './gateway-reporter.ts'
 import { ModelShelf, type OpenWords } from './model-shelf.ts'
@@ -59,6 +60,8 @@ export class RoutedServing implements Serving {
   readonly #split: RoutedSplit
   readonly #shelf: ModelShelf
   readonly #handover: RecordHandover
+  /** By deployment with replicas for prompts. */
+  #qualities: ReadonlyMap<string, QualityMode> = new Map()
   #metrics: GatewayMetrics | null = null
 
   constructor(options: RoutedServingOptions, parts: RoutedServingParts) {
@@ -71,6 +74,10 @@ export class RoutedServing implements Serving {
     this.#pool = new ReplicaPool({ openRing: parts.openRing, clock, logger })
     this.#split = new RoutedSplit(options, {
       pool: this.#pool,
+      codingOf: ({ deploymentId, model }) => ({
+        mode: this.#qualities.get(deploymentId) ?? 'lossless',
+        calibration: this.#shelf.calibration(model),
+      }),
       random,
       now: () => clock.now(),
       onNote: (answer, text) => logger.debug({ answer }, text),
@@ -184,6 +191,9 @@ export class RoutedServing implements Serving {
   }
 
   #take({ targets }: RoutingState): void {
+    this.#qualities = new Map(
+      targets.flatMap(({ deploymentId, split }) => (split === null ? [] : [[deploymentId, split.kvQuality]])),
+    )
     this.#shelf.sync(targets)
     this.#pool.sync(targets)
     this.models.sync(targets)

@@ -43,11 +43,18 @@ test('requests go to replicas that answer, and their records say why others did 
     expect(replicaId).toBe('replica-second')
     expect(split).toEqual({
       ...{ used: false, reason: 'Not all stages can be reached from here.' },
-      ...{ prefillReplicaId: null, tokens: 0, bytes: 0 },
+      ...{ prefillReplicaId: null, tokens: 0, bytes: 0, levels: [], refusals: 0 },
     })
   }
   expect([asked(rings, 'first'), asked(rings, 'second')]).toEqual([0, 3])
-  expect(serving.state().details.split).toEqual({ used: 0, unused: 3, tokens: 0, bytes: 0 })
+  expect(serving.state().details.split).toEqual({
+    used: 0,
+    unused: 3,
+    tokens: 0,
+    bytes: 0,
+    lossy: 0,
+    refused: 0,
+  })
   const metrics = await (await get('/metrics', key)).text()
   expect(metrics).toMatch(/split_requests_total\{used="no"\} 3/)
 })

@@ -2,15 +2,22 @@ import { describeError } from '@deos/domain'
 import type { Backend, GenerateRequest } from '../inference/backend.ts'
 import { Handover, type HandoverResult, type HandoverSettings, type SplitRing } from './handover.ts'
 import type { KvLevels, KvQuality } from './kv-quality.ts'
-import { GUARD_PROBES, judgeProbes, type PromptProbes, probePrompt } from './prompt-probes.ts'
+import {
+  GUARD_PROBES,
+  type GuardVerdict,
+  judgeProbes,
+  type PromptProbes,
+  probePrompt,
+} from './prompt-probes.ts'
 
 export interface DeliverySide extends SplitRing {
   readonly backend: Backend
 }
 
 export interface DeliveryParts {
-  /** Without a backend nothing can be compared, and nothing comes with loss. */
-  readonly prefill: SplitRing & { readonly backend: Backend | null }
+  readonly prefill: SplitRing
+  /** The prefill ring, which the guard asks what follows from exact KV. */
+  readonly exact: Backend
   readonly decode: DeliverySide
   readonly settings: HandoverSettings
   readonly quality: KvQuality
@@ -27,6 +34,10 @@ export interface Delivered extends HandoverResult {
   readonly lossy: boolean
   /** Times that the guard refused. */
   readonly refusals: number
+  /** Of its blocks, each once. */
+  readonly levels: readonly number[]
+  /** Why these, and what the guard made of it; for people. */
+  readonly coding: string
 }
 
 /** Exact answers of the prefill ring; rejected ones are looked at when they are needed. */
@@ -64,7 +75,10 @@ export class KvDelivery {
       const { result, exact: asked } = await this.#handOver(levels, scope, round)
       signal.throwIfAborted()
       const whole = result.position !== null && result.complete
-      const delivered = { ...result, durationMs: now() - beganMs, refusals: this.#refusals }
+      const delivered = {
+        ...{ ...result, durationMs: now() - beganMs, refusals: this.#refusals },
+        ...{ levels: [...new Set(levels.levels)].sort((a, b) => a - b), coding: levels.reason },
+      }
       if (whole) this.#measure(levels, result, asked, now())
       if (!levels.lossy) return { ...delivered, scope, lossy: false }
       // Nearly all of it came with an earlier prompt: it is judged again, for this one.
@@ -73,12 +87,14 @@ export class KvDelivery {
         // Nobody compared what came: it is computed where it is needed.
         this.#handover?.end()
         const reason = result.reason || 'Not all of it came in time.'
-        return { ...delivered, position: null, reason, scope: this.request.tenant, lossy: false }
+        return { ...delivered, levels: [], position: null, reason, scope: this.request.tenant, lossy: false }
       }
-      const { backend } = this.parts.prefill
-      const exact = asked ?? (backend && this.#probeExactly(backend, GUARD_PROBES, round))
-      if (await this.#judge(scope, round, exact, signal)) {
-        return { ...delivered, durationMs: now() - beganMs, scope, lossy: true }
+      const { exact: backend } = this.parts
+      const exact = asked ?? this.#probeExactly(backend, GUARD_PROBES, round)
+      const verdict = await this.#judge(scope, round, exact, signal)
+      if (verdict.passes) {
+        const coding = `${levels.reason} ${verdict.text}`
+        return { ...delivered, coding, durationMs: now() - beganMs, scope, lossy: true }
       }
       signal.throwIfAborted()
       this.#refusals += 1
@@ -109,12 +125,11 @@ export class KvDelivery {
   }
 
   async #handOver(levels: KvLevels, scope: string, round: number) {
-    const { prefill, decode, settings, quality, worth } = this.parts
+    const { prefill, decode, settings, quality, worth, exact: backend } = this.parts
     const count = levels.lossy ? GUARD_PROBES : quality.measures ? 1 : 0
-    const { backend } = prefill
     let exact: Exact | null = null
     const onPrefill = (): void => {
-      if (backend !== null && count > 0) exact = this.#probeExactly(backend, count, round)
+      if (count > 0) exact = this.#probeExactly(backend, count, round)
     }
     const coding = { ...levels, scope, onPrefill }
     // A prompt that came before goes on, whatever it still lacks.
@@ -148,21 +163,22 @@ export class KvDelivery {
     this.parts.quality.measured({ tokens, bytes: bytes * share, durationMs, exposedMs })
   }
 
-  async #judge(scope: string, round: number, exact: Exact | null, signal: AbortSignal): Promise<boolean> {
+  async #judge(scope: string, round: number, exact: Exact, signal: AbortSignal): Promise<GuardVerdict> {
     const { decode, quality, onNote } = this.parts
-    if (exact === null) return false
+    const told = (passes: boolean, text: string): GuardVerdict => {
+      onNote(text)
+      return { passes, text }
+    }
     try {
       const how = { name: `g${round}.`, scope, count: GUARD_PROBES }
       const found = probePrompt(decode.backend, this.request, how, this.#over.signal)
       const [own, other] = await Promise.all([exact.probes, found])
       const { passes, text } = judgeProbes(own, other)
       quality.judged(passes)
-      onNote(`The guard ${passes ? 'lets it pass' : 'refuses it'}: ${text}.`)
-      return passes
+      return told(passes, `The guard ${passes ? 'lets it pass' : 'refuses it'}: ${text}.`)
     } catch (error) {
       signal.throwIfAborted()
-      onNote(`The guard could not compare: ${describeError(error)}`)
-      return false
+      return told(false, `The guard could not compare: ${describeError(error)}`)
     }
   }
 }

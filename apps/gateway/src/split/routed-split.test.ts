@@ -72,7 +72,7 @@ function pair({ prefillReady = true, split = 'always' as 'always' | 'auto' } = {
   const released: Replica[] = []
   const told: RequestSplit[] = []
   const routed = new RoutedSplit(
-    { split, splitBlockTokens: 16, splitDeadlineMs: 1_000 },
+    { split, splitBlockTokens: 16, splitDeadlineMs: 1_000, kvExposedMs: 0, kvGoodputBytes: 0 },
     {
       pool: {
         of: () => [prefill!.replica, decode!.replica],
@@ -81,6 +81,7 @@ function pair({ prefillReady = true, split = 'always' as 'always' | 'auto' } = {
           released.push(replica)
         },
       },
+      codingOf: () => ({ mode: 'lossless', calibration: null }),
       ...{ random: seededRandom(1), now: () => 0, onNote: () => undefined },
     },
   )
@@ -110,11 +111,11 @@ test('a hand-over that comes to nothing leaves the answer, and its reason to the
   expect(told).toEqual([
     {
       ...{ used: false, reason: 'There are  no pages.', prefillReplicaId: prefill.replica.id },
-      ...{ tokens: 0, bytes: 0 },
+      ...{ tokens: 0, bytes: 0, levels: [], refusals: 0 },
     },
   ])
   expect(prefill.played.asked).toEqual([])
-  expect(routed.counts).toEqual({ used: 0, unused: 1, tokens: 0, bytes: 0 })
+  expect(routed.counts).toEqual({ used: 0, unused: 1, tokens: 0, bytes: 0, lossy: 0, refused: 0 })
 })
 
 test('a replica counts the prompts that it computes as its own until they are over', async () => {

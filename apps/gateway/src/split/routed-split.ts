@@ -1,15 +1,15 @@
 import type { AnsweredRequest } from '@deos/api'
 import { bytes, type Random, tokens } from '@deos/domain'
 import type { Backend } from '../inference/backend.ts'
+import { RingBackend } from '../inference/ring-backend.ts'
 import type { Replica } from '../routing/replica.ts'
 import { chooseReplica } from '../routing/replica-choice.ts'
 import type { ReplicaPool } from '../routing/replica-pool.ts'
 import type { HandoverSettings, SplitRing } from './handover.ts'
 import { ANSWER_MS, MAX_BLOCK_BYTES } from './handover-limits.ts'
-import { KvQuality } from './kv-quality.ts'
-import { SplitAdvisor } from './split-advisor.ts'
 import { SplitBackend } from './split-backend.ts'
 import type { SplitMode } from './split-modes.ts'
+import { type FleetCoding, SplitPair } from './split-pair.ts'
 
 /** As a request's record tells it. */
 export type RequestSplit = NonNullable<AnsweredRequest['split']>
@@ -18,10 +18,14 @@ export interface RoutedSplitOptions {
   readonly split: SplitMode
   readonly splitBlockTokens: number
   readonly splitDeadlineMs: number
+  readonly kvExposedMs: number
+  readonly kvGoodputBytes: number
 }
 
 export interface RoutedSplitParts {
   readonly pool: Pick<ReplicaPool, 'of' | 'released'>
+  /** How KV of a deployment's prompts may travel. */
+  readonly codingOf: (replica: Replica) => FleetCoding
   readonly random: Random
   /** Monotonic, in ms. */
   readonly now: () => number
@@ -30,21 +34,15 @@ export interface RoutedSplitParts {
 
 const unused = (reason: string, prefillReplicaId: RequestSplit['prefillReplicaId'] = null): RequestSplit => ({
   ...{ used: false, reason, prefillReplicaId },
-  ...{ tokens: tokens(0), bytes: bytes(0) },
+  ...{ tokens: tokens(0), bytes: bytes(0), levels: [], refusals: 0 },
 })
 
 /** Finds for each request whose replica answers another that computes its prompt, where that is wished for. */
 export class RoutedSplit {
   readonly #settings: HandoverSettings
-  /** Machines of a fleet have no calibration: every bit travels. */
-  readonly #quality = new KvQuality({
-    mode: 'lossless',
-    calibration: null,
-    budgetMs: 0,
-    bytesPerSecond: null,
-  })
-  readonly #advisors = new WeakMap<Replica, WeakMap<Replica, SplitAdvisor>>()
-  readonly #counts = { used: 0, unused: 0, tokens: 0, bytes: 0 }
+  /** By who answers, and by who computes prompts for it. */
+  readonly #pairs = new WeakMap<Replica, WeakMap<Replica, SplitPair>>()
+  readonly #counts = { used: 0, unused: 0, tokens: 0, bytes: 0, lossy: 0, refused: 0 }
 
   constructor(
     private readonly options: RoutedSplitOptions,
@@ -58,13 +56,11 @@ export class RoutedSplit {
     }
   }
 
-  /** Requests to deployments with replicas for prompts, by whether these helped; and what came from them. */
-  get counts(): {
-    readonly used: number
-    readonly unused: number
-    readonly tokens: number
-    readonly bytes: number
-  } {
+  /**
+   * Requests to deployments with replicas for prompts, by whether these helped; what came from them; how often with loss,
+   * and how often the guard refused that.
+   */
+  get counts(): Readonly<Record<'used' | 'unused' | 'tokens' | 'bytes' | 'lossy' | 'refused', number>> {
     return { ...this.#counts }
   }
 
@@ -92,13 +88,17 @@ export class RoutedSplit {
       return telling(backend, () => tell(unused(reason)))
     }
     const prefill = chooseReplica(others, key, this.parts.random)
+    const { advisor, quality } = this.#pairOf(replica, prefill)
     return new SplitBackend({
       // Where to go on if the ring is lost is not decided between two of them.
       prefill: { ...this.#counting(prefill, prefill.session!.handover!), backend: null },
+      exact: new RingBackend(prefill.session!, {
+        ...{ model: prefill.model, maxInterruptions: 0, onInterrupted: () => undefined },
+      }),
       decode: { ...decode, backend },
-      advisor: this.#advisorOf(replica, prefill),
+      advisor,
       settings: this.#settings,
-      quality: this.#quality,
+      quality,
       now: this.parts.now,
       onNote: this.parts.onNote,
       onOutcome: (outcome) =>
@@ -108,6 +108,8 @@ export class RoutedSplit {
           prefillReplicaId: prefill.id,
           tokens: tokens(outcome.tokens),
           bytes: bytes(outcome.bytes),
+          levels: [...outcome.levels],
+          refusals: outcome.refusals,
         }),
     })
   }
@@ -142,19 +144,23 @@ export class RoutedSplit {
     }
   }
 
-  #advisorOf(decode: Replica, prefill: Replica): SplitAdvisor {
-    const known = this.#advisors.get(decode) ?? new WeakMap<Replica, SplitAdvisor>()
-    this.#advisors.set(decode, known)
-    const { split, splitBlockTokens } = this.options
-    const advisor = known.get(prefill) ?? new SplitAdvisor(split, splitBlockTokens)
-    known.set(prefill, advisor)
-    return advisor
+  #pairOf(decode: Replica, prefill: Replica): SplitPair {
+    const known = this.#pairs.get(decode) ?? new WeakMap<Replica, SplitPair>()
+    this.#pairs.set(decode, known)
+    const coding = this.parts.codingOf(decode)
+    const pair = known.get(prefill)
+    if (pair?.isCodedBy(coding)) return pair
+    const made = new SplitPair(coding, this.options, pair ?? null)
+    known.set(prefill, made)
+    return made
   }
 
   #counted(split: RequestSplit): RequestSplit {
     this.#counts[split.used ? 'used' : 'unused'] += 1
     this.#counts.tokens += split.tokens
     this.#counts.bytes += split.bytes
+    this.#counts.refused += split.refusals
+    if (split.levels.some((level) => level > 0)) this.#counts.lossy += 1
     return split
   }
 }
@@ -176,7 +182,7 @@ const telling = (backend: Backend, tell: () => void): Backend => ({
   },
 })
 
-const MOST_CHARACTERS = 400
+const MOST_CHARACTERS = 480
 
 /** Reasons come from other machines, too: what records do not take is left out. */
 function oneLine(reason: string): string {

@@ -36,6 +36,7 @@ function split(
   const notes: string[] = []
   const backend = new SplitBackend({
     prefill: { ...sides(prefillRing), backend: prefill },
+    exact: prefill,
     decode: { ...sides(decodeRing), backend: decode },
     advisor: new SplitAdvisor(mode, 4),
     settings: { blockTokens: 4, maxBlockBytes: 1_024, deadlineMs: 60_000, answerMs: 60_000 },

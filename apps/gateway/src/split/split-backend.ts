@@ -20,6 +20,10 @@ export interface SplitOutcome {
   readonly tokens: number
   /** KV that travelled for them. */
   readonly bytes: number
+  /** At which its layers were coded, each once; 0 is exact. */
+  readonly levels: readonly number[]
+  /** Times that the guard refused what came with loss. */
+  readonly refusals: number
 }
 
 export interface SplitCounters {
@@ -40,6 +44,8 @@ export interface SplitCounters {
 export interface SplitBackendParts {
   /** Without a backend it answers nothing by itself. */
   readonly prefill: SplitRing & { readonly backend: Backend | null }
+  /** The prefill ring, which the guard asks what follows from exact KV. */
+  readonly exact: Backend
   readonly decode: DeliverySide
   readonly advisor: SplitAdvisor
   readonly settings: HandoverSettings
@@ -187,7 +193,7 @@ export class SplitBackend implements Backend {
       if (first) {
         const missing = request.tokens.length - event.cachedTokens
         this.parts.advisor.computedHere(missing, this.parts.now() - beganMs)
-        this.#tell({ used: false, reason, tokens: 0, bytes: 0 })
+        this.#tell({ used: false, reason, tokens: 0, bytes: 0, levels: [], refusals: 0 })
       }
       first = false
       yield event
@@ -212,7 +218,7 @@ export class SplitBackend implements Backend {
 
   #count(
     { id }: GenerateRequest,
-    { position, cachedTokens, bytes, reason, lossy, refusals }: Delivered,
+    { position, cachedTokens, bytes, reason, lossy, refusals, levels, coding }: Delivered,
     advice: string,
   ): void {
     this.#counters.refused += refusals
@@ -220,7 +226,9 @@ export class SplitBackend implements Backend {
     if (position === null) {
       this.#counters.failed += 1
       this.#note(id, `Nothing was handed over: ${reason}`)
-      this.#tell({ used: false, reason, tokens: 0, bytes })
+      // What an earlier prompt left, with loss, is used again.
+      const kept = lossy ? { reason: `${reason} ${coding}`, levels } : { reason, levels: [] }
+      this.#tell({ used: false, tokens: 0, bytes, refusals, ...kept })
       return
     }
     this.#counters.handedOver += 1
@@ -228,8 +236,8 @@ export class SplitBackend implements Backend {
     if (reason !== '') this.#counters.partly += 1
     this.#note(id, `Positions below ${position} were handed over.${reason === '' ? '' : ` ${reason}`}`)
     const tokens = Math.max(0, position - cachedTokens)
-    const why = reason === '' ? advice : `${advice} Only a part came: ${reason}`
-    this.#tell({ used: tokens > 0, reason: why, tokens, bytes })
+    const why = `${advice} ${coding}${reason && ` Only a part came: ${reason}`}`
+    this.#tell({ used: tokens > 0, reason: why, tokens, bytes, levels, refusals })
   }
 
   #tell(outcome: SplitOutcome): void {

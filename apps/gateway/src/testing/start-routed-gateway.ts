@@ -22,6 +22,8 @@ const options: RoutedServingOptions = {
   split: 'auto',
   splitBlockTokens: 16,
   splitDeadlineMs: 5_000,
+  kvExposedMs: 0,
+  kvGoodputBytes: 0,
 }
 
 const server = {

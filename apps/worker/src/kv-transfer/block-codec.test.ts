@@ -93,3 +93,23 @@ test('what cannot be coded with loss travels exactly', () => {
   const bare = encodeBlock(rows, own, { level: 3, calibrated: false }, calibration)
   expect(decodeBlock(bare, own, null)).toEqual(rows)
 })
+
+test('floats lose only where loss is wanted, and finite values come back near', () => {
+  const own = { ...facts, type: 'F32', columns: 64, part: 'value' as const }
+  const floats = Float32Array.from({ length: 16 * 64 }, (_, at) => Math.sin(at) * 3)
+  const rows = new Uint8Array(floats.buffer)
+  expect(decodeBlock(encodeBlock(rows, own, exact, null), own, null)).toEqual(rows)
+  const lossy = encodeBlock(rows, own, { level: 1, calibrated: false }, null)
+  expect(lossy.length).toBeLessThan(rows.length / 3)
+  const back = new Float32Array(decodeBlock(lossy, own, null).slice().buffer)
+  for (const [at, value] of back.entries()) expect(Math.abs(value - floats[at]!)).toBeLessThan(0.05)
+  floats[5] = 1e9
+  expect(decodeBlock(encodeBlock(rows, own, { level: 1, calibrated: false }, null), own, null)).toEqual(rows)
+})
+
+test('halves that are to travel as stored do, with every bit', () => {
+  const rows = new Uint8Array(16 * 8 * 2).map((_, at) => (at * 31) & 0xff)
+  const plain = encodeBlock(rows, facts, { ...exact, plain: true }, null)
+  expect(plain.subarray(-rows.length)).toEqual(rows)
+  expect(decodeBlock(plain, facts, null)).toEqual(rows)
+})

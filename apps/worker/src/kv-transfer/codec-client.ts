@@ -6,12 +6,19 @@ import {
   type BlockFacts,
   decodeBlock,
   encodeBlock,
+  isPlain,
 } from './block-codec.ts'
 import type { LoadedCalibration } from './calibration-file.ts'
 import type { CodecReply, CodecRequest, CodecSettings } from './codec-messages.ts'
+import { CodingWorth } from './coding-worth.ts'
+
+interface Coded {
+  readonly bytes: Uint8Array
+  readonly durationMs: number
+}
 
 interface Waiter {
-  resolve(bytes: Uint8Array): void
+  resolve(coded: Coded): void
   reject(error: Error): void
 }
 
@@ -20,6 +27,8 @@ const INLINE_BYTES = 16 * 1024
 
 /** Codes blocks beside the event loop: on a thread that starts when the first block is too large to code at once. */
 export class BlockCodec {
+  /** What coding without loss costs here. */
+  readonly worth = new CodingWorth()
   #thread: Worker | null = null
   readonly #waiters = new Map<number, Waiter>()
   #nextId = 0
@@ -34,21 +43,31 @@ export class BlockCodec {
     return this.loaded?.calibration ?? null
   }
 
-  encode(rows: Uint8Array, facts: BlockFacts, coding: BlockCoding): Promise<Uint8Array> {
-    if (rows.length <= INLINE_BYTES) return attempt(() => encodeBlock(rows, facts, coding, this.calibration))
-    return this.#ask(coding, rows, facts)
+  async encode(rows: Uint8Array, facts: BlockFacts, coding: BlockCoding): Promise<Uint8Array> {
+    const small = rows.length <= INLINE_BYTES || coding.plain === true
+    const { bytes, durationMs } = small
+      ? await attempt(() => encodeBlock(rows, facts, coding, this.calibration))
+      : await this.#ask(coding, rows, facts)
+    const exact = coding.level === 0 && coding.plain !== true && rows.length > 0
+    if (exact) this.worth.encoded({ plainBytes: rows.length, codedBytes: bytes.length, durationMs })
+    return bytes
   }
 
-  decode(bytes: Uint8Array, facts: BlockFacts): Promise<Uint8Array> {
-    const small = facts.tokens * facts.columns * 2 <= INLINE_BYTES
-    return small ? attempt(() => decodeBlock(bytes, facts, this.calibration)) : this.#ask(null, bytes, facts)
+  async decode(bytes: Uint8Array, facts: BlockFacts): Promise<Uint8Array> {
+    const small = facts.tokens * facts.columns * 2 <= INLINE_BYTES || isPlain(bytes)
+    const { bytes: rows, durationMs } = small
+      ? await attempt(() => decodeBlock(bytes, facts, this.calibration))
+      : await this.#ask(null, bytes, facts)
+    const coded = rows.length > 0 && !isPlain(bytes)
+    if (coded) this.worth.decoded({ plainBytes: rows.length, codedBytes: bytes.length, durationMs })
+    return rows
   }
 
   async stop(): Promise<void> {
     await this.#thread?.terminate()
   }
 
-  #ask(coding: BlockCoding | null, bytes: Uint8Array, facts: BlockFacts): Promise<Uint8Array> {
+  #ask(coding: BlockCoding | null, bytes: Uint8Array, facts: BlockFacts): Promise<Coded> {
     return new Promise((resolve, reject) => {
       const id = this.#nextId++
       this.#waiters.set(id, { resolve, reject })
@@ -68,7 +87,7 @@ export class BlockCodec {
     thread.on('message', (reply: CodecReply) => {
       const waiter = this.#waiters.get(reply.id)
       this.#waiters.delete(reply.id)
-      if ('bytes' in reply) waiter?.resolve(reply.bytes)
+      if ('bytes' in reply) waiter?.resolve(reply)
       else waiter?.reject(new BlockCodecError(reply.problem, 'It is sent again, or computed.'))
     })
     const lose = (reason: string): void => {
@@ -87,4 +106,8 @@ export class BlockCodec {
   }
 }
 
-const attempt = (action: () => Uint8Array): Promise<Uint8Array> => new Promise((resolve) => resolve(action()))
+const attempt = (action: () => Uint8Array): Promise<Coded> =>
+  new Promise((resolve) => {
+    const beganMs = performance.now()
+    resolve({ bytes: action(), durationMs: performance.now() - beganMs })
+  })

@@ -16,5 +16,5 @@ export interface CodecRequest {
 }
 
 export type CodecReply =
-  | { readonly id: number; readonly bytes: Uint8Array }
+  | { readonly id: number; readonly bytes: Uint8Array; readonly durationMs: number }
   | { readonly id: number; readonly problem: string }

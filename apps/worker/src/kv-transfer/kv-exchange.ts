@@ -45,6 +45,8 @@ interface Sending {
 
 type Import = ImportEffect & { readonly type: 'import-opened' }
 const TICK_MS = 100
+/** More than a block as it is stored has before its values. */
+const PLAIN_HEAD_BYTES = 64
 
 /**
  * The hand-overs of one stage, in both directions: joins {@link KvSender} and {@link KvReceiver} to engine, codec, store
@@ -292,7 +294,13 @@ export class KvExchange implements HandoverEdge {
       // Had it ended meanwhile, its pages could be somebody else's.
       if (this.#held.get(session) !== held) throw new Error('the prompt left this stage while it was read')
       const { calibration } = sending.plan
-      const coding = { level: effect.level, calibrated: calibration !== null }
+      const plain =
+        effect.level === 0 &&
+        rows.length + PLAIN_HEAD_BYTES <= sending.plan.maxBlockBytes &&
+        this.options.codec.worth.prefersPlain(
+          this.#guests.link(effect.peer)?.estimates.bytesPerSecond ?? null,
+        )
+      const coding = { level: effect.level, calibrated: calibration !== null, plain }
       const bytes = await this.options.codec.encode(rows, facts, coding)
       this.#send({ ...address, type: 'encoded', basis: basisNumber(calibration), bytes })
     } catch (error) {

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { component } from '../contract/registry.ts'
 import { replicaIdSchema } from './id.ts'
-import { bytesSchema, tokensSchema } from './quantity.ts'
+import { bytesSchema, count, tokensSchema } from './quantity.ts'
 import { line } from './text.ts'
 
 export const kvQualities = ['lossless', 'guarded'] as const
@@ -34,5 +34,9 @@ export const requestSplitSchema = component(
     tokens: tokensSchema(),
     /** KV that went over the network for them. */
     bytes: bytesSchema(),
+    /** At which its layers travelled, each once; 0 is exact, and all above are with loss. */
+    levels: z.array(z.int().min(0).max(255)).max(256).default([]),
+    /** Times that the guard refused what came with loss. */
+    refusals: count().default(0),
   }),
 )

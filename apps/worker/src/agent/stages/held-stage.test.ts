@@ -47,7 +47,12 @@ function world(
       },
     },
     {
-      models: { fetch: (_, onProgress, signal) => fetch(++attempts, onProgress, signal) },
+      models: {
+        fetch: async (_, onProgress, signal) => ({
+          path: await fetch(++attempts, onProgress, signal),
+          calibration: null,
+        }),
+      },
       startChild: (spec) => {
         specs.push(spec)
         return {

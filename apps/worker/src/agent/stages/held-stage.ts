@@ -1,9 +1,10 @@
 import { DomainError, describeError, type Random } from '@deos/domain'
 import type { ApiClient } from '@deos/sdk'
+import { loadCalibration } from '../../kv-transfer/index.ts'
 import type { LogLine } from '../logs/log-shipper.ts'
 import { readStageLogLine } from '../logs/stage-log-line.ts'
 import { Backoff, pause } from '../pause.ts'
-import type { ModelStore } from './model-store.ts'
+import type { FetchedModel, ModelStore } from './model-store.ts'
 import { type StageAssignment, type StageSettings, workerAssignment } from './stage-assignment.ts'
 import {
   type StagePhase,
@@ -95,13 +96,14 @@ export class HeldStage {
   }
 
   async #run(): Promise<void> {
-    const path = await this.#fetch()
-    if (path === null || this.#ended.signal.aborted) return
+    const fetched = await this.#fetch()
+    const model = fetched && (await this.#readable(fetched))
+    if (model === null || this.#ended.signal.aborted) return
     const { script, limits, logFile, settings } = this.options
     this.#process = new StageProcess(
       {
         ...{ script, limits, logFile },
-        assignment: workerAssignment(this.#assignment, path, settings),
+        assignment: workerAssignment(this.#assignment, model, settings),
         ringSecret: this.#assignment.ringSecret,
         listenHost: settings.listenHost,
       },
@@ -122,8 +124,20 @@ export class HeldStage {
     this.#link()
   }
 
+  /** Without a calibration that this version cannot read: KV is handed over exactly then. */
+  async #readable(model: FetchedModel): Promise<FetchedModel> {
+    if (model.calibration === null) return model
+    try {
+      await loadCalibration(model.calibration, this.#assignment.model.fingerprint)
+      return model
+    } catch (error) {
+      this.#log('warn', `KV is handed over without a calibration: ${describeError(error)}`)
+      return { ...model, calibration: null }
+    }
+  }
+
   /** Null when it is not wanted any more, or cannot be had. */
-  async #fetch(): Promise<string | null> {
+  async #fetch(): Promise<FetchedModel | null> {
     const { signal } = this.#ended
     const { stageId: _, model, layers, position, stages } = this.#assignment
     this.#log(
@@ -133,7 +147,7 @@ export class HeldStage {
     const backoff = new Backoff(FETCH_FIRST_DELAY_MS, FETCH_LONGEST_DELAY_MS, this.parts.random)
     while (!signal.aborted) {
       try {
-        const path = await this.parts.models.fetch(
+        const fetched = await this.parts.models.fetch(
           this.#assignment,
           (fraction) => {
             if (FETCHED * fraction > this.#fraction) backoff.succeeded()
@@ -142,7 +156,7 @@ export class HeldStage {
           signal,
         )
         this.#problem = null
-        return path
+        return fetched
       } catch (error) {
         if (signal.aborted) return null
         const final = error instanceof DomainError && !error.retriable

@@ -1,6 +1,12 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type BlobSource, fetchModel, type PieceStore } from '@deos/blobs'
+import {
+  type BlobSource,
+  type FetchModelOptions,
+  fetchModel,
+  type PieceStore,
+  withoutCalibration,
+} from '@deos/blobs'
 import { openModel, readHeaders, stageRanges } from '@deos/engine/weights'
 import type { ApiClient } from '@deos/sdk'
 import type { HttpProxy } from '@deos/transport'
@@ -13,6 +19,14 @@ export interface ModelStoreOptions {
   readonly cacheLimitBytes: number
   /** Through which other machines are dialled. */
   readonly proxy: HttpProxy | null
+}
+
+/** What of a model lies here now. */
+export interface FetchedModel {
+  /** Of a folder that can be opened with the assignment's fingerprint. */
+  readonly path: string
+  /** Of the file that was learnt of its KV; `null` if there is none. */
+  readonly calibration: string | null
 }
 
 /** The bytes of models that stages of this machine need, fetched from other machines or the control plane. */
@@ -30,14 +44,13 @@ export class ModelStore {
 
   /**
    * @param onProgress - the share of its bytes that is there
-   * @returns the path of a folder that can be opened with the assignment's fingerprint
    * @throws what `fetchModel` throws; the signal's reason
    */
   fetch(
     assignment: StageAssignment,
     onProgress: (fraction: number) => void,
     signal: AbortSignal,
-  ): Promise<string> {
+  ): Promise<FetchedModel> {
     const { model, layers, position, stages, sources } = assignment
     const { fingerprint } = model
     const peers = sources.map(
@@ -47,15 +60,20 @@ export class ModelStore {
       name: 'the control plane',
       read: (digest, range, signal) => this.client().worker.blob({ params: { digest }, range, signal }),
     }
+    const { model: files, calibration } = withoutCalibration(model.files)
+    const from: Pick<FetchModelOptions, 'store' | 'pieces' | 'sources' | 'headersOf' | 'signal'> = {
+      store: this.store,
+      pieces: (digest, signal) => this.client().worker.pieces({ params: { digest }, signal }),
+      sources: [...peers, controlPlane],
+      headersOf: readHeaders,
+      signal,
+    }
     return this.#inTurn(fingerprint, async () => {
       try {
-        return await fetchModel({
-          store: this.store,
+        const path = await fetchModel({
+          ...from,
           folder: this.#folderOf(fingerprint),
-          files: model.files,
-          pieces: (digest, signal) => this.client().worker.pieces({ params: { digest }, signal }),
-          sources: [...peers, controlPlane],
-          headersOf: readHeaders,
+          files,
           rangesOf: async (path) =>
             stageRanges(await openModel(path, { fingerprint, vocabulary: false }), {
               layers,
@@ -63,8 +81,12 @@ export class ModelStore {
               head: position === stages - 1,
             }),
           onProgress: ({ doneBytes, totalBytes }) => onProgress(totalBytes > 0 ? doneBytes / totalBytes : 0),
-          signal,
         })
+        if (calibration === null) return { path, calibration: null }
+        // Apart from the model: of the same weights there may be several.
+        const folder = this.#folderOf(fingerprint, calibration.digest)
+        const lies = await fetchModel({ ...from, folder, files: [calibration], rangesOf: null })
+        return { path, calibration: join(lies, calibration.name) }
       } finally {
         for (const peer of peers) peer.close()
       }
@@ -75,19 +97,20 @@ export class ModelStore {
   async keepOnly(fingerprints: ReadonlySet<string>): Promise<void> {
     this.#wanted = new Set([...fingerprints].map(folderName))
     const folders = await readdir(this.options.folder).catch(() => [])
-    const unused = folders.filter((name) => !this.#wanted.has(name))
-    await Promise.all(unused.map((name) => this.#inTurn(name, () => this.#drop(name))))
+    const unused = folders.filter((name) => !this.#wanted.has(modelOf(name)))
+    await Promise.all(unused.map((name) => this.#inTurn(modelOf(name), () => this.#drop(name))))
     if (unused.length > 0) await this.store.evict(this.options.cacheLimitBytes)
   }
 
   /** It may be wanted again by now. */
   async #drop(name: string): Promise<void> {
-    if (this.#wanted.has(name)) return
+    if (this.#wanted.has(modelOf(name))) return
     await rm(join(this.options.folder, name), { recursive: true, force: true })
   }
 
-  #folderOf(fingerprint: string): string {
-    return join(this.options.folder, folderName(fingerprint))
+  #folderOf(fingerprint: string, calibration: string | null = null): string {
+    const name = folderName(fingerprint)
+    return join(this.options.folder, calibration === null ? name : `${name}.${folderName(calibration)}`)
   }
 
   #inTurn<T>(fingerprint: string, work: () => Promise<T>): Promise<T> {
@@ -104,3 +127,5 @@ export class ModelStore {
 
 /** Fingerprints are hexadecimal digits, but nobody promises. */
 const folderName = (fingerprint: string): string => fingerprint.replace(/[^A-Za-z0-9_-]/g, '_')
+/** Folders of calibrations have a dot behind their model's name. */
+const modelOf = (folder: string): string => folder.split('.', 1)[0] ?? ''

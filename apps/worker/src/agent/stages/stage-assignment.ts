@@ -1,5 +1,6 @@
 import type { ApiClient } from '@deos/sdk'
 import type { Assignment } from '../../assignment.ts'
+import type { FetchedModel } from './model-store.ts'
 
 /** A stage as the control plane assigns it. */
 export type StageAssignment = Awaited<ReturnType<ApiClient['worker']['assignments']>>['assignments'][number]
@@ -28,7 +29,7 @@ const KV_STORE_BYTES = 64 * 2 ** 20
 /** What the process of a stage is told, but for where to listen. */
 export const workerAssignment = (
   assignment: StageAssignment,
-  modelPath: string,
+  { path, calibration }: FetchedModel,
   { threads, speed, cacheDir, machineKey, relay }: StageSettings,
 ): Omit<Assignment, 'listen' | 'weightType'> & { readonly weightType: string } => ({
   worker: assignment.stageId,
@@ -39,12 +40,12 @@ export const workerAssignment = (
   // Stages of a fleet are computed by one machine.
   split: { tensor: 1, experts: 1, context: 1 },
   rank: 0,
-  model: { id: assignment.model.name, path: modelPath, fingerprint: assignment.model.fingerprint },
+  model: { id: assignment.model.name, path, fingerprint: assignment.model.fingerprint },
   weightType: assignment.precision,
   kvType: 'auto',
   kvBytes: assignment.kvBytes,
   kvStoreBytes: KV_STORE_BYTES,
-  calibration: null,
+  calibration,
   contextLength: assignment.contextTokens,
   maxBatchTokens: MAX_BATCH_TOKENS,
   activations: 'f32',
