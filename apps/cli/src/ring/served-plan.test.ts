@@ -37,7 +37,7 @@ const parse = (value: object, replica: number | null = 0) =>
 test('of each accelerator of a replica becomes one rank', () => {
   if (plan.kind !== 'serve') throw new Error('The fleet is large enough.')
   for (const [at, replica] of plan.replicas.entries()) {
-    const { stages, ...settings } = parse(document, at)
+    const { stages, ...settings } = parse(document, at)[0]!
     expect(() => checkCoverage(stages, model.layers)).not.toThrow()
     expect(stages.map(({ layers }) => layers)).toEqual(replica.stages.map(({ layers }) => layers))
     for (const [stage, { split, workers }] of stages.entries()) {
@@ -60,6 +60,11 @@ const withReplicas = (...replicas: readonly object[]) => ({
 })
 const good = { ...replica, stages: [stage] }
 
+test('without a choice all replicas are rings', () => {
+  expect(parse(withReplicas(good, good), null)).toHaveLength(2)
+  expect(parse(withReplicas(good, good), 1)).toHaveLength(1)
+})
+
 test.each([
   [{ ...document, schema: 'deos.plan.v0' }, null, 'schema'],
   [{ ...document, kind: 'refused' }, null, 'kind: is not a plan for serving'],
@@ -72,7 +77,6 @@ test.each([
     'another number of accelerators',
   ],
   [withReplicas({ ...replica, stages: [{ ...stage, layers: { first: 3, end: 3 } }] }), null, 'has no layers'],
-  [withReplicas(good, good), null, 'the plan has 2 replicas'],
   [withReplicas(good, good), 2, 'there is no replica 2'],
   [withReplicas({ ...good, role: 'decode' }), null, 'computed by different replicas'],
   [{ ...document, plan: { precision: 'fp8', replicas: [good] } }, null, 'fp8'],
