@@ -60,6 +60,14 @@ const withReplicas = (...replicas: readonly object[]) => ({
 })
 const good = { ...replica, stages: [stage] }
 
+test('degrees that a stage names are those of its ranks', () => {
+  const accelerators = Array.from({ length: 8 }, (_, slot) => ({ machine: 'a', slot }))
+  const degrees = { tensorParallel: 2, expertParallel: 2, contextParallel: 2, accelerators }
+  const { stages } = parse(withReplicas({ ...good, stages: [{ ...stage, ...degrees }] }))[0]!
+  expect(stages[0]!.split).toEqual({ tensor: 2, experts: 2, context: 2 })
+  expect(stages[0]!.workers).toHaveLength(8)
+})
+
 test('without a choice all replicas are rings', () => {
   expect(parse(withReplicas(good, good), null)).toHaveLength(2)
   expect(parse(withReplicas(good, good), 1)).toHaveLength(1)

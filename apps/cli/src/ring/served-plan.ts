@@ -37,11 +37,15 @@ const stageSchema = z
   .object({
     layers: z.object({ first: count, end: some }),
     tensorParallel: some.max(64),
+    expertParallel: some.max(64).default(1),
+    contextParallel: some.max(64).default(1),
     accelerators: z.array(z.object({ machine: z.string(), slot: count })).min(1),
   })
-  .refine(({ tensorParallel, accelerators }) => accelerators.length === tensorParallel, {
-    error: 'has another number of accelerators than its tensorParallel says',
-  })
+  .refine(
+    ({ tensorParallel, expertParallel, contextParallel, accelerators }) =>
+      accelerators.length === tensorParallel * expertParallel * contextParallel,
+    { error: 'has another number of accelerators than its degrees say' },
+  )
   .refine(({ layers }) => layers.end > layers.first, { error: 'has no layers' })
 
 /** Of what `deos plan serve --json` prints, what a ring goes by. */
@@ -108,9 +112,9 @@ function servedPlan(
     )
   }
   return {
-    stages: stages.map(({ layers, tensorParallel, accelerators }) => ({
+    stages: stages.map(({ layers, tensorParallel, expertParallel, contextParallel, accelerators }) => ({
       layers,
-      split: { tensor: tensorParallel, experts: 1, context: 1 },
+      split: { tensor: tensorParallel, experts: expertParallel, context: contextParallel },
       workers: accelerators.map(({ machine, slot }) => `${machine.replaceAll(/[^\w.-]+/g, '-')}.${slot}`),
     })),
     model,

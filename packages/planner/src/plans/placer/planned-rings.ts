@@ -17,6 +17,7 @@ import { reasonsForRing } from '../../reasons.ts'
 import { placementOf } from '../../ring-placer.ts'
 import { shareLayers } from '../../share-layers.ts'
 import { type ComputeFleet, canonicalFleet } from '../fleet.ts'
+import type { Assigned } from '../serving/assignment.ts'
 import { servingChoices } from '../serving/choices.ts'
 import { unitsOfStages } from '../serving/describe.ts'
 import { machineOf } from '../serving/units.ts'
@@ -74,12 +75,16 @@ export function rememberingPlans(): PlanFor {
   }
 }
 
+/** A stage of a deployment is held by one device. */
+const isOfSingleDevices = (assigned: Assigned): boolean =>
+  unitsOfStages(assigned).every(({ members }) => members.length === 1)
+
 function search(shape: ModelShape, fleet: ComputeFleet, workload: ServingWorkload): readonly RingPlan[] {
   checkServingWorkload(workload)
   const options = { random: seededRandom(1), steps, degrees: [1] }
   const choices = servingChoices(shape, canonicalFleet(fleet), workload, options)
   return choices
-    .filter(({ assignment }) => assignment.feasible)
+    .filter(({ assignment }) => assignment.feasible && assignment.assigned.every(isOfSingleDevices))
     .slice(0, mostChoices)
     .flatMap(({ assignment }) => assignment.assigned)
     .map((assigned) => ({
