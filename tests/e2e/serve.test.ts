@@ -161,6 +161,31 @@ test('what the planner prints is what runs: a fleet that is not there, played by
   }
 })
 
+test('replicas of a plan are rings behind one gateway, and answer when one of them dies', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'deos-plan-'))
+  homes.push(folder)
+  const files = { fleet: join(folder, 'fleet.yaml'), workload: join(folder, 'workload.yaml') }
+  const card = '{ name: card, memoryGiB: 0.05, memoryGBs: 2, fp16Tflops: 0.1, fp32Tflops: 0.1 }'
+  writeFileSync(files.fleet, `machines: [{ name: far, accelerator: ${card}, count: 2 }]`)
+  writeFileSync(files.workload, plannedWorkload)
+  const words = ['plan', 'serve', '--json', '--fleet', files.fleet, '--workload', files.workload]
+  const { stdout } = await run(process.execPath, [script, ...words, '--model', embedded])
+  const planned = join(folder, 'plan.json')
+  writeFileSync(planned, stdout)
+  const plain = start('--port', '0', '--weights', 'F32', '--kv', 'F32')
+  const { up } = start('--port', '0', '--kv', 'F32', '--plan', planned)
+  const ready = await up.ready()
+  expect(ready.workers).toMatchObject([
+    { worker: expect.stringMatching(/^r0-0-far-\d\.0$/), layers: { first: 0, end: 8 } },
+    { worker: expect.stringMatching(/^r1-0-far-\d\.0$/), layers: { first: 0, end: 8 } },
+  ])
+  const expected = await answer(await plain.up.ready())
+  const answers = () => Promise.all(Array.from({ length: 6 }, () => answer(ready)))
+  expect(await answers()).toEqual(new Array(6).fill(expected))
+  process.kill(ready.workers[0]!.pid, 'SIGKILL')
+  expect(await answers()).toEqual(new Array(6).fill(expected))
+})
+
 /** Streams an answer; calls `onPiece` with the number of pieces that came so far. */
 async function stream({ url, model }: ReadyEvent, onPiece: (count: number) => void): Promise<string> {
   const response = await fetch(`${url}/v1/completions`, {

@@ -172,7 +172,11 @@ function addServe(program: Command): void {
       '--plan <file>',
       'stages and their ranks from a file, in place of --workers: what "deos plan serve --json" printed, or stages alone',
     )
-    .option('--replica <n>', 'which replica of the plan, counted from 0', wholeNumber(0, 1_000_000))
+    .option(
+      '--replica <n>',
+      'only this replica of the plan, counted from 0 (default: all)',
+      wholeNumber(0, 1_000_000),
+    )
     .option('--even', 'workers that are all alike and use all their speed')
     .addOption(
       new Option('--port <n>', 'port of the API; 0 takes any free one')

@@ -111,7 +111,7 @@ const commonOptions = {
   }),
 }
 
-/** Options of a gateway that serves one model of one ring. */
+/** Options of a gateway that serves one model of rings that it is told of. */
 export const fixedOptions = {
   ...commonOptions,
   apiKey: option.optionalText({
@@ -149,6 +149,13 @@ export const fixedOptions = {
     flag: 'tail',
     env: 'DEOS_TAIL',
     prose: 'host:port of the ring’s last stage; the same as the leader’s in a ring of one.',
+  }),
+  otherRings: option.list({
+    flag: 'other-rings',
+    env: 'DEOS_OTHER_RINGS',
+    default: [],
+    prose:
+      'Further rings with the same model and secret, each as ring@leader/tail; requests go to the least busy.',
   }),
   stages: option.list({
     flag: 'stages',

@@ -1,9 +1,11 @@
 import { type Logger, type Service, systemClock, systemIds } from '@deos/service'
 import { proxyOption, ringNetwork } from '@deos/transport'
 import type { FixedConfig } from './config.ts'
+import { fixedRings } from './fixed-rings.ts'
 import { fixedServing, Gateway } from './gateway.ts'
 import { RingBackend, type RingBackendOptions } from './inference/ring-backend.ts'
 import { openServedModel, type ServedModel } from './inference/served-model.ts'
+import { SeveralBackends } from './inference/several-backends.ts'
 import { RingNotes } from './routing/ring-notes.ts'
 import { connectRing } from './routing/ring-session.ts'
 import { type FixedSplit, openFixedSplit } from './split/fixed-split.ts'
@@ -11,12 +13,12 @@ import { findTokenizerThread } from './tokenizer-thread-entry.ts'
 
 interface Parts {
   readonly model: ServedModel
-  readonly ring: ReturnType<typeof connectRing>
+  readonly rings: readonly ReturnType<typeof connectRing>[]
   readonly split: FixedSplit | null
   readonly gateway: Gateway
 }
 
-/** A process for one ring: a model's words, a connection to the ring that runs it, and the HTTP server in front. */
+/** A process for rings of one model: its words, a connection to each ring, and the HTTP server in front. */
 export class FixedGateway implements Service {
   readonly #config: FixedConfig
   readonly #logger: Logger
@@ -37,15 +39,17 @@ export class FixedGateway implements Service {
       format: config.chatFormat === 'auto' ? null : config.chatFormat,
       tokenizerThread: findTokenizerThread(),
     })
-    const notes = new RingNotes(this.#logger)
     const network = ringNetwork(proxyOption(config.proxy))
-    const ring = connectRing(
-      { ...config, secret: config.ringSecret, network },
-      {
-        onNote: (level, text) => notes.note(level, text),
-        onStatus: (ready, status) => notes.status(ready, status?.epoch ?? null),
-      },
-    )
+    const rings = fixedRings(config).map((address) => {
+      const notes = new RingNotes(this.#logger.child({ ring: address.ring }))
+      return connectRing(
+        { ...config, ...address, secret: config.ringSecret, network },
+        {
+          onNote: (level, text) => notes.note(level, text),
+          onStatus: (ready, status) => notes.status(ready, status?.epoch ?? null),
+        },
+      )
+    })
     const backendOptions: RingBackendOptions = {
       model: model.fingerprint,
       maxInterruptions: config.maxInterruptions,
@@ -54,13 +58,14 @@ export class FixedGateway implements Service {
         this.#logger.warn({ answer: requestId }, `An answer pauses: ${reason}`)
       },
     }
-    const alone = new RingBackend(ring.connection, backendOptions)
+    const backends = rings.map(({ connection }) => new RingBackend(connection, backendOptions))
+    const alone = backends.length === 1 ? backends[0]! : new SeveralBackends(backends)
     const split =
       config.prefillRing === null
         ? null
         : openFixedSplit(
             config,
-            { connection: ring.connection, backend: alone },
+            { connection: rings[0]!.connection, backend: alone },
             { network, backendOptions, logger: this.#logger },
           )
     const backend = split?.backend ?? alone
@@ -70,9 +75,9 @@ export class FixedGateway implements Service {
       ids: systemIds,
       clock: systemClock,
     })
-    this.#parts = { model, ring, split, gateway }
+    this.#parts = { model, rings, split, gateway }
     await gateway.start()
-    ring.connection.start()
+    for (const { connection } of rings) connection.start()
     split?.start()
     this.#onListening(gateway.url)
   }
@@ -83,10 +88,10 @@ export class FixedGateway implements Service {
 
   async stop(): Promise<void> {
     if (!this.#parts) return
-    const { gateway, ring, split, model } = this.#parts
+    const { gateway, rings, split, model } = this.#parts
     await gateway.stop()
     await split?.stop()
-    await ring.stop()
+    await Promise.all(rings.map((ring) => ring.stop()))
     await model.stop()
   }
 }

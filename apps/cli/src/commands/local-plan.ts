@@ -17,6 +17,8 @@ export interface LocalPlanRequest {
   readonly profiles: readonly WorkerProfile[]
   /** With one stage for each profile, or null to divide by their speeds. */
   readonly planned: ServedPlan | null
+  /** Which of how many rings, which share memory; left out for the only one. */
+  readonly replica?: { readonly index: number; readonly of: number }
   /** `null` takes the plan's, or leaves weights as they are. */
   readonly weightType: string | null
   readonly kvType: KvType | 'auto'
@@ -50,12 +52,13 @@ export async function planLocalRing(request: LocalPlanRequest): Promise<LocalPla
   const source = await openModel(path, { vocabulary: false })
   const description = describeModel(source)
   const id = checkModelId(request.name ?? modelIdOf(path))
-  const { profiles, planned, kvBytes, threads, device } = request
+  const { profiles, planned, replica, kvBytes, threads, device } = request
   const { config } = source
   if (planned !== null && planned.model !== null) checkModel(planned.model, config)
   const plannedContext = planned?.contextLength ?? null
   const plan = planRing({
-    ring: `${id.replaceAll('/', '-')}-${process.pid}`,
+    ring: `${id.replaceAll('/', '-')}-${process.pid}${replica === undefined ? '' : `-${replica.index}`}`,
+    ...(replica === undefined ? {} : { replica: replica.index }),
     model: { id, path },
     config,
     profiles,
@@ -65,8 +68,8 @@ export async function planLocalRing(request: LocalPlanRequest): Promise<LocalPla
     contextLength:
       request.contextLength ??
       (plannedContext === null ? null : Math.min(plannedContext, config.contextLength)),
-    kvBytes,
-    spareBytes: spareMemory(),
+    kvBytes: kvBytes === null ? null : Math.floor(kvBytes / (replica?.of ?? 1)),
+    spareBytes: Math.floor(spareMemory() / (replica?.of ?? 1)),
     threads,
     device,
     cacheDir: cacheFolder(),

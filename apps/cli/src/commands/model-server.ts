@@ -83,7 +83,7 @@ async function serve(path: string, output: Output, signal: AbortSignal): Promise
   const apiKey = randomBytes(24).toString('base64url')
   try {
     const ring = await LocalRing.start(
-      { plan, host: '127.0.0.1', port: 0, apiKey, home: homeFolder() },
+      { plans: [plan], host: '127.0.0.1', port: 0, apiKey, home: homeFolder() },
       {
         onPhase: (stage, phase) => {
           if (serving) return

@@ -5,21 +5,22 @@ import type { Output, ProgressLine } from '../output.ts'
 import { homeFolder } from '../package-root.ts'
 import { LocalRing, type LocalRingObserver } from '../ring/local-ring.ts'
 import { readPlanFile } from '../ring/plan-file.ts'
-import type { RingPlan } from '../ring/ring-plan.ts'
+import { type RingPlan, together } from '../ring/ring-plan.ts'
 import type { WorkerPhase } from '../ring/ring-supervision.ts'
 import type { ServedPlan } from '../ring/served-plan.ts'
 import { evenProfiles, mixedProfiles, takeProfiles } from '../ring/worker-profiles.ts'
 import { formatMilliseconds } from '../text/quantities.ts'
 import { invocation } from './invocation.ts'
-import { type LocalPlanRequest, planLocalRing } from './local-plan.ts'
+import { type LocalPlan, type LocalPlanRequest, planLocalRing } from './local-plan.ts'
 import { formatIncident, formatProgress, formatReady, type ReadyFacts, readyJson } from './serve-report.ts'
 
-export interface ServeOptions extends Omit<LocalPlanRequest, 'modelPath' | 'profiles' | 'planned'> {
+export interface ServeOptions
+  extends Omit<LocalPlanRequest, 'modelPath' | 'profiles' | 'planned' | 'replica'> {
   readonly model: string
   readonly workers: number
   /** File with the stages, in place of `workers`. */
   readonly plan: string | null
-  /** Which one of the plan's; `null` if it has but one. */
+  /** Which one of the plan's alone; `null` takes all. */
   readonly replica: number | null
   /** All workers alike and at full speed. */
   readonly even: boolean
@@ -88,21 +89,14 @@ class ServeReporter implements LocalRingObserver {
  */
 export async function serve(options: ServeOptions, output: Output, interrupts: Interrupts): Promise<void> {
   const began = performance.now()
-  const planned = await plannedRing(options)
-  const count = planned?.stages.length ?? options.workers
-  const table = options.even || planned ? evenProfiles : mixedProfiles
-  const { plan, description, instruct } = await planLocalRing({
-    ...options,
-    modelPath: options.model,
-    planned,
-    profiles: takeProfiles(count === 1 ? evenProfiles : table, count),
-  })
+  const { plans, description, instruct } = await planRings(options)
+  const plan = together(plans)
   warnAboutThreads(plan.assignments.length, options.threads, output)
   const reporter = new ServeReporter(plan, output)
   try {
     const { host, port, apiKey } = options
     const ring = await LocalRing.start(
-      { plan, host, port, apiKey, home: homeFolder() },
+      { plans, host, port, apiKey, home: homeFolder() },
       reporter,
       interrupts.signal,
     )
@@ -131,7 +125,32 @@ export async function serve(options: ServeOptions, output: Output, interrupts: I
   }
 }
 
-async function plannedRing({ plan, replica }: ServeOptions): Promise<ServedPlan | null> {
+interface PlannedRings extends Omit<LocalPlan, 'plan'> {
+  readonly plans: readonly RingPlan[]
+}
+
+/** One ring, or one for each replica of a plan. */
+async function planRings(options: ServeOptions): Promise<PlannedRings> {
+  const { replica: _, ...others } = options
+  const rings: readonly (ServedPlan | null)[] = (await plannedRings(options)) ?? [null]
+  const local: LocalPlan[] = []
+  for (const [index, planned] of rings.entries()) {
+    const count = planned?.stages.length ?? options.workers
+    const table = options.even || planned ? evenProfiles : mixedProfiles
+    const ring = await planLocalRing({
+      ...others,
+      modelPath: options.model,
+      planned,
+      profiles: takeProfiles(count === 1 ? evenProfiles : table, count),
+      ...(rings.length === 1 ? {} : { replica: { index, of: rings.length } }),
+    })
+    local.push(ring)
+  }
+  const { description, instruct } = local[0]!
+  return { plans: local.map(({ plan }) => plan), description, instruct }
+}
+
+async function plannedRings({ plan, replica }: ServeOptions): Promise<readonly ServedPlan[] | null> {
   if (plan !== null) return readPlanFile(plan, replica)
   if (replica === null) return null
   throw new UsageError('--replica chooses one of a plan.', 'Give --plan too, or leave out --replica.')

@@ -12,7 +12,8 @@ import { RingProcesses } from './ring-processes.ts'
 import type { WorkerPhase } from './ring-supervision.ts'
 
 export interface LocalRingOptions {
-  readonly plan: RingPlan
+  /** Rings of one model, which requests are shared out to. */
+  readonly plans: readonly RingPlan[]
   readonly host: string
   readonly port: number
   readonly apiKey: string | null
@@ -20,7 +21,8 @@ export interface LocalRingOptions {
 }
 
 export interface LocalRingObserver {
-  onPhase(stage: number, phase: WorkerPhase): void
+  /** @param worker - of all rings, one ring after another */
+  onPhase(worker: number, phase: WorkerPhase): void
   onGatewayRestart(reason: string, delayMs: number): void
 }
 
@@ -34,14 +36,14 @@ const after = (delayMs: number, then: () => void): (() => void) => {
   return () => clearTimeout(timer)
 }
 
-/** Workers and a gateway on this machine, serving one model. */
+/** Workers and a gateway on this machine, serving one model over one ring or several. */
 export class LocalRing {
   #url = ''
   #lose: (error: DomainError) => void = () => undefined
   /** Rejects when a process dies for good; never resolves. */
   readonly lost: Promise<never>
   readonly runFolder: string
-  readonly #workers: RingProcesses
+  readonly #rings: readonly RingProcesses[]
   #gateway: KeptProcess | null = null
   readonly #ringSecret = randomBytes(32).toString('hex')
 
@@ -54,20 +56,25 @@ export class LocalRing {
     })
     this.lost.catch(() => undefined)
     this.runFolder = createRunFolder(options.home)
-    this.#workers = new RingProcesses(
-      {
-        plan: options.plan,
-        script: builtScript('worker'),
-        ringSecret: this.#ringSecret,
-        runFolder: this.runFolder,
-        limits: defaultRestartLimits,
-      },
-      {
-        onPhase: (stage, phase) => observer.onPhase(stage, phase),
-        onLost: (error) => this.#lose(error),
-      },
-      { startChild, clock, after },
-    )
+    let before = 0
+    this.#rings = options.plans.map((plan) => {
+      const first = before
+      before += plan.assignments.length
+      return new RingProcesses(
+        {
+          plan,
+          script: builtScript('worker'),
+          ringSecret: this.#ringSecret,
+          runFolder: this.runFolder,
+          limits: defaultRestartLimits,
+        },
+        {
+          onPhase: (worker, phase) => observer.onPhase(first + worker, phase),
+          onLost: (error) => this.#lose(error),
+        },
+        { startChild, clock, after },
+      )
+    })
   }
 
   /**
@@ -103,7 +110,7 @@ export class LocalRing {
   }
 
   get workerPids(): readonly (number | null)[] {
-    return this.#workers.pids
+    return this.#rings.flatMap(({ pids }) => pids)
   }
 
   get gatewayPid(): number | null {
@@ -117,15 +124,15 @@ export class LocalRing {
    */
   async stop(patience = 1): Promise<void> {
     await this.#gateway?.stop(GATEWAY_STOP_MS * patience)
-    await this.#workers.stop(WORKER_STOP_MS * patience)
+    await Promise.all(this.#rings.map((ring) => ring.stop(WORKER_STOP_MS * patience)))
   }
 
   async #begin(signal: AbortSignal): Promise<void> {
-    const { plan, host, port, apiKey } = this.options
-    const addresses = await this.#workers.start()
+    const { plans, host, port, apiKey } = this.options
+    const addresses = await Promise.all(this.#rings.map((ring) => ring.start()))
     // Whoever gave up meanwhile has stopped what there was; nothing may start after that.
     signal.throwIfAborted()
-    const { ring, model, adapters } = plan.assignments[0]!
+    const { model, adapters } = plans[0]!.assignments[0]!
     this.#gateway = new KeptProcess(
       ringGateway({
         script: builtScript('gateway'),
@@ -134,11 +141,13 @@ export class LocalRing {
         apiKey,
         host,
         port,
-        ring,
+        rings: plans.map(({ assignments }, at) => ({
+          ring: assignments[0]!.ring,
+          leader: addresses[at]![0]!,
+          tail: addresses[at]!.at(-1)!,
+        })),
         model,
         adapters: adapters.map(({ name }) => name),
-        leader: addresses[0]!,
-        tail: addresses.at(-1)!,
         limits: defaultRestartLimits,
       }),
       {
@@ -151,11 +160,16 @@ export class LocalRing {
     await this.#proveReady(model.id, signal)
   }
 
-  /** Ready is what has answered: one real token. */
+  #allReady(): boolean {
+    return this.#rings.every(({ phases }) => phases.every(({ phase }) => phase === 'ready'))
+  }
+
+  /** Ready is what has answered: one real token, once all workers are there. */
   async #proveReady(model: string, signal: AbortSignal): Promise<void> {
     const client = new ServerClient(new URL(this.#url), this.options.apiKey)
     try {
-      while ((await client.ready()) !== true) await sleep(READY_POLL_MS, null, { signal })
+      while ((await client.ready()) !== true || !this.#allReady())
+        await sleep(READY_POLL_MS, null, { signal })
       await client.complete({ model, prompt: 'The', max_tokens: 1, temperature: 0 }, signal)
     } finally {
       await client.close()

@@ -6,7 +6,7 @@ test('degrees that are left out are 1', () => {
   const text = JSON.stringify({
     stages: [{ layers: { first: 0, end: 3 }, split: { tensor: 2 } }, { layers: { first: 3, end: 8 } }],
   })
-  const { stages } = parsePlan(text, 'plan.json', null)
+  const { stages } = parsePlan(text, 'plan.json', null)[0]!
   expect(stages).toEqual([
     { layers: { first: 0, end: 3 }, split: { tensor: 2, experts: 1, context: 1 } },
     { layers: { first: 3, end: 8 }, split: { tensor: 1, experts: 1, context: 1 } },

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { formatLayers, type LayerRange } from '@deos/domain'
 import { UsageError } from '../cli-error.ts'
-import { isPlanDocument, type ServedPlan, servedPlan } from './served-plan.ts'
+import { isPlanDocument, type ServedPlan, servedPlans } from './served-plan.ts'
 
 /** Into how many parts the ranks of a stage divide heads, experts and positions. */
 export interface StageSplit {
@@ -27,10 +27,11 @@ const MOST_RANKS = 64
  * Reads the stages that a plan asks for: what `deos plan serve --json` printed, or
  * `{"stages": [{"layers": {"first": 0, "end": 4}, "split": {"tensor": 2}}, …]}`; degrees that are left out are 1.
  *
- * @param replica - of several; counted from 0
+ * @param replica - only this one, counted from 0
+ * @returns one for each ring
  * @throws UsageError or PlanFileError naming file and field
  */
-export async function readPlanFile(path: string, replica: number | null): Promise<ServedPlan> {
+export async function readPlanFile(path: string, replica: number | null): Promise<readonly ServedPlan[]> {
   let text: string
   try {
     text = await readFile(path, 'utf8')
@@ -40,7 +41,7 @@ export async function readPlanFile(path: string, replica: number | null): Promis
   return parsePlan(text, path, replica)
 }
 
-export function parsePlan(text: string, path: string, replica: number | null): ServedPlan {
+export function parsePlan(text: string, path: string, replica: number | null): readonly ServedPlan[] {
   const refuse = (field: string, problem: string): never => {
     throw new UsageError(
       `${path}: ${field} ${problem}.`,
@@ -61,7 +62,7 @@ export function parsePlan(text: string, path: string, replica: number | null): S
   } catch {
     return refuse('the file', 'is not JSON')
   }
-  if (isPlanDocument(parsed)) return servedPlan(text, path, replica)
+  if (isPlanDocument(parsed)) return servedPlans(text, path, replica)
   const { stages } = record(parsed, 'the plan')
   if (!Array.isArray(stages) || stages.length === 0) return refuse('stages', 'is no list of at least one')
   if (replica !== null) {
@@ -81,10 +82,8 @@ export function parsePlan(text: string, path: string, replica: number | null): S
     const split = { tensor: degree('tensor'), experts: degree('experts'), context: degree('context') }
     return { layers: { first, end }, split }
   })
-  return {
-    stages: planned,
-    ...{ model: null, weightType: null, kvType: null, contextLength: null, maxSessions: null },
-  }
+  const open = { model: null, weightType: null, kvType: null, contextLength: null, maxSessions: null }
+  return [{ stages: planned, ...open }]
 }
 
 /** @throws UsageError unless the stages hold every layer of the model once, in order */

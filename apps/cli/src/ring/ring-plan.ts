@@ -47,6 +47,8 @@ export interface WorkerAssignment {
 
 export interface RingSettings {
   readonly ring: string
+  /** Which of several rings this is; its workers are named after it. */
+  readonly replica?: number
   readonly model: { readonly id: string; readonly path: string }
   readonly config: ModelConfig
   readonly profiles: readonly WorkerProfile[]
@@ -74,6 +76,14 @@ export interface RingPlan {
   readonly poolTokens: number
   readonly kvType: KvType
 }
+
+/** Rings of one model as what they are together. */
+export const together = (plans: readonly RingPlan[]): RingPlan => ({
+  ...plans[0]!,
+  assignments: plans.flatMap(({ assignments }) => assignments),
+  profiles: plans.flatMap(({ profiles }) => profiles),
+  poolTokens: plans.reduce((sum, { poolTokens }) => sum + poolTokens, 0),
+})
 
 /** Tokens of a step, unless longer prompt chunks are asked for. */
 const MAX_BATCH_TOKENS = 512
@@ -108,12 +118,13 @@ export function planRing(settings: RingSettings): RingPlan {
     spareBytes: settings.spareBytes,
   })
   const { ring, model, weightType, threads, device, cacheDir, maxSessions, maxQueued } = settings
+  const prefix = settings.replica === undefined ? '' : `r${settings.replica}-`
   const assignment = (stage: number, rank: number): WorkerAssignment => {
     const { layers, split, workers } = stages[stage]!
     const { name, speed } = profiles[stage]!
     const kvShare = workerBytes[stage]!
     return {
-      worker: `${stage}-${workers?.[rank] ?? (rank === 0 ? name : `${name}.${rank}`)}`,
+      worker: `${prefix}${stage}-${workers?.[rank] ?? (rank === 0 ? name : `${name}.${rank}`)}`,
       ring,
       stage,
       stages: profiles.length,

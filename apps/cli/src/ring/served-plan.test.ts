@@ -37,7 +37,7 @@ const parse = (value: object, replica: number | null = 0) =>
 test('of each accelerator of a replica becomes one rank', () => {
   if (plan.kind !== 'serve') throw new Error('The fleet is large enough.')
   for (const [at, replica] of plan.replicas.entries()) {
-    const { stages, ...settings } = parse(document, at)
+    const { stages, ...settings } = parse(document, at)[0]!
     expect(() => checkCoverage(stages, model.layers)).not.toThrow()
     expect(stages.map(({ layers }) => layers)).toEqual(replica.stages.map(({ layers }) => layers))
     for (const [stage, { split, workers }] of stages.entries()) {
@@ -60,6 +60,19 @@ const withReplicas = (...replicas: readonly object[]) => ({
 })
 const good = { ...replica, stages: [stage] }
 
+test('degrees that a stage names are those of its ranks', () => {
+  const accelerators = Array.from({ length: 8 }, (_, slot) => ({ machine: 'a', slot }))
+  const degrees = { tensorParallel: 2, expertParallel: 2, contextParallel: 2, accelerators }
+  const { stages } = parse(withReplicas({ ...good, stages: [{ ...stage, ...degrees }] }))[0]!
+  expect(stages[0]!.split).toEqual({ tensor: 2, experts: 2, context: 2 })
+  expect(stages[0]!.workers).toHaveLength(8)
+})
+
+test('without a choice all replicas are rings', () => {
+  expect(parse(withReplicas(good, good), null)).toHaveLength(2)
+  expect(parse(withReplicas(good, good), 1)).toHaveLength(1)
+})
+
 test.each([
   [{ ...document, schema: 'deos.plan.v0' }, null, 'schema'],
   [{ ...document, kind: 'refused' }, null, 'kind: is not a plan for serving'],
@@ -72,7 +85,6 @@ test.each([
     'another number of accelerators',
   ],
   [withReplicas({ ...replica, stages: [{ ...stage, layers: { first: 3, end: 3 } }] }), null, 'has no layers'],
-  [withReplicas(good, good), null, 'the plan has 2 replicas'],
   [withReplicas(good, good), 2, 'there is no replica 2'],
   [withReplicas({ ...good, role: 'decode' }), null, 'computed by different replicas'],
   [{ ...document, plan: { precision: 'fp8', replicas: [good] } }, null, 'fp8'],

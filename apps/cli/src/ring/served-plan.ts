@@ -37,11 +37,15 @@ const stageSchema = z
   .object({
     layers: z.object({ first: count, end: some }),
     tensorParallel: some.max(64),
+    expertParallel: some.max(64).default(1),
+    contextParallel: some.max(64).default(1),
     accelerators: z.array(z.object({ machine: z.string(), slot: count })).min(1),
   })
-  .refine(({ tensorParallel, accelerators }) => accelerators.length === tensorParallel, {
-    error: 'has another number of accelerators than its tensorParallel says',
-  })
+  .refine(
+    ({ tensorParallel, expertParallel, contextParallel, accelerators }) =>
+      accelerators.length === tensorParallel * expertParallel * contextParallel,
+    { error: 'has another number of accelerators than its degrees say' },
+  )
   .refine(({ layers }) => layers.end > layers.first, { error: 'has no layers' })
 
 /** Of what `deos plan serve --json` prints, what a ring goes by. */
@@ -72,18 +76,32 @@ export const isPlanDocument = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && 'schema' in value
 
 /**
- * One replica of a plan as a ring: of each accelerator one rank.
+ * Replicas of a plan as rings: of each accelerator one rank.
  *
  * @param text - as `deos plan serve --json` prints it
- * @param replica - counted from 0; may be left out where there is but one
+ * @param replica - only this one, counted from 0; `null` takes all
  * @throws PlanFileError naming line and field; UsageError if it cannot be run as it is
  */
-export function servedPlan(text: string, path: string, replica: number | null): ServedPlan {
-  const { model, workload, plan } = new PlanFile(path, text).parse(servedSchema)
-  const { role, batch, stages } = chosenReplica(plan.replicas, path, replica)
+export function servedPlans(text: string, path: string, replica: number | null): readonly ServedPlan[] {
+  const document = new PlanFile(path, text).parse(servedSchema)
+  const { replicas } = document.plan
+  if (replica === null) return replicas.map((each) => servedPlan(document, path, each))
+  const chosen = replicas[replica]
+  if (chosen !== undefined) return [servedPlan(document, path, chosen)]
+  throw new UsageError(
+    `${path}: there is no replica ${replica}; the plan has ${replicas.length}.`,
+    `Give --replica 0${replicas.length === 1 ? '' : ` to ${replicas.length - 1}`}, or leave it out for all.`,
+  )
+}
+
+function servedPlan(
+  { model, workload, plan }: ServedDocument,
+  path: string,
+  { role, batch, stages }: ServedDocument['plan']['replicas'][number],
+): ServedPlan {
   if (role !== 'together') {
     throw new UsageError(
-      `${path}: prompts and answers are computed by different replicas, and one ring is run here.`,
+      `${path}: prompts and answers are computed by different replicas, which one gateway does not join here.`,
       'Plan with "roles: together" in the workload.',
     )
   }
@@ -94,9 +112,9 @@ export function servedPlan(text: string, path: string, replica: number | null): 
     )
   }
   return {
-    stages: stages.map(({ layers, tensorParallel, accelerators }) => ({
+    stages: stages.map(({ layers, tensorParallel, expertParallel, contextParallel, accelerators }) => ({
       layers,
-      split: { tensor: tensorParallel, experts: 1, context: 1 },
+      split: { tensor: tensorParallel, experts: expertParallel, context: contextParallel },
       workers: accelerators.map(({ machine, slot }) => `${machine.replaceAll(/[^\w.-]+/g, '-')}.${slot}`),
     })),
     model,
@@ -106,25 +124,6 @@ export function servedPlan(text: string, path: string, replica: number | null): 
     // As many batches as there are stages go round one behind the other.
     maxSessions: batch * stages.length,
   }
-}
-
-function chosenReplica(
-  replicas: ServedDocument['plan']['replicas'],
-  path: string,
-  replica: number | null,
-): ServedDocument['plan']['replicas'][number] {
-  if (replica === null && replicas.length > 1) {
-    throw new UsageError(
-      `${path}: the plan has ${replicas.length} replicas, and one ring is run here.`,
-      `Choose one with --replica 0 to ${replicas.length - 1}.`,
-    )
-  }
-  const chosen = replicas[replica ?? 0]
-  if (chosen !== undefined) return chosen
-  throw new UsageError(
-    `${path}: there is no replica ${replica}; the plan has ${replicas.length}.`,
-    `Give --replica 0${replicas.length === 1 ? '' : ` to ${replicas.length - 1}`}.`,
-  )
 }
 
 /** What an engine's type takes may differ a little from what was planned with, not by half. */

@@ -12,6 +12,8 @@ import { forecastRing, type RingForecast, type UsualRequests, usualRequests } fr
 
 /** Less of a gain is not worth more stages, or machines that others may need. */
 export const leastGain = 0.05
+/** Of more devices than these, with room for a layer, the quickest. */
+const mostTried = 128
 
 /**
  * A placer that plays requests in its head: several placements, on all machines and on the quickest ones, are forecast
@@ -53,20 +55,29 @@ function alternatives(
   base: Placer,
   known: Placement,
 ): readonly Placement[] {
-  const { weightType } = request.model
+  const { weightType, layerBytes } = request.model
+  const leastBytes = Math.min(...layerBytes)
+  const roomy = fleet.candidates.filter(({ freeBytes }) => freeBytes >= leastBytes)
+  const bySpeed = (speed: (candidate: PlacementCandidate) => number, of = roomy) =>
+    [...of].sort((a, b) => speed(b) - speed(a) || compare(a, b)).slice(0, mostTried)
   const ranked = (speed: (candidate: PlacementCandidate) => number) => {
-    const sorted = [...fleet.candidates].sort((a, b) => speed(b) - speed(a) || compare(a, b))
+    const sorted = bySpeed(speed)
     return [1, 2, 4, 8]
       .filter((count) => count < sorted.length)
       .map((count) => sorted.slice(0, Math.ceil(sorted.length / count / 2)))
   }
-  const regions = [...new Set(fleet.candidates.map(({ location }) => location.region))].sort()
+  const regions = [...new Set(roomy.map(({ location }) => location.region))].sort()
   const pools = [
     ...ranked(({ benchmark }) => benchmark.flopsPerSecond[weightType] ?? 0),
     ...ranked(({ benchmark }) => benchmark.weightBytesPerSecond),
     ...(regions.length < 2
       ? []
-      : regions.map((region) => fleet.candidates.filter(({ location }) => location.region === region))),
+      : regions.map((region) =>
+          bySpeed(
+            ({ benchmark }) => benchmark.weightBytesPerSecond,
+            roomy.filter(({ location }) => location.region === region),
+          ),
+        )),
   ]
   const seen = new Set([keyOf(known)])
   return pools.flatMap((candidates) => {

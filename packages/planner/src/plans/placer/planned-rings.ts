@@ -1,10 +1,12 @@
 import {
   DomainError,
   type FleetSnapshot,
+  type LayerRange,
   type ModelConfig,
   type Placement,
   type PlacementCandidate,
   type PlacementRequest,
+  seededRandom,
 } from '@deos/domain'
 import type { Demand } from '../../demand.ts'
 import { type Eligible, eligibleCandidates } from '../../eligible.ts'
@@ -14,10 +16,12 @@ import { type Ring, tokenMsOf } from '../../quick-ring.ts'
 import { reasonsForRing } from '../../reasons.ts'
 import { placementOf } from '../../ring-placer.ts'
 import { shareLayers } from '../../share-layers.ts'
-import type { ComputeFleet } from '../fleet.ts'
-import { planServing } from '../serving/plan-serving.ts'
-import type { ServingOutcome } from '../serving/serving-plan.ts'
-import type { ServingWorkload } from '../serving/workload.ts'
+import { type ComputeFleet, canonicalFleet } from '../fleet.ts'
+import type { Assigned } from '../serving/assignment.ts'
+import { servingChoices } from '../serving/choices.ts'
+import { unitsOfStages } from '../serving/describe.ts'
+import { machineOf } from '../serving/units.ts'
+import { checkServingWorkload, type ServingWorkload } from '../serving/workload.ts'
 import { candidateFleet, nameOfDevice } from './candidate-fleet.ts'
 import { elementBytes, type UsualRequests } from './ring-forecast.ts'
 
@@ -30,35 +34,68 @@ export interface ProposedRing {
 export type Proposals =
   | { readonly rings: readonly ProposedRing[] }
   /** Why nothing was planned. */
-  | { readonly rings: readonly []; readonly why: string }
+  | { readonly rings: null; readonly why: string }
 
 /** Devices that are planned with beside those that the base would take: planning takes time that others wait for. */
-const mostPromising = 6
-const mostNearby = 4
+const mostPromising = 4
+const mostNearby = 2
 /** Longer rings than this are left to the base. */
 const mostStages = 8
 const steps = 30
 /** A decision is looked for again before it is stored, and replicas of several deployments are placed in one go. */
 const remembered = 256
+/** Of the choices that the search found. */
+const mostChoices = 3
 
-export type PlanFor = (shape: ModelShape, fleet: ComputeFleet, workload: ServingWorkload) => ServingOutcome
+interface RingPlan {
+  /** Names of the devices in the fleet, in the order of the ring. */
+  readonly devices: readonly string[]
+  readonly layers: readonly LayerRange[]
+}
 
-/** Plans one stage to a device, and remembers the last ones. */
+export type PlanFor = (
+  shape: ModelShape,
+  fleet: ComputeFleet,
+  workload: ServingWorkload,
+) => readonly RingPlan[]
+
+/**
+ * The search of `planServing` with one stage to a device, without bound and description, which take longer than
+ * the search; remembers the last results.
+ */
 export function rememberingPlans(): PlanFor {
-  const known = new Map<string, ServingOutcome>()
+  const known = new Map<string, readonly RingPlan[]>()
   return (shape, fleet, workload) => {
     const key = JSON.stringify([shape, fleet, workload])
-    const plan = known.get(key) ?? planServing(shape, fleet, workload, { degrees: [1], steps })
+    const rings = known.get(key) ?? search(shape, fleet, workload)
     known.delete(key)
-    known.set(key, plan)
+    known.set(key, rings)
     if (known.size > remembered) known.delete(known.keys().next().value!)
-    return plan
+    return rings
   }
 }
 
+/** A stage of a deployment is held by one device. */
+const isOfSingleDevices = (assigned: Assigned): boolean =>
+  unitsOfStages(assigned).every(({ members }) => members.length === 1)
+
+function search(shape: ModelShape, fleet: ComputeFleet, workload: ServingWorkload): readonly RingPlan[] {
+  checkServingWorkload(workload)
+  const options = { random: seededRandom(1), steps, degrees: [1] }
+  const choices = servingChoices(shape, canonicalFleet(fleet), workload, options)
+  return choices
+    .filter(({ assignment }) => assignment.feasible && assignment.assigned.every(isOfSingleDevices))
+    .slice(0, mostChoices)
+    .flatMap(({ assignment }) => assignment.assigned)
+    .map((assigned) => ({
+      devices: unitsOfStages(assigned).map((unit) => machineOf(unit).name),
+      layers: assigned.group.form.pipeline.stages.map(({ layers }) => layers),
+    }))
+}
+
 /**
- * Rings of a plan for serving ({@link planServing}) over the devices that promise most: those of the base's placement,
- * the quickest at such requests of all and of the region in which the base's begins. Regions, providers and machines to
+ * Rings that the search for a plan for serving finds over the devices that promise most: those of the base's placement,
+ * the quickest at such requests, and the quickest of their regions. Regions, providers and machines to
  * be avoided are sorted out before; layers are divided as planned where they fit to the byte, else in the same order by
  * what fits.
  */
@@ -71,7 +108,7 @@ export function plannedRings(
   plan: PlanFor,
 ): Proposals {
   const { config, weightType } = request.model
-  const nothing = (why: string): Proposals => ({ rings: [], why: `Nothing else was planned: ${why}` })
+  const nothing = (why: string): Proposals => ({ rings: null, why: `Nothing was planned: ${why}` })
   if (config === undefined) return nothing('what its layers are made of was not kept at registration.')
   if (base.stages.length > mostStages)
     return nothing(`a ring of ${base.stages.length} stages takes too long.`)
@@ -103,13 +140,10 @@ function ringsOf(
 ): readonly ProposedRing[] {
   const links = new LinkTimes(snapshot.links, request.model.boundaryBytes)
   const { shape, fleet, workload, candidates } = candidateFleet(request, config, links, pool, requests)
-  const outcome = plan(shape, fleet, workload)
-  if (outcome.kind === 'refused') return []
   const who = `the ${pool.length} most promising of ${snapshot.candidates.length} devices`
   const origin = `Planned over ${who}, by what each operator costs there.`
-  return outcome.replicas.flatMap(({ stages }) => {
-    const order = stages.map(({ accelerators }) => candidates.get(accelerators[0]!.machine)!)
-    const planned = stages.map(({ layers }) => layers)
+  return plan(shape, fleet, workload).flatMap(({ devices, layers: planned }) => {
+    const order = devices.map((name) => candidates.get(name)!)
     const fits = planned.every((range, at) => demand.roomOf(range) <= order[at]!.freeBytes)
     const ranges = fits ? planned : shareLayers(demand, order)
     if (ranges === null) return []
@@ -137,7 +171,7 @@ function poolOf(
   const taken = new Set(stages.map(nameOfDevice))
   const own = [...fresh, ...avoided].filter((candidate) => taken.has(nameOfDevice(candidate)))
   const elements = demand.readBytes / elementBytes[weightType]!
-  const requestMs = new Map(
+  const requestS = new Map(
     fresh.map((candidate) => {
       const { weightBytesPerSecond, flopsPerSecond } = candidate.benchmark
       const products = (2 * elements * promptTokens) / (flopsPerSecond[weightType] ?? 0)
@@ -145,12 +179,19 @@ function poolOf(
     }),
   )
   const quick = fresh
-    .filter((candidate) => !taken.has(nameOfDevice(candidate)) && Number.isFinite(requestMs.get(candidate)))
-    .sort((a, b) => requestMs.get(a)! - requestMs.get(b)! || (nameOfDevice(a) < nameOfDevice(b) ? -1 : 1))
+    .filter((candidate) => !taken.has(nameOfDevice(candidate)) && Number.isFinite(requestS.get(candidate)))
+    .sort((a, b) => requestS.get(a)! - requestS.get(b)! || (nameOfDevice(a) < nameOfDevice(b) ? -1 : 1))
   // A ring of a few stages is not planned over many more devices than it takes.
   const promising = Math.min(mostPromising, 2 * stages.length + 2)
   const nearby = Math.min(mostNearby, stages.length)
-  const { region } = stages[0]!.location
-  const near = quick.slice(promising).filter(({ location }) => location.region === region)
-  return [...own, ...quick.slice(0, promising), ...near.slice(0, nearby)]
+  const near = (region: string) =>
+    quick
+      .slice(promising)
+      .filter(({ location }) => location.region === region)
+      .slice(0, nearby)
+  const regions = new Set([
+    stages[0]!.location.region,
+    ...quick.slice(0, 1).map(({ location }) => location.region),
+  ])
+  return [...own, ...quick.slice(0, promising), ...[...regions].flatMap(near)]
 }

@@ -123,7 +123,7 @@ describe('planningPlacer()', () => {
     const { config: _, ...model } = request.model
     const { placement, reasons } = planningPlacer(only('slow')).place({ ...request, model }, twoKinds)
     expect(placement!.stages[0]!.machine).toBe('machine-slow')
-    expect(reasons.at(-1)).toMatch(/^Nothing else was planned: what its layers/)
+    expect(reasons.at(-1)).toMatch(/^Nothing was planned: what its layers/)
   })
 
   test('refuses what the base refuses, in its words', () => {

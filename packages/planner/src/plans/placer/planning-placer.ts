@@ -55,14 +55,14 @@ export const planningPlacer = (base: Placer, requests: UsualRequests = usualRequ
       if (own === undefined) return outcome
       const planned = plannedRings(request, fleet, demand, outcome.placement, requests, plan)
       const options = distinct(
-        [...mendedRings(request, fleet, demand), ...planned.rings].flatMap(optionOf),
+        [...mendedRings(request, fleet, demand), ...(planned.rings ?? [])].flatMap(optionOf),
         own,
       )
       const best = options.reduce<Option | null>(
         (most, each) => (most === null || each.worth > most.worth ? each : most),
         null,
       )
-      const why = 'why' in planned ? [planned.why] : []
+      const why = planned.rings === null ? [planned.why] : []
       if (best === null || best.worth < own.worth / (1 - leastGain)) {
         const rejected = options.map((option) => rejectedText(option, own))
         return withReasons(outcome.placement, [...rejected, ...why, ...movedText(request, own)])
