@@ -34,8 +34,11 @@ const uniform = new Array<Accelerator>(64).fill(v100)
 /** Machines of four, alike inside; the kinds in turn. */
 const mixed = uniform.map((_, device) => kinds[Math.floor(device / 4) % kinds.length]!)
 
+/** Of 64 devices in order: all V100, or four kinds in turn. */
+export const kindsOf = (isMixed: boolean): readonly Accelerator[] => (isMixed ? mixed : uniform)
+
 /** Assumed: what well-run fp16 training of a model of this size reaches on V100. */
-const efficiency = { compute: 0.4, memory: 0.8, overheadMs: 0 }
+export const efficiency = { compute: 0.4, memory: 0.8, overheadMs: 0 }
 const rest = { efficiency, format: 'fp16' } as const
 const four = regions(fourRegions, linksOfFourRegions)
 const eight = regions(eightCities, linksOfEightCities)
