@@ -40,8 +40,8 @@ export function replayTraining(
       if (members.length !== sizeOf(plan.degrees)) {
         throw new PlanInputError(
           path,
-          `${members.length} accelerators`,
-          `${sizeOf(plan.degrees)}, as its degrees say`,
+          members.length,
+          `${sizeOf(plan.degrees)} accelerators, as its degrees say`,
         )
       }
       const key = JSON.stringify(members.map(({ machine, slot }) => [machine, slot]))
