@@ -1,6 +1,7 @@
 import {
   type Accelerator,
   catalogue,
+  type DeviceNetwork,
   dataCentre,
   eightCities,
   findAccelerator,
@@ -50,13 +51,19 @@ export interface RegionFleet {
   readonly together: TrainingFleet
 }
 
+const regionFleet = (id: string, isMixed: boolean, network: DeviceNetwork): RegionFleet => {
+  const devices = kindsOf(isMixed)
+  return {
+    id,
+    scattered: { ...rest, devices, network },
+    together: { ...rest, devices, network: dataCentre() },
+  }
+}
+
+export const fourRegionsFleet = regionFleet('fourRegions', false, four)
 export const regionFleets: readonly RegionFleet[] = [
-  { id: 'fourRegions', devices: uniform, network: four },
-  { id: 'fourRegionsMixed', devices: mixed, network: four },
-  { id: 'eightCities', devices: uniform, network: eight },
-  { id: 'eightCitiesMixed', devices: mixed, network: eight },
-].map(({ id, devices, network }) => ({
-  id,
-  scattered: { ...rest, devices, network },
-  together: { ...rest, devices, network: dataCentre() },
-}))
+  fourRegionsFleet,
+  regionFleet('fourRegionsMixed', true, four),
+  regionFleet('eightCities', false, eight),
+  regionFleet('eightCitiesMixed', true, eight),
+]

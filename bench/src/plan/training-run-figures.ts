@@ -67,7 +67,8 @@ const names = { 'ZeRO-3': 'vsZero3', 'Megatron, best static degrees': 'vsMegatro
 
 /** What `deos plan train` plans and `deos plan compare` puts beside it, and whether a replay says the same. */
 export function measureTrainingRuns({ quick, progress }: PlanMeasurement): Measured {
-  const rows = (quick ? fleets.slice(0, 1) : fleets).map(({ id, fleet }) => {
+  const measured = quick ? fleets.slice(0, 1) : fleets
+  const rows = measured.map(({ id, fleet }) => {
     progress(`deos plan train over ${id}`)
     const started = performance.now()
     const plan = planTrainingRun(published.shape, fleet, job)
@@ -103,8 +104,18 @@ export function measureTrainingRuns({ quick, progress }: PlanMeasurement): Measu
       samples: [planningS],
     }),
   ])
+  const skipped = fleets.slice(measured.length).flatMap(({ id }) =>
+    ([...Object.values(names), 'replayError', 'time'] as const).map((name) =>
+      skippedFigure({
+        id: `plan.trainingRun.${id}.${name}`,
+        unit: name === 'time' ? 's' : 'ratio',
+        better: name.startsWith('vs') ? 'higher' : 'lower',
+        reason: 'Left out by --quick.',
+      }),
+    ),
+  )
   return {
-    figures,
+    figures: [...figures, ...skipped],
     raw: {
       rows: rows.map(({ id, plan, replayedS, planningS, baselines }) => {
         const { degrees, schedule, exchange, predicted, bottleneck, rejected } = plan
