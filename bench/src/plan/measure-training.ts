@@ -3,6 +3,7 @@ import { measureDtFm } from './dt-fm-figures.ts'
 import { measureExecutedPlans } from './executed-plans.ts'
 import { measureRegions } from './region-figures.ts'
 import { measureSailor } from './sailor-figures.ts'
+import { measureTrainingRuns } from './training-run-figures.ts'
 
 export interface PlanMeasurement {
   readonly quick: boolean
@@ -23,6 +24,7 @@ export function measureTraining(measurement: PlanMeasurement): Measured {
     dtFm: measureDtFm(measurement),
     sailor: measureSailor(measurement),
     regions: measureRegions(measurement),
+    trainingRuns: measureTrainingRuns(measurement),
   }
   return {
     figures: Object.values(parts).flatMap(({ figures }) => figures),

@@ -1,6 +1,7 @@
 import {
   type Accelerator,
   catalogue,
+  type DeviceNetwork,
   dataCentre,
   eightCities,
   findAccelerator,
@@ -34,8 +35,11 @@ const uniform = new Array<Accelerator>(64).fill(v100)
 /** Machines of four, alike inside; the kinds in turn. */
 const mixed = uniform.map((_, device) => kinds[Math.floor(device / 4) % kinds.length]!)
 
+/** Of 64 devices in order: all V100, or four kinds in turn. */
+export const kindsOf = (isMixed: boolean): readonly Accelerator[] => (isMixed ? mixed : uniform)
+
 /** Assumed: what well-run fp16 training of a model of this size reaches on V100. */
-const efficiency = { compute: 0.4, memory: 0.8, overheadMs: 0 }
+export const efficiency = { compute: 0.4, memory: 0.8, overheadMs: 0 }
 const rest = { efficiency, format: 'fp16' } as const
 const four = regions(fourRegions, linksOfFourRegions)
 const eight = regions(eightCities, linksOfEightCities)
@@ -47,13 +51,19 @@ export interface RegionFleet {
   readonly together: TrainingFleet
 }
 
+const regionFleet = (id: string, isMixed: boolean, network: DeviceNetwork): RegionFleet => {
+  const devices = kindsOf(isMixed)
+  return {
+    id,
+    scattered: { ...rest, devices, network },
+    together: { ...rest, devices, network: dataCentre() },
+  }
+}
+
+export const fourRegionsFleet = regionFleet('fourRegions', false, four)
 export const regionFleets: readonly RegionFleet[] = [
-  { id: 'fourRegions', devices: uniform, network: four },
-  { id: 'fourRegionsMixed', devices: mixed, network: four },
-  { id: 'eightCities', devices: uniform, network: eight },
-  { id: 'eightCitiesMixed', devices: mixed, network: eight },
-].map(({ id, devices, network }) => ({
-  id,
-  scattered: { ...rest, devices, network },
-  together: { ...rest, devices, network: dataCentre() },
-}))
+  fourRegionsFleet,
+  regionFleet('fourRegionsMixed', true, four),
+  regionFleet('eightCities', false, eight),
+  regionFleet('eightCitiesMixed', true, eight),
+]

@@ -55,6 +55,9 @@ const clusters: readonly Cluster[] = [
   })),
 ]
 
+/** Searched within seconds. */
+const isSmall = ({ pools }: Cluster): boolean => pools.length <= 2
+
 const twoZones = zones.slice(0, 2).flatMap((zone) => [pool('A100-40', 128, zone), pool('V100-16', 128, zone)])
 
 const terms = {
@@ -69,7 +72,7 @@ const clusterTerms = ({ id, bar }: Cluster) =>
   ({ id: `plan.sailor.${id}.vsPublished`, unit: 'ratio', better: 'higher', bar }) as const
 
 /** Sailor's cost model: parity on plans that were run, and our search on its nine clusters and two constrained cases. */
-export function measureSailor({ dataFolder, progress }: PlanMeasurement): Measured {
+export function measureSailor({ quick, dataFolder, progress }: PlanMeasurement): Measured {
   const path = dataFolder === null ? null : join(dataFolder, 'sailor')
   if (path === null || !SailorFolder.has(path)) {
     const reason = 'Needs --data DIR with Sailor’s files.'
@@ -83,18 +86,20 @@ export function measureSailor({ dataFolder, progress }: PlanMeasurement): Measur
     const started = performance.now()
     const found = searchSailor({ tables, globalBatch, pools, goal })
     if (found === null) throw new RangeError('There is no plan.')
-    return { ...found, searchS: (performance.now() - started) / 1e3 }
+    return { ...found, perSecond: 1 / found.verdict.iterationS, searchS: (performance.now() - started) / 1e3 }
   }
-  const rows = clusters.map((cluster) => {
+  const measured = quick ? clusters.filter(isSmall) : clusters
+  const rows = measured.map((cluster) => {
     progress(`Sailor's clusters, ${cluster.id}`)
     return { cluster, ...find(cluster.pools, { kind: 'fastest' }) }
   })
   progress("Sailor's budget and throughput limits")
-  const cheapest = find(twoZones, { kind: 'cheapest', leastPerSecond: 0.2 })
-  const fastest = find(twoZones, { kind: 'fastest', mostUsd: 1.2 })
-  const all = [...rows, cheapest, fastest]
-  const value = (term: (typeof terms)[keyof typeof terms], sample: number) =>
-    measuredFigure({ ...term, samples: [sample] })
+  const cheapest = quick ? null : find(twoZones, { kind: 'cheapest', leastPerSecond: 0.2 })
+  const fastest = quick ? null : find(twoZones, { kind: 'fastest', mostUsd: 1.2 })
+  const all = [...rows, cheapest, fastest].filter((found) => found !== null)
+  const reason = 'Left out by --quick.'
+  const value = (term: (typeof terms)[keyof typeof terms], sample: number | undefined) =>
+    sample === undefined ? skippedFigure({ ...term, reason }) : measuredFigure({ ...term, samples: [sample] })
   const figures: readonly Figure[] = [
     value(terms.parity, Math.max(...parity.map(({ sailorS, answerS }) => Math.abs(answerS / sailorS - 1)))),
     ...rows.map(({ cluster, verdict }) =>
@@ -103,11 +108,14 @@ export function measureSailor({ dataFolder, progress }: PlanMeasurement): Measur
         samples: [1 / verdict.iterationS / cluster.published],
       }),
     ),
+    ...clusters
+      .filter((cluster) => !measured.includes(cluster))
+      .map((cluster) => skippedFigure({ ...clusterTerms(cluster), reason })),
     value(terms.oom, all.filter(({ verdict }) => !verdict.fits).length),
-    value(terms.floor, 1 / cheapest.verdict.iterationS),
-    value(terms.cheapest, cheapest.verdict.usd),
-    value(terms.ceiling, fastest.verdict.usd),
-    value(terms.fastest, 1 / fastest.verdict.iterationS),
+    value(terms.floor, cheapest?.perSecond),
+    value(terms.cheapest, cheapest?.verdict.usd),
+    value(terms.ceiling, fastest?.verdict.usd),
+    value(terms.fastest, fastest?.perSecond),
   ]
   return {
     figures,
@@ -118,8 +126,8 @@ export function measureSailor({ dataFolder, progress }: PlanMeasurement): Measur
         published: cluster.published,
         ...summary(found),
       })),
-      cheapest: summary(cheapest),
-      fastest: summary(fastest),
+      cheapest: cheapest && summary(cheapest),
+      fastest: fastest && summary(fastest),
     },
   }
 }

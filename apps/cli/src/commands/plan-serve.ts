@@ -11,9 +11,9 @@ import { EXIT_FAILURE } from '../cli-error.ts'
 import type { Output } from '../output.ts'
 import { readFleet } from '../plan/fleet-file.ts'
 import { readModelShape } from '../plan/model-file.ts'
-import { documentSchema, readPlan, type ServingDocument } from '../plan/plan-document.ts'
+import { documentSchema, type ServingDocument } from '../plan/plan-document.ts'
 import { servingReport } from '../plan/serving-report.ts'
-import { refusalText, servingText, simulationText } from '../plan/serving-text.ts'
+import { refusalText, servingText } from '../plan/serving-text.ts'
 import { readServingWorkload } from '../plan/workload-file.ts'
 
 export interface PlanFiles {
@@ -75,23 +75,4 @@ export async function planServe(options: PlanServeOptions, output: Output): Prom
     output.note(`The report is in ${options.html}.`)
   }
   output.result(document, () => servingText(document))
-}
-
-export interface SimulateOptions {
-  readonly plan: string
-  readonly workload: string | null
-  readonly seed: number
-  readonly requests: number
-}
-
-/** Plays a plan that was written as JSON, under its own workload or another. */
-export async function simulate(options: SimulateOptions, output: Output): Promise<void> {
-  const { plan, model, fleet, workload: own } = await readPlan(options.plan)
-  const workload = options.workload === null ? own : await readServingWorkload(options.workload)
-  const requestsPerS = workload.requestsPerS ?? plan.predicted.requestsPerS
-  const { seed, requests } = options
-  const simulated = simulatePlan(plan, { shape: model, fleet, workload }, { requestsPerS, seed, requests })
-  output.result({ requestsPerS, seed, predicted: plan.predicted, simulated }, () =>
-    simulationText(simulated, requestsPerS),
-  )
 }

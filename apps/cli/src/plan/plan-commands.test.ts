@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { z } from 'zod'
 import { planCompare } from '../commands/plan-compare.ts'
-import { planServe, simulate } from '../commands/plan-serve.ts'
+import { planServe } from '../commands/plan-serve.ts'
 import { planTrain } from '../commands/plan-train.ts'
+import { simulate } from '../commands/simulate.ts'
 import { Output } from '../output.ts'
 import { packageRoot } from '../package-root.ts'
 
@@ -15,6 +17,8 @@ const files = (workload: string) => ({
   model: at('llama-2-70b.json'),
   workload: at(workload),
 })
+const figures = z.object({ stepS: z.number() })
+const replaySchema = z.object({ predicted: figures, simulated: figures })
 let folder = ''
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'deos-plan-'))
@@ -79,7 +83,7 @@ describe('deos plan', () => {
 
   test('simulate refuses what is no plan', async () => {
     const path = join(folder, 'other.json')
-    await writeFile(path, '{"schema": "deos.plan.v1", "kind": "train"}')
+    await writeFile(path, '{"schema": "deos.plan.v1", "kind": "refused"}')
     const run = { plan: path, workload: null, seed: 7, requests: 200 }
     await expect(printed(true, (output) => simulate(run, output))).rejects.toThrow(/other\.json:1: kind/)
   })
@@ -97,6 +101,18 @@ describe('deos plan', () => {
     expect(text).toMatch(/plan +DP/)
     expect(text).not.toMatch(/NaN|undefined/)
     expectSelfContained(await readFile(options.html, 'utf8'))
+    const path = join(folder, 'train.json')
+    await writeFile(path, await printed(true, (output) => planTrain(options, output)))
+    const run = { plan: path, workload: null, seed: 1, requests: 3 }
+    const played = replaySchema.parse(JSON.parse(await printed(true, (output) => simulate(run, output))))
+    expect(played.simulated.stepS).toBeCloseTo(played.predicted.stepS, 9)
+    await writeFile(workload, 'kind: train\nglobalBatch: 32\nsequenceTokens: 1024\nmicrobatches: [1]\n')
+    const twice = replaySchema.parse(
+      JSON.parse(await printed(true, (output) => simulate({ ...run, workload }, output))),
+    )
+    expect(twice.simulated.stepS).toBeGreaterThan(1.5 * played.simulated.stepS)
+    expect(await printed(false, (output) => simulate(run, output))).toMatch(/the plan says/)
+    await writeFile(workload, 'kind: train\nglobalBatch: 16\nsequenceTokens: 1024\nmicrobatches: [1]\n')
     const compared: unknown = JSON.parse(await printed(true, (output) => planCompare(options, output)))
     expect(compared).toMatchObject({
       kind: 'train',

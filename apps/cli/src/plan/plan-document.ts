@@ -172,16 +172,71 @@ const planSchema = z.object({
 
 const servingDocument = z.object({
   schema: z.literal(documentSchema),
-  kind: z.literal('serve', { error: 'is not a plan for serving, the only kind that is simulated by itself' }),
+  kind: z.literal('serve'),
   model: modelSchema,
   fleet: fleetSchema,
   workload: workloadSchema,
   plan: planSchema,
 })
 
-export type PlayableDocument = z.infer<typeof servingDocument>
+const degree = z.int().min(1)
+const zeroStage = z.union([z.literal(0), z.literal(1), z.literal(2), z.literal(3)])
+
+const jobSchema = z.object({
+  globalBatch: z.int().min(1),
+  sequenceTokens: z.int().min(1),
+  microbatches: z.array(z.int().min(1)).min(1),
+  optimiser: z.enum(['adam', 'sgd']),
+  precision: z.enum(['fp16', 'fp32']),
+  goal: z.enum(['throughput', 'cost']),
+  mostLocalSteps: z.int().min(1),
+  tokens: z.number().positive().nullable(),
+  stepS: z.number().positive().nullable(),
+})
+
+const trainingPlanSchema = z.object({
+  degrees: z.object({ tensor: degree, context: degree, expert: degree, data: degree, pipeline: degree }),
+  microbatch: z.int().min(1),
+  options: z.object({
+    schedule: z.enum(['gpipe', '1f1b', 'zero bubble']),
+    overlap: z.boolean(),
+    exchange: z.enum(['sharded', 'direct', 'ring', 'regional']),
+    exchangeEarly: z.boolean(),
+    nextStepEarly: z.boolean(),
+    gradientBytesPerParameter: z.number().positive(),
+    activationBytesPerElement: z.number().positive(),
+    stepsPerExchange: z.int().min(1),
+    rematerialise: z.boolean(),
+    extraInFlight: count,
+    zeroStage: zeroStage.default(0),
+  }),
+  stages: z
+    .array(
+      z.object({
+        layers: z.object({ first: count, end: z.int().min(1) }),
+        replicas: z.array(z.array(z.object({ machine: text, slot: count })).min(1)).min(1),
+      }),
+    )
+    .min(1),
+  predicted: z.object({ stepS: z.number().positive(), tokensPerS: z.number().positive() }),
+})
+
+const trainingDocument = z.object({
+  schema: z.literal(documentSchema),
+  kind: z.literal('train'),
+  model: modelSchema,
+  fleet: fleetSchema,
+  workload: jobSchema,
+  plan: trainingPlanSchema,
+})
+
+const playable = z.discriminatedUnion('kind', [servingDocument, trainingDocument], {
+  error: 'is neither a plan for serving nor one for training',
+})
+
+export type PlayableDocument = z.infer<typeof playable>
 
 /** @throws PlanFileError naming the field that is wrong */
 export async function readPlan(path: string): Promise<PlayableDocument> {
-  return (await PlanFile.read(path)).parse(servingDocument)
+  return (await PlanFile.read(path)).parse(playable)
 }

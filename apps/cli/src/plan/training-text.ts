@@ -1,4 +1,4 @@
-import type { ComputeFleet, ModelShape, TrainingJob, TrainingRunPlan } from '@deos/planner'
+import type { ComputeFleet, ModelShape, StepForecast, TrainingJob, TrainingRunPlan } from '@deos/planner'
 import { formatFields, formatTable } from '../text/table.ts'
 import type { documentSchema } from './plan-document.ts'
 import { show, showBytes, showMs, showPrice, showShare } from './serving-text.ts'
@@ -32,6 +32,13 @@ export const degreesText = ({ degrees }: TrainingRunPlan): string =>
     .map(([name, degree]) => `${name} ${degree}`)
     .join(' × ')
 
+const exchangeNames: Readonly<Record<TrainingRunPlan['exchange'], string>> = {
+  ring: 'gradients round a ring',
+  sharded: 'gradients to shards in turn',
+  direct: 'gradients to shards at once',
+  regional: 'gradients within regions, then between',
+}
+
 export function waysText(plan: TrainingRunPlan): string {
   const { schedule, chunks, microbatch, microbatches, zeroStage, rematerialise, exchange, stepsPerExchange } =
     plan
@@ -40,7 +47,7 @@ export function waysText(plan: TrainingRunPlan): string {
     `${microbatches} microbatches of ${microbatch}`,
     ...(zeroStage > 0 ? [`ZeRO-${zeroStage}`] : []),
     ...(rematerialise ? ['activations computed anew'] : []),
-    exchange === 'ring' ? 'gradients round a ring' : 'gradients to shards',
+    exchangeNames[exchange],
     ...(stepsPerExchange > 1 ? [`an exchange every ${stepsPerExchange} steps`] : []),
   ].join(', ')
 }
@@ -139,4 +146,31 @@ export function placesOf({ replicas }: TrainingRunPlan['stages'][number]): strin
   const machines = [...new Set(replicas.flat().map(({ machine }) => machine))]
   const more = machines.length - mostPlaces
   return `${machines.slice(0, mostPlaces).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
+}
+
+/** A step played again, beside what the plan said. */
+export function replayText(played: StepForecast, predictedS: number): string {
+  const right = (title: string) => ({ title, align: 'right' as const })
+  const columns = [
+    { title: 'stage' },
+    { title: 'layers' },
+    ...['compute', 'hop', 'exchange', 'memory', 'idle'].map(right),
+  ]
+  const rows = played.stages.map((stage, at) => [
+    String(at),
+    `[${stage.layers[0]}, ${stage.layers[1]})`,
+    showSeconds(stage.computeS),
+    showSeconds(stage.hopS),
+    showSeconds(stage.exchangeS),
+    showBytes(stage.memoryBytes),
+    showShare(stage.bubble),
+  ])
+  return [
+    formatFields([
+      ['step', `${showSeconds(played.stepS)}; the plan says ${showSeconds(predictedS)}`],
+      ['throughput', `${show(played.tokensPerS)} tokens/s`],
+      ['memory', played.fits ? 'suffices' : 'does not suffice'],
+    ]),
+    formatTable(columns, rows),
+  ].join('\n\n')
 }

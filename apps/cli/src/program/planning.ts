@@ -90,8 +90,10 @@ export function addPlanning(program: Command): void {
   program
     .command('simulate')
     .summary('play a plan under its workload, or under another')
-    .description('Plays requests through a plan for serving, event by event, in time of its own.')
-    .requiredOption('--plan <file>', 'what "deos plan serve --json" wrote')
+    .description(
+      'Plays requests through a plan for serving, or a step of a plan for training, event by event, in time of its own.',
+    )
+    .requiredOption('--plan <file>', 'what "deos plan serve --json" or "deos plan train --json" wrote')
     .option('--workload <file>', 'another workload than the one it was planned for')
     .option('--seed <n>', 'of requests that are drawn', wholeNumber(0, 2 ** 31), 1)
     .option(
@@ -121,7 +123,7 @@ export function addPlanning(program: Command): void {
         },
       ) =>
         perform(flags, async (output) => {
-          const { simulate } = await import('../commands/plan-serve.ts')
+          const { simulate } = await import('../commands/simulate.ts')
           await simulate({ ...flags, workload: flags.workload ?? null }, output)
         }),
     )

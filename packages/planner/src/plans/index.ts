@@ -49,6 +49,7 @@ export { tensorDegrees } from './tensor-parallel.ts'
 export { type TrainingBaseline, trainingBaselines } from './training/compare-training.ts'
 export { checkTrainingJob, type TrainingJob } from './training/job.ts'
 export { planTrainingRun, type TrainingPlanning } from './training/plan-training-run.ts'
+export { type PlayableTraining, replayTraining } from './training/replay-training.ts'
 export type {
   TrainingFigures,
   TrainingOutcome,

@@ -68,8 +68,8 @@ export function describeCandidate(
     microbatches: microbatchesOf(costs.work, stages[0]!.devices.length),
     rematerialise: options.rematerialise,
     exchange: options.exchange,
-    nextStepEarly: options.nextStepEarly,
     stepsPerExchange: options.stepsPerExchange,
+    options,
     stages: reports,
     predicted: {
       stepS,

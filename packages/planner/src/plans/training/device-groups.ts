@@ -78,29 +78,40 @@ export function groupedFleet(
   format: TrainingFleet['format'],
 ): GroupedFleet | null {
   const size = sizeOf(degrees)
-  const groups: DeviceGroup[] = []
-  const kinds = new Map<string, Accelerator>()
-  const terms = new Map<Accelerator, GroupTerms>()
+  const groups: DeviceGroup['members'][] = []
   for (const machines of groupable(fleet)) {
     const inside = machines.every(({ accelerators }) => accelerators % size === 0)
     const pools = inside ? machines.map((machine) => [machine]) : [machines]
     for (const slots of pools.map(slotsOf)) {
-      for (let at = 0; at + size <= slots.length; at += size) {
-        const members = slots.slice(at, at + size)
-        const link = worstLink(members, links)
-        const real = members[0]!.machine.accelerator
-        const key = JSON.stringify([real.name, real.memoryGiB, size > 1 ? link : null])
-        let accelerator = kinds.get(key)
-        if (accelerator === undefined) {
-          accelerator = asOne(real, degrees)
-          kinds.set(key, accelerator)
-          terms.set(accelerator, termsOf(work, degrees, link))
-        }
-        groups.push({ members, accelerator })
-      }
+      for (let at = 0; at + size <= slots.length; at += size) groups.push(slots.slice(at, at + size))
     }
   }
-  if (groups.length === 0) return null
+  return groups.length === 0 ? null : fleetOfGroups(groups, fleet, links, work, degrees, format)
+}
+
+/** Groups that are known already as devices; each has as many members as the degrees say. */
+export function fleetOfGroups(
+  memberships: readonly DeviceGroup['members'][],
+  { efficiency }: ComputeFleet,
+  links: LinkLookup,
+  work: TrainingWork,
+  degrees: GroupDegrees,
+  format: TrainingFleet['format'],
+): GroupedFleet {
+  const kinds = new Map<string, Accelerator>()
+  const terms = new Map<Accelerator, GroupTerms>()
+  const groups = memberships.map((members): DeviceGroup => {
+    const link = worstLink(members, links)
+    const real = members[0]!.machine.accelerator
+    const key = JSON.stringify([real.name, real.memoryGiB, sizeOf(degrees) > 1 ? link : null])
+    let accelerator = kinds.get(key)
+    if (accelerator === undefined) {
+      accelerator = asOne(real, degrees)
+      kinds.set(key, accelerator)
+      terms.set(accelerator, termsOf(work, degrees, link))
+    }
+    return { members, accelerator }
+  })
   const network = symmetricNetwork(groups.length, (a, b) => {
     const { delayMs, bytesPerS } = links.between(
       groups[a]!.members[0]!.machine,
@@ -109,7 +120,6 @@ export function groupedFleet(
     return { delayS: delayMs / 1000, bytesPerS }
   })
   const devices = groups.map(({ accelerator }) => accelerator)
-  const { efficiency } = fleet
   return { degrees, groups, fleet: { devices, network, efficiency, format, groups: terms } }
 }
 

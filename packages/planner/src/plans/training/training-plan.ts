@@ -1,5 +1,5 @@
 import type { LayerRange } from '@deos/domain'
-import type { Schedule, WorkSpan } from '../../training/index.ts'
+import type { Schedule, StepOptions, WorkSpan } from '../../training/index.ts'
 import type { Fix, RejectedOption } from '../serving/serving-plan.ts'
 import type { Bound } from '../serving/unit-costs.ts'
 import type { TrainingJob } from './job.ts'
@@ -51,11 +51,11 @@ export interface TrainingRunPlan {
   readonly microbatch: number
   readonly microbatches: number
   readonly rematerialise: boolean
-  readonly exchange: 'sharded' | 'ring' | 'regional'
-  /** A stage begins the next step with its own new weights, while others still exchange. */
-  readonly nextStepEarly: boolean
+  readonly exchange: StepOptions['exchange']
   /** Above 1, replicas train apart in between. */
   readonly stepsPerExchange: number
+  /** Everything that a replay needs besides stages and degrees. */
+  readonly options: StepOptions
   readonly stages: readonly TrainingStageReport[]
   readonly predicted: TrainingFigures
   /** Of the whole run; `null` if it has no end. */

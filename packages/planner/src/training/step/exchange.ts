@@ -46,7 +46,22 @@ const shardedS: SumSeconds = (network, devices, bytes) => {
   )
 }
 
-const ringS: SumSeconds = (network, devices, bytes) => 2 * (devices.length - 1) * lapS(network, devices, bytes)
+/** The same with all messages on their way at once: a device's bytes still go one after the other, delays do not. */
+const directS: SumSeconds = (network, devices, bytes) => {
+  const part = bytes / devices.length
+  return Math.max(
+    ...devices.map((device) => {
+      const pairs = devices
+        .filter((other) => other !== device)
+        .map((other) => device * network.devices + other)
+      const sendS = pairs.reduce((sum, pair) => sum + part / network.bytesPerS[pair]!, 0)
+      return 2 * (sendS + Math.max(...pairs.map((pair) => network.delayS[pair]!)))
+    }),
+  )
+}
+
+const ringS: SumSeconds = (network, devices, bytes) =>
+  2 * (devices.length - 1) * lapS(network, devices, bytes)
 
 /** One part of as many as there are members goes to the next member, everywhere at once. */
 const lapS: SumSeconds = (network, devices, bytes) =>
@@ -69,18 +84,19 @@ const regionalS: SumSeconds = (network, devices, bytes) => {
   const insideS = 2 * (size - 1) * Math.max(...groups.map((group) => lapS(network, group, bytes)))
   const betweenS = Array.from({ length: size }, (_, place) => {
     const peers = groups.map((group) => group[place]!)
-    return Math.min(ringS(network, peers, bytes / size), shardedS(network, peers, bytes / size))
+    return Math.min(ringS(network, peers, bytes / size), directS(network, peers, bytes / size))
   })
   return insideS + Math.max(...betweenS)
 }
 
 const sumS: Readonly<Record<StepOptions['exchange'], SumSeconds>> = {
   sharded: shardedS,
+  direct: directS,
   ring: ringS,
   regional: regionalS,
 }
 
-/** Members with links among them as quick as any in the stage, in the order of the stage. */
+/** Devices with links among them as quick as any between them all, in their order. */
 function nearGroups(network: DeviceNetwork, devices: readonly number[]): readonly (readonly number[])[] {
   const rate = (a: number, b: number) => network.bytesPerS[a * network.devices + b]!
   let quickest = 0

@@ -33,12 +33,22 @@ export interface StepForecast {
   readonly stages: readonly StageForecast[]
 }
 
-/** Seconds below which no step of a plan can be: a stage's arithmetic on its slowest device, and its exchange behind it. */
+/**
+ * Seconds below which no step of a plan can be: a stage's arithmetic on its slowest device and what of its exchange cannot
+ * hide, and all microbatches over the slowest link between stages.
+ */
 export function stepAtLeastS(costs: LayerCosts, { stages, options }: TrainingPlan): number {
-  const bounds = stages.map((stage) => {
+  const microbatches = microbatchesOf(costs.work, stages[0]!.devices.length)
+  const bounds = stages.map((stage, at) => {
     const { first, end, devices } = stage
-    const slowestS = Math.max(...devices.map((device) => costs.stageS(device, first, end)))
-    return slowestS * microbatchesOf(costs.work, devices.length) + exchangeSeconds(costs, stage, options)
+    const computeS = microbatches * Math.max(...devices.map((device) => costs.stageS(device, first, end)))
+    const exchangeS = exchangeSeconds(costs, stage, options)
+    const hidden = options.schedule === 'zero bubble' && options.exchangeEarly
+    const shownS = hidden ? exchangeS - hiddenS(costs, stage, computeS / 3, exchangeS) : exchangeS
+    const next = stages[at + 1]
+    const sendS = (device: number, replica: number) =>
+      next === undefined ? 0 : hop(costs, options, device, next.devices[replica]!).sendS
+    return Math.max(computeS + shownS, microbatches * Math.max(...devices.map(sendS)))
   })
   return Math.max(...bounds)
 }
@@ -61,7 +71,10 @@ export function forecastStep(costs: LayerCosts, plan: TrainingPlan): StepForecas
   const pipelineS = Math.max(...lastS.map((last, at) => last - firstS[at]!))
   const exchangeS = stages.map((stage) => exchangeSeconds(costs, stage, options))
   const endS = shared.map((those, at) => {
-    const summedS = those.reduce((sum, each) => sum + exchangeS[each]!, 0)
+    const tailS = those.length > 1 ? 0 : Math.min(...runs.map((run) => run.tailS[at]!))
+    const summedS =
+      those.reduce((sum, each) => sum + exchangeS[each]!, 0) -
+      hiddenS(costs, stages[at]!, tailS, exchangeS[at]!)
     return (options.exchangeEarly ? lastS[at]! - firstS[at]! : pipelineS) + summedS
   })
   const exposedExchangeS = Math.max(0, Math.max(...endS) - pipelineS)
@@ -91,6 +104,21 @@ export function forecastStep(costs: LayerCosts, plan: TrainingPlan): StepForecas
       }
     }),
   }
+}
+
+/**
+ * What a stage can exchange while it still computes weight gradients: it finishes them layer by layer, and exchanges each
+ * layer's behind it, that of the fewest parameters last.
+ */
+function hiddenS(costs: LayerCosts, { first, end }: TrainingStage, tailS: number, exchangeS: number): number {
+  const { parameters } = costs
+  let fewest = Number.POSITIVE_INFINITY
+  for (let layer = first; layer < end; layer += 1) {
+    fewest = Math.min(fewest, parameters[layer + 1]! - parameters[layer]!)
+  }
+  const behindFirst = tailS * (1 - 1 / (end - first))
+  const beforeLast = exchangeS * (1 - fewest / (parameters[end]! - parameters[first]!))
+  return Math.min(behindFirst, beforeLast)
 }
 
 /** Stages that the same devices hold, by number. */

@@ -15,7 +15,7 @@ export interface Pipeline {
     readonly backwardS: number
     /** Part of `backwardS` that nobody waits for. */
     readonly weightGradientS: number
-    /** Microbatches it may keep between forward and backward pass. */
+    /** Microbatches it may keep between forward pass and the end of their backward pass, weight gradients included. */
     readonly inFlight: number
     /** Stages with the same number share a device, which works on one of them at a time; without one, each has its own. */
     readonly device?: number
@@ -29,6 +29,8 @@ export interface PipelineRun {
   readonly startS: readonly number[]
   /** When each stage has computed everything. */
   readonly finishS: readonly number[]
+  /** Seconds at the end in which only weight gradients are left to compute. */
+  readonly tailS: readonly number[]
   readonly busyS: readonly number[]
 }
 
@@ -59,6 +61,7 @@ class Run {
   readonly #busyS: number[]
   readonly #finishS: number[]
   readonly #startS: number[]
+  readonly #backwardS: number[]
   readonly #downFreeS: number[]
   readonly #upFreeS: number[]
   readonly #deviceOf: readonly number[]
@@ -78,6 +81,7 @@ class Run {
     this.#busyS = zeros()
     this.#finishS = zeros()
     this.#startS = zeros()
+    this.#backwardS = zeros()
     this.#downFreeS = zeros()
     this.#upFreeS = zeros()
     this.#busy = pipeline.stages.map(() => false)
@@ -101,7 +105,12 @@ class Run {
       const device = this.#deviceOf[stage]!
       if (!this.#busy[device]) this.#startAny(this.#stagesOf[device]!, timeS)
     }
-    return { startS: this.#startS, finishS: this.#finishS, busyS: this.#busyS }
+    return {
+      startS: this.#startS,
+      finishS: this.#finishS,
+      tailS: this.#finishS.map((finish, stage) => finish - this.#backwardS[stage]!),
+      busyS: this.#busyS,
+    }
   }
 
   /** What is deepest in the pipeline goes first: others wait for it. */
@@ -130,6 +139,7 @@ class Run {
     else if (may('forward') && mayForward) this.#forward(stage, nowS)
     else if (may('weights') && this.#weightWork[stage]! > 0) {
       this.#weightWork[stage] = this.#weightWork[stage]! - 1
+      this.#completed[stage] = this.#completed[stage]! + 1
       this.#compute(stage, nowS, stages[stage]!.weightGradientS, 'weights')
     }
   }
@@ -158,8 +168,9 @@ class Run {
     const split = schedule === 'zero bubble'
     const workS = split ? backwardS - weightGradientS : backwardS
     this.#backwards[stage] = this.#backwards[stage]! - 1
-    this.#completed[stage] = this.#completed[stage]! + 1
     if (split) this.#weightWork[stage] = this.#weightWork[stage]! + 1
+    else this.#completed[stage] = this.#completed[stage]! + 1
+    this.#backwardS[stage] = Math.max(this.#backwardS[stage]!, nowS + workS)
     if (stage === 0) {
       this.#compute(stage, nowS, workS, 'backward')
       return

@@ -6,11 +6,11 @@ export interface StepOptions {
   readonly schedule: Schedule
   readonly overlap: boolean
   /**
-   * `sharded`: each member owns a part and talks to every other one; `ring`: round the group; `regional`: inside of what
-   * the quickest links join, then between.
+   * `sharded`: each member owns a part and talks to every other one in turn; `direct`: to all of them at once; `ring`:
+   * round the group; `regional`: inside of what the quickest links join, then between.
    */
-  readonly exchange: 'sharded' | 'ring' | 'regional'
-  /** A stage exchanges gradients as soon as it has computed them, or when the whole pipeline has. */
+  readonly exchange: 'sharded' | 'direct' | 'ring' | 'regional'
+  /** A stage exchanges gradients as soon as it has computed them, layer by layer, or when the whole pipeline has. */
   readonly exchangeEarly: boolean
   /**
    * A stage begins the next step as soon as it has its own new weights, while others still exchange. The gradient's norm

@@ -1,6 +1,7 @@
 import type { Random } from '@deos/domain'
 import { bestOf, dtFmRows, inRankOrder, type Planned, stageCounts } from './baselines.ts'
-import { forecastStep } from './forecast.ts'
+import { exchangeSeconds } from './exchange.ts'
+import { forecastStep, stepAtLeastS } from './forecast.ts'
 import type { LayerCosts } from './layer-costs.ts'
 import { microbatchesOf, type StepOptions, type TrainingPlan, type TrainingStage } from './plan.ts'
 
@@ -37,15 +38,28 @@ export const exactOptions: StepOptions = {
  */
 export function planTraining(costs: LayerCosts, search: TrainingSearch): Planned | null {
   const devices = costs.fleet.devices.length
-  const counts = stageCounts(devices, costs.work.shape.layers)
-  let best: Planned | null = null
-  for (const count of counts) {
+  const found: Planned[] = []
+  for (const count of stageCounts(devices, costs.work.shape.layers)) {
+    const quickestS = Math.min(...found.map(({ forecast }) => forecast.stepS))
+    let best: Planned | null = null
     for (const rows of placements(costs, search, count)) {
-      best = bestOf(costs, variants(costs, balancedStages(costs, rows), search), best)
+      const plans = variants(costs, balancedStages(costs, rows), search)
+      const hopeful = plans.filter((plan) => stepAtLeastS(costs, plan) < quickestS * worthPolishing)
+      best = bestOf(costs, hopeful, best)
     }
+    if (best !== null) found.push(best)
   }
-  return best === null ? null : polish(costs, best, search)
+  found.sort((a, b) => a.forecast.stepS - b.forecast.stepS)
+  const polished = found.slice(0, polishedCounts).map((each) => polish(costs, each, search))
+  return polished.reduce<Planned | null>(
+    (best, each) => (best === null || each.forecast.stepS < best.forecast.stepS ? each : best),
+    null,
+  )
 }
+
+/** Polishing may make up for so much. */
+const worthPolishing = 1.15
+const polishedCounts = 2
 
 function placements(
   costs: LayerCosts,
@@ -125,7 +139,7 @@ export function balancedStages(
 }
 
 const bisections = 30
-const moreInFlight = [0, 2, 4, 8, 16, 64]
+const moreInFlight = [0, 4, 8, 16, 32, 64]
 
 function variants(
   costs: LayerCosts,
@@ -133,22 +147,39 @@ function variants(
   { fixed }: TrainingSearch,
 ): readonly TrainingPlan[] {
   const microbatches = microbatchesOf(costs.work, stages[0]!.devices.length)
-  return waysToRun(microbatches, fixed).map((options) => ({ stages, options }))
+  return waysToRun(microbatches, fixed, [quickestExchange(costs, stages, fixed)]).map((options) => ({
+    stages,
+    options,
+  }))
 }
 
+/** Of ways to exchange, the one whose slowest stage is quickest. */
+function quickestExchange(
+  costs: LayerCosts,
+  stages: readonly TrainingStage[],
+  fixed: Partial<StepOptions>,
+): StepOptions['exchange'] {
+  const slowestS = exchanges.map((exchange) =>
+    Math.max(
+      ...stages.map((stage) => exchangeSeconds(costs, stage, { ...exactOptions, ...fixed, exchange })),
+    ),
+  )
+  return exchanges[slowestS.indexOf(Math.min(...slowestS))]!
+}
+
+const exchanges = ['direct', 'ring', 'sharded', 'regional'] as const
+
 /** Schedules, exchanges and microbatches in flight that are worth a try. */
-export const waysToRun = (microbatches: number, fixed: Partial<StepOptions>): readonly StepOptions[] =>
+export const waysToRun = (
+  microbatches: number,
+  fixed: Partial<StepOptions>,
+  kinds: readonly StepOptions['exchange'][] = exchanges,
+): readonly StepOptions[] =>
   (['1f1b', 'zero bubble'] as const).flatMap((schedule) =>
     moreInFlight
       .filter((extra) => extra === 0 || extra < microbatches)
       .flatMap((extraInFlight) =>
-        (['ring', 'sharded', 'regional'] as const).map((exchange) => ({
-          ...exactOptions,
-          schedule,
-          extraInFlight,
-          exchange,
-          ...fixed,
-        })),
+        kinds.map((exchange) => ({ ...exactOptions, schedule, extraInFlight, exchange, ...fixed })),
       ),
   )
 

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { catalogue, findAccelerator } from '../../devices/index.ts'
 import { shapeFromHuggingFace } from '../../models/index.ts'
 import { symmetricNetwork } from '../network.ts'
+import { stepAtLeastS } from './forecast.ts'
 import {
   dtFmOptions,
   exactOptions,
@@ -17,6 +18,7 @@ import {
   planTraining,
   runPipeline,
   type Schedule,
+  type StepOptions,
   type TrainingFleet,
   type WorkSpan,
 } from './index.ts'
@@ -47,6 +49,29 @@ describe('a pipeline without links', () => {
   test('zero bubble fills what waits with weight gradients', () => {
     expect(lasts(uniform('zero bubble', 4, 8))).toBeLessThan((8 + 3) * 3)
     expect(lasts(uniform('zero bubble', 4, 8))).toBeGreaterThanOrEqual(8 * 3)
+  })
+
+  test('zero bubble keeps no more microbatches than it may, weight gradients that wait included', () => {
+    const kept = (extra: number) => {
+      const pipeline = uniform('zero bubble', 4, 20, extra)
+      const spans: WorkSpan[] = []
+      runPipeline(pipeline, (span) => spans.push(span))
+      const first = spans.filter(({ stage }) => stage === 0)
+      const counts = first.map(({ fromS }) => {
+        const begun = first.filter((span) => span.work === 'forward' && span.fromS <= fromS).length
+        return begun - first.filter((span) => span.work === 'weights' && span.toS <= fromS).length
+      })
+      return Math.max(...counts)
+    }
+    expect(kept(0)).toBe(4)
+    expect(kept(3)).toBeLessThanOrEqual(7)
+  })
+
+  test('tells how long only weight gradients are left', () => {
+    const { tailS, finishS } = runPipeline(uniform('zero bubble', 1, 3, 2))
+    expect(tailS[0]).toBeGreaterThanOrEqual(1)
+    expect(finishS[0]).toBe(9)
+    expect(runPipeline(uniform('1f1b', 2, 3)).tailS).toEqual([0, 0])
   })
 
   test('every stage is busy exactly as long as its work', () => {
@@ -176,6 +201,52 @@ describe('a step', () => {
     expect(bytes[0]! - bytes[1]!).toBeCloseTo(each * (12 - 12 / 8), 0)
     expect(bytes[1]! - bytes[2]!).toBeCloseTo(each * (2 - 2 / 8), 0)
     expect(bytes[2]! - bytes[3]!).toBeCloseTo(each * (2 - 2 / 8), 0)
+  })
+
+  test('exchanges in every way what that way has to send', () => {
+    const costs = new LayerCosts(fleet(), work)
+    const exchangeS = (exchange: StepOptions['exchange'], devices: readonly number[]) => {
+      const options = { ...megatronOptions, exchange }
+      return forecastStep(costs, { stages: [{ first: 0, end: 8, devices }], options }).stages[0]!.exchangeS
+    }
+    const bytes = costs.parameters[8]! * 4
+    const [nearS, farS] = [bytes / 4 / 1e10, bytes / 4 / 1.25e8]
+    const both = [0, 1, 4, 5]
+    expect(exchangeS('sharded', both)).toBeCloseTo(2 * (nearS + 1e-4 + 2 * (farS + 0.03)), 9)
+    expect(exchangeS('direct', both)).toBeCloseTo(2 * (nearS + 2 * farS + 0.03), 9)
+    expect(exchangeS('ring', both)).toBeCloseTo(6 * (farS + 0.03), 9)
+    // Halves inside there and back; between, a half in two parts there and back.
+    expect(exchangeS('regional', both)).toBeCloseTo(2 * (2 * nearS + 1e-4) + 2 * (farS + 0.03), 9)
+    expect(exchangeS('regional', [0, 1, 4])).toBe(Number.POSITIVE_INFINITY)
+  })
+
+  test('is no longer where stages exchange and begin the next one early, and never shorter than the busiest stage and its exchange', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 8 }),
+        fc.constantFrom<Schedule>('1f1b', 'zero bubble'),
+        (extra, schedule) => {
+          const costs = new LayerCosts(fleet(), work)
+          const rows = [
+            [0, 4],
+            [1, 5],
+            [2, 6],
+            [3, 7],
+          ]
+          const stages = rows.map((devices, at) => ({ first: 2 * at, end: 2 * at + 2, devices }))
+          const options = { ...exactOptions, schedule, extraInFlight: extra }
+          const early = forecastStep(costs, { stages, options })
+          const late = forecastStep(costs, { stages, options: { ...options, nextStepEarly: false } })
+          const behind = forecastStep(costs, {
+            stages,
+            options: { ...options, nextStepEarly: false, exchangeEarly: false },
+          })
+          expect(early.stepS).toBeLessThanOrEqual(late.stepS)
+          expect(late.stepS).toBeLessThanOrEqual(behind.stepS)
+          expect(early.stepS).toBeGreaterThanOrEqual(stepAtLeastS(costs, { stages, options }) - 1e-9)
+        },
+      ),
+    )
   })
 
   test('of ZeRO-3 sends three times the model round the ring', () => {

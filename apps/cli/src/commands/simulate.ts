@@ -1,0 +1,46 @@
+import { replayTraining } from '@deos/planner'
+import { simulatePlan } from '@deos/simulator'
+import type { Output } from '../output.ts'
+import { type PlayableDocument, readPlan } from '../plan/plan-document.ts'
+import { simulationText } from '../plan/serving-text.ts'
+import { replayText } from '../plan/training-text.ts'
+import { readServingWorkload, readTrainingJob } from '../plan/workload-file.ts'
+
+export interface SimulateOptions {
+  readonly plan: string
+  readonly workload: string | null
+  readonly seed: number
+  readonly requests: number
+}
+
+/** Plays a plan that was written as JSON, under its own workload or another. */
+export async function simulate(options: SimulateOptions, output: Output): Promise<void> {
+  const document = await readPlan(options.plan)
+  if (document.kind === 'serve') await simulateServing(document, options, output)
+  else await simulateTraining(document, options, output)
+}
+
+async function simulateServing(
+  { plan, model, fleet, workload: own }: Extract<PlayableDocument, { kind: 'serve' }>,
+  options: SimulateOptions,
+  output: Output,
+): Promise<void> {
+  const workload = options.workload === null ? own : await readServingWorkload(options.workload)
+  const requestsPerS = workload.requestsPerS ?? plan.predicted.requestsPerS
+  const { seed, requests } = options
+  const simulated = simulatePlan(plan, { shape: model, fleet, workload }, { requestsPerS, seed, requests })
+  output.result({ requestsPerS, seed, predicted: plan.predicted, simulated }, () =>
+    simulationText(simulated, requestsPerS),
+  )
+}
+
+/** One step, event by event; nothing is drawn, so that a seed changes nothing. */
+async function simulateTraining(
+  { plan, model, fleet, workload: own }: Extract<PlayableDocument, { kind: 'train' }>,
+  { workload }: SimulateOptions,
+  output: Output,
+): Promise<void> {
+  const job = workload === null ? own : await readTrainingJob(workload)
+  const simulated = replayTraining(plan, { shape: model, fleet, job })
+  output.result({ predicted: plan.predicted, simulated }, () => replayText(simulated, plan.predicted.stepS))
+}
