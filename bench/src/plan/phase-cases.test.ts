@@ -10,7 +10,7 @@ describe('cases of prompts computed apart', () => {
     expect(requests.every((each) => each.promptTokens >= 1 && each.outputTokens >= 1)).toBe(true)
     for (const model of Object.keys(models)) {
       const promised = targetsOf(name, model)
-      const workload = workloadOf(requests, promised, 'split')
+      const workload = workloadOf(requests, promised, 'split', 0.7)
       expect(workload.ttftMs).toBeLessThan(promised.ttftMs)
       expect(workload.contextTokens).toBeGreaterThan(workload.promptTokens.p95)
     }

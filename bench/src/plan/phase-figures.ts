@@ -4,6 +4,7 @@ import {
   type ServingPlan,
   type ServingRequest,
   type ServingWorkload,
+  type StageReport,
   servingCandidates,
 } from '@deos/planner'
 import { type Goodput, goodputOf, type ServiceTargets, serviceAt } from '@deos/simulator'
@@ -17,12 +18,12 @@ const chunks = [512, 2048]
 const played = 1000
 /** A plan is looked at more closely if it serves so much more than the best so far. */
 const outdone = 1.02
-/** Steps of the search, plans of a kind; the cases whose names begin so, the others are left out. */
-const efforts = {
-  quick: { steps: 30, candidates: 3, cases: 'a100+l40s.8b.' },
-  full: { steps: 200, candidates: 8, cases: '' },
-}
-type Effort = (typeof efforts)['full']
+/**
+ * Steps of the search; of the targets, what plans are to keep in the mean; plans for each of these; the cases whose names
+ * begin so, the others are left out.
+ */
+const quickly: Effort = { steps: 30, means: [0.7], candidates: 4, cases: 'a100+l40s.8b.' }
+const fully: Effort = { steps: 200, means: [0.4, 0.7, 1], candidates: 16, cases: '' }
 /**
  * How many times smaller K and V travel: F16; the codec without loss and at two of its lossy levels, as measured on a
  * small model (docs/kv-codec.md).
@@ -32,6 +33,13 @@ const leastGbps = 0.1
 const mostGbps = 1000
 const seed = 1
 const strictShare = 0.99
+
+interface Effort {
+  readonly steps: number
+  readonly means: readonly number[]
+  readonly candidates: number
+  readonly cases: string
+}
 
 interface Case {
   readonly name: string
@@ -59,7 +67,7 @@ interface Best extends Tried {
  * bandwidth between machines from which the first is worth as much as the second.
  */
 export function measurePhases({ quick, progress }: PlanMeasurement): Measured {
-  const effort = quick ? efforts.quick : efforts.full
+  const effort = quick ? quickly : fully
   const cases = Object.entries(fleets).flatMap(([fleetName, fleet]) =>
     Object.entries(models).flatMap(([modelName, shape]) =>
       Object.keys(targets).map(
@@ -176,12 +184,19 @@ function overall(rows: readonly Row[]): readonly Figure[] {
  */
 function bestOf(each: Case, roles: 'together' | 'split', effort: Effort): Best | null {
   const { shape, fleet, trace } = each
-  const workload = workloadOf(trace, each.targets, roles)
-  const plans = servingCandidates(shape, fleet, workload, { steps: effort.steps, seed })
-    .filter((plan) => plan.roles === roles)
-    .slice(0, effort.candidates)
+  const plans = effort.means.flatMap((mean) => {
+    const workload = workloadOf(trace, each.targets, roles, mean)
+    return servingCandidates(shape, fleet, workload, { steps: effort.steps, seed })
+      .filter((plan) => plan.roles === roles)
+      .slice(0, effort.candidates)
+      .map((plan) => ({ plan, workload }))
+  })
   let best: Best | null = null
-  for (const plan of plans) {
+  const seen = new Set<string>()
+  for (const { plan, workload } of plans) {
+    const layout = JSON.stringify(plan.replicas.map(({ role, stages }) => [role, stages.map(stageName)]))
+    if (seen.has(layout)) continue
+    seen.add(layout)
     for (const chunkTokens of roles === 'together' ? chunks : chunks.slice(-1)) {
       const tried = { plan, workload, chunkTokens }
       const more: number = best === null ? 0 : best.goodput.requestsPerS * outdone
@@ -253,10 +268,10 @@ function reportOf(best: Best | null) {
     replicas: plan.replicas.map(({ role, batch, stages }) => ({
       role,
       batch,
-      stages: stages.map(
-        ({ accelerator, tensorParallel, layers }) =>
-          `${tensorParallel} × ${accelerator} [${layers.first}, ${layers.end})`,
-      ),
+      stages: stages.map(stageName),
     })),
   }
 }
+
+const stageName = ({ accelerator, accelerators, layers }: StageReport): string =>
+  `${accelerators.length} × ${accelerator} [${layers.first}, ${layers.end})`
