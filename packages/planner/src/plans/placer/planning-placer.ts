@@ -30,7 +30,7 @@ interface Option extends ProposedRing {
  * A placer that plans: beside what {@link forecastingPlacer} makes of the base it proposes the rings of a plan for
  * serving over the most promising devices, and, where the replica had a ring before, that ring mended. Each is forecast,
  * and what weights have to travel first is its price: it answers nothing meanwhile. The base is left only for a ring
- * that answers at least 5% more within the horizon. What was rejected is among the reasons, with figures.
+ * that answers at least 5% more within the horizon, for each stage that it has more. What was rejected is among the reasons, with figures.
  *
  * Requests that the base refuses are refused, those for prompts only (`work: 'prefill'`) left to it.
  */
@@ -59,11 +59,11 @@ export const planningPlacer = (base: Placer, requests: UsualRequests = usualRequ
         own,
       )
       const best = options.reduce<Option | null>(
-        (most, each) => (most === null || each.worth > most.worth ? each : most),
+        (most, each) => (most === null || scoreOf(each, own) > scoreOf(most, own) ? each : most),
         null,
       )
       const why = planned.rings === null ? [planned.why] : []
-      if (best === null || best.worth < own.worth / (1 - leastGain)) {
+      if (best === null || scoreOf(best, own) < own.worth) {
         const rejected = options.map((option) => rejectedText(option, own))
         return withReasons(outcome.placement, [...rejected, ...why, ...movedText(request, own)])
       }
@@ -77,6 +77,10 @@ export const planningPlacer = (base: Placer, requests: UsualRequests = usualRequ
     },
   }
 }
+
+/** Its worth, less what has to be gained at least: once, and once more for each stage that others cannot have then. */
+const scoreOf = ({ placement, worth }: Option, own: Option): number =>
+  worth * (1 - leastGain) ** Math.max(1, placement.stages.length - own.placement.stages.length)
 
 /** Machines to be avoided are for the base to share, where it has no others. */
 function sharesMore(placement: Placement, base: Placement, { avoid }: PlacementRequest): boolean {
