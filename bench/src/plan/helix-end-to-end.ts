@@ -1,39 +1,29 @@
 import { seededRandom } from '@deos/domain'
 import {
-  deeperStages,
   type FlowInstance,
   type FlowPlacement,
   flowBounds,
   flowOfPlacement,
-  petalsPlacement,
   refinePlacement,
-  searchPlacement,
-  separatePipelines,
-  swarmPlacement,
 } from '@deos/planner'
 import type { ServingResult } from '@deos/simulator'
+import { candidatesOf } from './helix-candidates.ts'
 import { type HelixModel, stageFleet, withAllLinks } from './helix-cluster.ts'
-import { type HelixSetup, percentiles } from './helix-rows.ts'
 import {
-  type Admission,
-  type HelixSite,
-  helixAdmission,
-  loads,
-  type Seconds,
-  type ServingMode,
-} from './helix-settings.ts'
+  admissions,
+  favours,
+  firstPolicies,
+  routedOver,
+  type ServingPolicy,
+  stepLimits,
+} from './helix-policies.ts'
+import { type HelixSetup, percentiles } from './helix-rows.ts'
+import { type HelixSite, loads, type Seconds, type ServingMode } from './helix-settings.ts'
 
 export interface EndToEndCase {
   readonly site: HelixSite
   readonly model: HelixModel
   readonly mode: ServingMode
-}
-
-/** What is decided beside the placement. */
-export interface ServingPolicy {
-  readonly admission: Admission
-  /** Decode steps that share a pass at most; null leaves it to the machines. */
-  readonly stepsPerPass: number | null
 }
 
 export interface EndToEndPlan {
@@ -52,34 +42,17 @@ export interface PlanBudget {
   readonly evaluations: number
 }
 
-const shares = [0, 0.3, 0.5, 0.6, 0.75, 0.9, 1]
-/** How much slower links between sites are taken to be while candidates are searched, to make crossings rare. */
-const crossings = [1, 0.5]
-const slowLink = 5000
-const waves = (kvLeast: number): Admission => ({
-  refill: { by: 'waves', kvLeast, kvMost: 0.9 },
-  kvMost: 0.95,
-})
-const admissions: Readonly<Record<ServingMode, readonly Admission[]>> = {
-  offline: [
-    helixAdmission,
-    { refill: { by: 'fill', kvMost: 0.9 }, kvMost: 0.95 },
-    waves(0.75),
-    waves(0.65),
-    waves(0.55),
-  ],
-  online: [helixAdmission],
-}
-const stepLimits = [null, 160, 80, 40]
-/** By which candidates are compared. */
-const firstPolicy: Readonly<Record<ServingMode, ServingPolicy>> = {
-  offline: { admission: waves(0.65), stepsPerPass: 80 },
-  online: { admission: helixAdmission, stepsPerPass: 80 },
-}
+/** Candidates that are tried with every first policy. */
+const mostPromising = 4
 /** Of the simulations, for changes of the placement and for policies in turn. */
 const placementShare = 0.7
 /** Score of what overfills a cache and would have to evict: the fuller the worse, and worse than all that does not. */
 const overfull = -1e6
+/** Below all that serves. */
+const unroutable = -1e12
+/** What a latency above this share of the incumbent's counts. */
+const wantedShare = 0.98
+const slowerWeight = 5
 /** Requests by which plans are compared; the figures are measured with others. */
 const decisionSeed = 101
 const decisionWindow: Readonly<Record<ServingMode, Seconds>> = {
@@ -95,11 +68,11 @@ const decisionWindow: Readonly<Record<ServingMode, Seconds>> = {
 export function planEndToEnd(setup: HelixSetup, task: EndToEndCase, budget: PlanBudget): EndToEndPlan {
   const bench = new PlanBench(setup, task)
   const candidates = candidatesOf(bench.instance, budget.evaluations)
-  const first = firstPolicy[task.mode]
+  const { placement: start, policy: first } = bench.best(candidates, firstPolicies[task.mode])
   const refined = refinePlacement(bench.instance, {
-    candidates,
+    candidates: [start],
     score: (placement) => bench.score(placement, first),
-    evaluations: Math.round(budget.simulations * placementShare),
+    evaluations: Math.max(1, Math.round(budget.simulations * placementShare) - bench.simulations),
     random: seededRandom(1),
   })
   const policy = bench.bestPolicy(refined.placement, refined.score, first)
@@ -121,8 +94,8 @@ export function planEndToEnd(setup: HelixSetup, task: EndToEndCase, budget: Plan
 /** What our policies make of a given placement: the same freedom for another planner's. */
 export function withOurPolicy(setup: HelixSetup, task: EndToEndCase, placement: FlowPlacement): EndToEndPlan {
   const bench = new PlanBench(setup, task)
-  const first = firstPolicy[task.mode]
-  const policy = bench.bestPolicy(placement, bench.score(placement, first), first)
+  const [first] = firstPolicies[task.mode]
+  const policy = bench.bestPolicy(placement, bench.score(placement, first!), first!)
   return {
     placement,
     policy,
@@ -133,7 +106,7 @@ export function withOurPolicy(setup: HelixSetup, task: EndToEndCase, placement: 
 }
 
 /** Simulates plans of one case. */
-class PlanBench {
+export class PlanBench {
   readonly instance: FlowInstance
   simulations = 0
   private readonly load: number
@@ -171,17 +144,39 @@ class PlanBench {
       placement,
       stepsPerPass === null ? {} : { stepsPerPass },
     )
-    const part = setup.flowPart(fleet, instance, placement, [20, load], admission)
+    const part = setup.flowPart(
+      fleet,
+      routedOver(instance, policy),
+      placement,
+      [20, load],
+      admission,
+      policy.next,
+    )
     return setup.runPart(part, task.mode, seed, window)
   }
 
   /** More is better; what would overfill a cache is out of the question. */
   score(placement: FlowPlacement, policy: ServingPolicy): number {
-    this.simulations += 1
     const { mode } = this.task
+    if (flowOfPlacement(routedOver(this.instance, policy), placement).tokensPerSecond === 0) return unroutable
+    this.simulations += 1
     const result = this.run(placement, policy, decisionSeed, decisionWindow[mode])
     const fullest = Math.max(...result.kvPeak)
     return fullest > 1 ? overfull * fullest : scoreOf(result, this.incumbent)
+  }
+
+  /** Candidates by the first policy; the best of them by the others too. */
+  best(candidates: readonly FlowPlacement[], [first, ...others]: readonly ServingPolicy[]) {
+    const scored = (placement: FlowPlacement, policy: ServingPolicy) => ({
+      placement,
+      policy,
+      score: this.score(placement, policy),
+    })
+    const ranked = candidates.map((placement) => scored(placement, first!)).sort((a, b) => b.score - a.score)
+    const more = others.flatMap((policy) =>
+      ranked.slice(0, mostPromising).map(({ placement }) => scored(placement, policy)),
+    )
+    return [...ranked, ...more].reduce((a, b) => (b.score > a.score ? b : a))
   }
 
   bestPolicy(placement: FlowPlacement, known: number, first: ServingPolicy): ServingPolicy {
@@ -189,11 +184,13 @@ class PlanBench {
     let most = known
     for (const admission of admissions[this.task.mode]) {
       for (const stepsPerPass of stepLimits) {
-        const policy = { admission, stepsPerPass }
-        const score = this.score(placement, policy)
-        if (score <= most) continue
-        most = score
-        best = policy
+        for (const favour of favours[this.task.mode]) {
+          const policy = { ...first, admission, stepsPerPass, favour }
+          const score = this.score(placement, policy)
+          if (score <= most) continue
+          most = score
+          best = policy
+        }
       }
     }
     return best
@@ -201,14 +198,15 @@ class PlanBench {
 }
 
 /**
- * Offline tokens/s. Online latencies as shares of the incumbent's, the less the better: half their geometric mean, half
- * the worst, for a plan that is slower for some requests is no improvement to them.
+ * Offline tokens/s. Online the geometric mean of latencies as shares of the incumbent's, the less the better; where one of
+ * them is no better than the incumbent's, that counts many times, for a plan that is slower for some is no improvement to
+ * them.
  */
 function scoreOf(result: ServingResult, incumbent: readonly number[] | null): number {
   if (incumbent === null) return result.decodeTokensPerSecond
   const shares = latencyShares(result, incumbent)
   const mean = Math.exp(shares.reduce((sum, each) => sum + Math.log(each), 0) / shares.length)
-  return -(mean + Math.max(...shares)) / 2
+  return -(mean + slowerWeight * Math.max(0, Math.max(...shares) - wantedShare))
 }
 
 /** p5, p25, p50, p75 and p95 of prompts and of decode steps, in seconds. */
@@ -222,28 +220,4 @@ export function latencyShares(
   others: readonly number[],
 ): readonly number[] {
   return latencies(result).map((seconds, at) => seconds / others[at]!)
-}
-
-function candidatesOf(instance: FlowInstance, evaluations: number): readonly FlowPlacement[] {
-  const slowed = (factor: number): FlowInstance => ({
-    ...instance,
-    links: instance.links.map((link) =>
-      link.tokensPerSecond < slowLink ? { ...link, tokensPerSecond: link.tokensPerSecond * factor } : link,
-    ),
-  })
-  const hasSites = instance.links.some((link) => link.tokensPerSecond < slowLink)
-  const searched = shares.flatMap((share) =>
-    (hasSites ? crossings : [1]).map(
-      (factor) =>
-        searchPlacement(deeperStages(slowed(factor), share), { evaluations, random: seededRandom(1) })
-          .placement,
-    ),
-  )
-  const baselines = [separatePipelines(instance), swarmPlacement(instance), petalsPlacement(instance)]
-  const able = new Set<string>()
-  return [...searched, ...baselines].filter((placement): placement is FlowPlacement => {
-    if (placement === null || able.has(JSON.stringify(placement))) return false
-    able.add(JSON.stringify(placement))
-    return flowOfPlacement(instance, placement).tokensPerSecond > 0
-  })
 }

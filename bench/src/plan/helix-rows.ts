@@ -11,6 +11,7 @@ import {
   ChanceRouter,
   type ClosedWorkload,
   FlowRouter,
+  type FlowRouterOptions,
   percentile,
   type Router,
   type ServingFleet,
@@ -136,6 +137,7 @@ export class HelixSetup {
     placement: FlowPlacement,
     [initial, load]: Load,
     admission = helixAdmission,
+    next: FlowRouterOptions['next'] = 'leastAfter',
   ): Part {
     const index = new Map(
       placement
@@ -153,6 +155,7 @@ export class HelixSetup {
         kvMost: mode === 'online' ? 0.9 : admission.kvMost,
         expectedOutputTokens: mode === 'online' ? 240 * 0.6 : 240,
         mayTurnAway: mode === 'offline',
+        next,
       })
     return { fleet, router, refill: admission.refill, initial, load }
   }

@@ -5,6 +5,7 @@ import type { Measured, PlanMeasurement } from './measure-training.ts'
 import { measureEndToEnd } from './serving-end-to-end-figures.ts'
 import { measureFleets } from './serving-fleet-figures.ts'
 import { measureFlows } from './serving-flow-figures.ts'
+import { measureReplanning } from './serving-replan-figures.ts'
 import { measureSpeed } from './serving-speed-figures.ts'
 
 /** Everything about plans for serving. */
@@ -12,6 +13,7 @@ export function measureServing(measurement: PlanMeasurement): Measured {
   const { dataFolder } = measurement
   const parts = [
     measureSpeed(measurement),
+    measureReplanning(measurement),
     measureFleets(measurement),
     ...(dataFolder === null ? [withoutData] : helixParts(measurement, dataFolder)),
   ]

@@ -252,4 +252,29 @@ describe('any plan', () => {
       runs,
     )
   })
+
+  test('counts in the units it names', () => {
+    fc.assert(
+      fc.property(fleets(6), (fleet) => {
+        const plan = planServing(llama8b, fleet, workload, quick)
+        if (plan.kind === 'refused') return
+        const { predicted, replicas } = plan
+        const sum = (values: readonly number[]) => values.reduce((total, each) => total + each, 0)
+        const output = workload.outputTokens.mean
+        expect(sum(replicas.map(({ requestsPerS }) => requestsPerS))).toBeCloseTo(predicted.requestsPerS, 6)
+        expect(predicted.tokensPerS).toBeCloseTo(predicted.requestsPerS * output, 6)
+        expect(predicted.pricePerMillionTokens).toBeCloseTo(
+          (predicted.pricePerHour / (predicted.tokensPerS * 3600)) * 1e6,
+          6,
+        )
+        expect(sum(replicas.map(({ pricePerHour }) => pricePerHour))).toBeCloseTo(predicted.pricePerHour, 6)
+        for (const { stages, requestsPerS, batch } of replicas) {
+          for (const { busy, prefillMs, decodeMs } of stages) {
+            expect(busy).toBeCloseTo((requestsPerS * (prefillMs + (output * decodeMs) / batch)) / 1000, 6)
+          }
+        }
+      }),
+      runs,
+    )
+  })
 })

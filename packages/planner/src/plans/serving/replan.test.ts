@@ -96,4 +96,46 @@ describe('replanServing()', () => {
       { numRuns: 12 },
     )
   })
+
+  test('after a loss is no worse than what is left, and nearly as good as a plan from nothing', () => {
+    const kinds = ['L4', 'T4', 'A100-SXM4-40GB', 'RTX 4090']
+    const drawn = fc.array(fc.record({ kind: fc.constantFrom(...kinds), site: fc.constantFrom('x', 'y') }), {
+      minLength: 4,
+      maxLength: 9,
+    })
+    fc.assert(
+      fc.property(drawn, fc.nat(), (given, drawnAt) => {
+        const machines = given.map(({ kind, site }, at) => machine(`m${at}`, kind, { site, region: site }))
+        const before = planServing(shape, plainFleet(machines), workload, quick)
+        if (before.kind !== 'serve') return
+        const lost = drawnAt % machines.length
+        const left = plainFleet(machines.filter((_, at) => at !== lost))
+        const horizonS = Number.POSITIVE_INFINITY
+        const { plan, kept } = replanServing(shape, left, workload, before, { ...quick, horizonS })
+        const anew = planServing(shape, left, workload, quick)
+        if (plan.kind !== 'serve') {
+          expect(anew.kind).toBe('refused')
+          return
+        }
+        expect(plan.predicted.requestsPerS).toBeGreaterThanOrEqual(
+          (kept?.predicted.requestsPerS ?? 0) * (1 - 1e-9),
+        )
+        if (anew.kind !== 'serve') return
+        expect(plan.predicted.requestsPerS).toBeGreaterThanOrEqual(anew.predicted.requestsPerS * 0.9)
+        const names = plan.replicas.flatMap(({ stages }) =>
+          stages.flatMap(({ accelerators }) => accelerators.map((each) => `${each.machine}/${each.slot}`)),
+        )
+        expect(new Set(names).size).toBe(names.length)
+        expect(names.some((name) => name.startsWith(`m${lost}/`))).toBe(false)
+        for (const { stages } of plan.replicas) {
+          expect(stages.map(({ layers }) => layers.first)).toEqual([
+            0,
+            ...stages.slice(0, -1).map(({ layers }) => layers.end),
+          ])
+          expect(stages.at(-1)!.layers.end).toBe(32)
+        }
+      }),
+      { numRuns: 15, seed: 11 },
+    )
+  })
 })

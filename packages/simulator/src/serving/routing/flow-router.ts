@@ -14,6 +14,11 @@ export interface FlowRouterOptions {
   readonly expectedOutputTokens: number
   /** Whether a request is turned away where no machine has room; else it goes where it would have gone. */
   readonly mayTurnAway: boolean
+  /**
+   * Who is next: the one that has had least for its weight, or the one that will have had least with this prompt (the
+   * default), which sends short prompts to slow machines.
+   */
+  readonly next?: 'leastBefore' | 'leastAfter'
 }
 
 /** Links with less than this share of their sender's flow are not used. */
@@ -106,15 +111,16 @@ export class FlowRouter implements Router {
       let least = Number.POSITIVE_INFINITY
       for (const choice of this.choices.get(from) ?? []) {
         const after = choice.load + request.promptTokens / choice.weight
-        if (after >= least || (heedKv && !this.hasRoom(choice.to, tokens))) continue
+        const key = this.options.next === 'leastBefore' ? choice.load : after
+        if (key >= least || (heedKv && !this.hasRoom(choice.to, tokens))) continue
         best = choice
-        least = after
+        least = key
       }
       if (best === null) {
         for (const choice of taken) choice.load -= request.promptTokens / choice.weight
         return null
       }
-      best.load = least
+      best.load += request.promptTokens / best.weight
       taken.push(best)
       if (best.to === atSink) return plan
       plan.push(best.to)
