@@ -136,7 +136,8 @@ export function ablation({ scattered }: RegionFleet) {
 
 /**
  * Seconds that no plan with equally many replicas in each stage can do with less of, if all links were as quick as the
- * quickest: a stage's average arithmetic and its sum of gradients behind it, or all its activations over one link.
+ * quickest: a stage's average arithmetic and what of its sum of gradients cannot hide behind it, or all its activations
+ * over one link. It is loose: only some links are that quick.
  */
 export function leastSeconds({ scattered }: RegionFleet, work: TrainingWork, freedom: Freedom) {
   const { gradientBytesPerParameter = 4, activationBytesPerElement = 2 }: Partial<StepOptions> =
@@ -160,13 +161,10 @@ export function leastSeconds({ scattered }: RegionFleet, work: TrainingWork, fre
         ? 0
         : ((work.globalBatch / work.microbatch / replicas) * costs.handedOver * activationBytesPerElement) /
           bytesPerS
-    rows.push({
-      stages: depth,
-      stepS: Math.max(computeS + summedS, hopsS),
-      computeS,
-      exchangeS: summedS,
-      hopsS,
-    })
+    // Weight gradients, a third of the arithmetic, may hide what all layers of a stage but one exchange.
+    const hiddenS = depth === layers ? 0 : Math.min(computeS / 3, summedS)
+    const stepS = Math.max(computeS + summedS - hiddenS, hopsS)
+    rows.push({ stages: depth, stepS, computeS, exchangeS: summedS, hopsS })
   }
   return rows.reduce((least, row) => (row.stepS < least.stepS ? row : least))
 }

@@ -1,7 +1,7 @@
 import type { Random } from '@deos/domain'
 import { bestOf, dtFmRows, inRankOrder, type Planned, stageCounts } from './baselines.ts'
 import { exchangeSeconds } from './exchange.ts'
-import { forecastStep, stepAtLeastS } from './forecast.ts'
+import { forecastStep } from './forecast.ts'
 import type { LayerCosts } from './layer-costs.ts'
 import { microbatchesOf, type StepOptions, type TrainingPlan, type TrainingStage } from './plan.ts'
 
@@ -38,28 +38,15 @@ export const exactOptions: StepOptions = {
  */
 export function planTraining(costs: LayerCosts, search: TrainingSearch): Planned | null {
   const devices = costs.fleet.devices.length
-  const found: Planned[] = []
+  let best: Planned | null = null
   for (const count of stageCounts(devices, costs.work.shape.layers)) {
-    const quickestS = Math.min(...found.map(({ forecast }) => forecast.stepS))
-    let best: Planned | null = null
     for (const rows of placements(costs, search, count)) {
       const plans = variants(costs, balancedStages(costs, rows), search)
-      const hopeful = plans.filter((plan) => stepAtLeastS(costs, plan) < quickestS * worthPolishing)
-      best = bestOf(costs, hopeful, best)
+      best = bestOf(costs, plans, best)
     }
-    if (best !== null) found.push(best)
   }
-  found.sort((a, b) => a.forecast.stepS - b.forecast.stepS)
-  const polished = found.slice(0, polishedCounts).map((each) => polish(costs, each, search))
-  return polished.reduce<Planned | null>(
-    (best, each) => (best === null || each.forecast.stepS < best.forecast.stepS ? each : best),
-    null,
-  )
+  return best === null ? null : polish(costs, best, search)
 }
-
-/** Polishing may make up for so much. */
-const worthPolishing = 1.15
-const polishedCounts = 2
 
 function placements(
   costs: LayerCosts,
