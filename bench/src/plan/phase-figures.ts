@@ -105,7 +105,7 @@ function measureCase(each: Case, effort: Effort): Row {
   const split = bestOf(each, 'split', effort)
   const id = `plan.phases.${each.name}`
   const ratio = together === null || split === null ? null : split.perDollar / together.perDollar
-  const breakEven = together === null || split === null ? null : breakEvenOf(each, together, split)
+  const breakEven = together === null || split === null ? null : breakEvenOf(each, together, split, effort)
   const strict = together === null || split === null ? null : strictRatio(each, together, split)
   const skipped = (what: string, unit: string, better: Figure['better'], reason: string) =>
     skippedFigure({ id: `${id}.${what}`, unit, better, reason })
@@ -229,18 +229,21 @@ function strictRatio(each: Case, together: Best, split: Best): number | null {
 }
 
 /**
- * The least bandwidth between machines at which the split plan carries what the other one carries. What is sent takes its
- * size by the bandwidth, so K and V that are so many times smaller need so many times less.
+ * The least bandwidth between machines at which the split plan carries what the other one carries; if it never does, at
+ * which the best plan for the widest links does. What is sent takes its size by the bandwidth, so K and V that are so many
+ * times smaller need so many times less.
  */
-function breakEvenOf(each: Case, together: Best, split: Best): number | null {
-  const bears = (gigabits: number) =>
-    attainedAt(each, split, withLinksOf(each.fleet, gigabits), together.goodput.requestsPerS) >=
+function breakEvenOf(each: Case, together: Best, split: Best, effort: Effort): number | null {
+  const bears = (plan: Tried, gigabits: number) =>
+    attainedAt(each, plan, withLinksOf(each.fleet, gigabits), together.goodput.requestsPerS) >=
     each.targets.share
-  if (!bears(mostGbps)) return null
+  const wide = { ...each, fleet: withLinksOf(each.fleet, mostGbps) }
+  const plan = bears(split, mostGbps) ? split : bestOf(wide, 'split', effort)
+  if (plan === null || !bears(plan, mostGbps)) return null
   let [low, high] = [leastGbps, mostGbps]
   while (high / low > 1.1) {
     const middle = Math.sqrt(low * high)
-    if (bears(middle)) high = middle
+    if (bears(plan, middle)) high = middle
     else low = middle
   }
   return high
