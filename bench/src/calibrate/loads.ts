@@ -24,9 +24,9 @@ function drawRequests(count: number, perSecond: number, seed: number): readonly 
 
 /** One client, eight that never rest, and strangers that come as they like; `perSecond` are answers of eight clients. */
 export function loadsOf(quick: boolean, perSecond: number): readonly Load[] {
-  const count = quick ? 16 : 36
+  const count = quick ? 16 : 20
   return [
-    { name: 'alone', requests: drawRequests(quick ? 4 : 10, 1, 1), clients: 1 },
+    { name: 'alone', requests: drawRequests(quick ? 4 : 6, 1, 1), clients: 1 },
     { name: 'eight', requests: drawRequests(count, 1, 2), clients: 8 },
     { name: 'open50', requests: drawRequests(count, 0.5 * perSecond, 3), clients: null },
     { name: 'open80', requests: drawRequests(count, 0.8 * perSecond, 4), clients: null },

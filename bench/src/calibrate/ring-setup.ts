@@ -60,19 +60,26 @@ export async function readModel(path: string, name: string): Promise<CalibratedM
   }
 }
 
-/** Runs `work` on a ring of four workers with unequal speeds at four sites. */
+interface RingChoice {
+  /** All workers at one place, without the emulated links. */
+  readonly near: boolean
+  readonly prefillChunkTokens?: number
+}
+
+/** Runs `work` on a ring of four workers with unequal speeds. */
 export async function withRing<T>(
   paths: RingPaths,
   model: CalibratedModel,
-  changes: { readonly microbatches: number; readonly prefillChunkTokens?: number },
+  { near, ...changes }: RingChoice,
   work: (ring: LocalRing) => Promise<T>,
 ): Promise<T> {
-  const emulator = await EmulatorProcess.start(paths.wanEntry, profile)
+  const emulator = near ? null : await EmulatorProcess.start(paths.wanEntry, profile)
   try {
     const ring = await LocalRing.start({
       ...{ workerEntry: paths.workerEntry, modelPath: paths.model, layers: model.layers },
       ...{ threadsPerWorker: 1, sessions: mostSessions, tokensPerSession: sessionTokens, speeds },
-      ...{ kvBytesPerWorker: model.kvBytes, cacheDir: paths.cacheDir, places: emulator.sites },
+      ...{ kvBytesPerWorker: model.kvBytes, cacheDir: paths.cacheDir, microbatches: speeds.length },
+      ...(emulator === null ? {} : { places: emulator.sites }),
       ...changes,
     })
     try {
@@ -81,6 +88,6 @@ export async function withRing<T>(
       await ring.stop()
     }
   } finally {
-    await emulator.stop()
+    await emulator?.stop()
   }
 }

@@ -41,8 +41,13 @@ interface Session {
 }
 
 export interface StageExecutorOptions {
-  /** Share of the machine's speed to use. */
+  /**
+   * Share of the machine's speed to use. On one thread of the CPU a step rests for what its own computing takes, so that
+   * others on the machine do not slow it down several times over; elsewhere for the time that passed.
+   */
   readonly speed: number
+  readonly device: string | null
+  readonly threads: number
   readonly adapters: readonly AdapterAssignment[]
   /** Ranks that share the stage. */
   readonly split: StageSplit
@@ -53,6 +58,8 @@ export interface StageExecutorOptions {
  * when everything else of the step is computed.
  */
 export type ReadMasks = () => ReadonlyMap<number, Uint32Array>
+
+const cpuMs = ({ user, system }: NodeJS.CpuUsage): number => (user + system) / 1000
 
 const noMasks: ReadonlyMap<number, Uint32Array> = new Map()
 
@@ -213,16 +220,7 @@ export class StageExecutor implements StageEngine {
     onStored: ((rows: StoredRows) => void) | null,
   ): Promise<EngineStepResult> {
     const started = performance.now()
-    let restedMs = 0
-    const rest = async (): Promise<void> => {
-      const { speed } = this.options
-      if (speed === 1) return
-      const spentMs = performance.now() - started
-      const restMs = (spentMs - restedMs) / speed - spentMs
-      if (restMs <= 0) return
-      await sleep(restMs)
-      restedMs += performance.now() - started - spentMs
-    }
+    const rest = this.resting()
     this.checkEntries(step)
     const { stage, embedding, head } = this.loaded
     const gives = this.loaded.collective.rank === 0
@@ -241,6 +239,24 @@ export class StageExecutor implements StageEngine {
       sampled: gives && head && !pools ? this.sample(step, output, readMasks()) : [],
       pooled: gives && pools ? this.pool(step, entries, output) : [],
       computeUs: Math.round((performance.now() - started) * 1000),
+    }
+  }
+
+  /** Made when a step begins; each call rests until what was computed since has taken as long as it is to. */
+  private resting(): () => Promise<void> {
+    const { speed, device, threads } = this.options
+    if (speed === 1) return async () => undefined
+    const started = performance.now()
+    const cpu = device === null && threads === 1 ? process.cpuUsage() : null
+    let restedMs = 0
+    return async () => {
+      const spentMs = performance.now() - started
+      const passedMs = spentMs - restedMs
+      const computedMs = cpu === null ? passedMs : Math.min(passedMs, cpuMs(process.cpuUsage(cpu)))
+      const restMs = computedMs / speed - spentMs
+      if (restMs <= 0) return
+      await sleep(restMs)
+      restedMs += performance.now() - started - spentMs
     }
   }
 
