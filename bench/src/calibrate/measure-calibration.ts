@@ -9,9 +9,9 @@ import {
   type CalibratedModel,
   mostSessions,
   oneWayMs,
+  paces,
   type RingPaths,
   readModel,
-  speeds,
   withRing,
 } from './ring-setup.ts'
 
@@ -46,9 +46,10 @@ export async function measureCalibration(options: CalibrationOptions) {
   const compared: Compared[] = []
   const calibrations: Record<string, Calibration> = {}
   const { quick, progress } = options
-  for (const { name, path } of options.models) {
-    const model = await readModel(path, name)
-    const paths = { ...options, model: path }
+  for (const named of options.models) {
+    const { name } = named
+    const model = await readModel(named)
+    const paths = { ...options, model: named.path }
     progress(`${name}: stages one by one`)
     const stages = await withRing(paths, model, { near: true, prefillChunkTokens: 512 }, (wholePrompts) =>
       withRing(paths, model, { near: true, prefillChunkTokens: pieceTokens }, (piecewise) =>
@@ -62,7 +63,7 @@ export async function measureCalibration(options: CalibrationOptions) {
       compared.push(...(await compareLoads(ring, model, calibration, options)))
     })
   }
-  return { figures: figuresOf(compared), raw: { speeds, calibrations, compared } }
+  return { figures: figuresOf(compared), raw: { paces, calibrations, compared } }
 }
 
 async function compareLoads(

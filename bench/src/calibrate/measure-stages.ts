@@ -2,7 +2,7 @@ import type { StageTiming, StepPoint } from '@deos/simulator'
 import { median } from '../contract.ts'
 import type { GenerationTimes, LocalRing } from '../ring/local-ring.ts'
 import { greedy, promptsOf } from '../ring/workload.ts'
-import { type CalibratedModel, oneWayMs, speeds } from './ring-setup.ts'
+import { type CalibratedModel, oneWayMs, paces } from './ring-setup.ts'
 import { stepsOf } from './steps.ts'
 
 const decodePromptTokens = 16
@@ -22,10 +22,10 @@ interface Plan {
 }
 
 const planOf = (quick: boolean): Plan => ({
-  sessions: quick ? [8, 32] : [4, 8, 16, 24, 32],
-  promptTokens: quick ? [16, 48, 160] : [8, 16, 32, 64, 112, 160, 224],
-  decodedTokens: quick ? 40 : 60,
-  runs: quick ? 5 : 9,
+  sessions: quick ? [8, 32] : [8, 16, 32],
+  promptTokens: quick ? [16, 160] : [8, 32, 96, 224],
+  decodedTokens: quick ? 30 : 40,
+  runs: quick ? 3 : 5,
 })
 
 /** @param wholePrompts - a ring that computes prompts in one piece; @param piecewise - one that does so in small ones */
@@ -53,7 +53,7 @@ export async function measureStages(
   const many = (await repeated(runs, () => decode(piecewise, model, 1, pieces * pieceTokens, 1))).flat()
   const promptMs = (run: readonly GenerationTimes[], stage: number) =>
     median(run.map(({ stageTimes }) => stageTimes[0]![stage]!.computeUs / 1000))
-  return speeds.map((_, stage): StageTiming => {
+  return paces.map((_, stage): StageTiming => {
     const points = decodePoints([...single, ...together], stage)
     const extraMs = median(singleMs(far.flat(), stage)) - points[0]![1]
     const laterMs = promptMs(many, stage) - pieces * promptMs(first, stage)
@@ -84,14 +84,14 @@ export async function measureMessages(
   const runs = (
     await repeated(planOf(quick).runs, () => decode(ring, model, 1, decodePromptTokens, 24))
   ).flat()
-  const last = speeds.length - 1
-  const linksMs = speeds.slice(0, last).reduce((sum, _, stage) => sum + oneWayMs(stage, stage + 1), 0)
+  const last = paces.length - 1
+  const linksMs = paces.slice(0, last).reduce((sum, _, stage) => sum + oneWayMs(stage, stage + 1), 0)
   const stagesMs = (times: GenerationTimes['stageTimes'][number]) =>
     times.reduce((sum, { waitUs, computeUs }) => sum + (waitUs + computeUs) / 1000, 0)
   const aroundMs = runs.flatMap(({ arrivalsMs, stageTimes }) =>
     arrivalsMs.slice(1).map((at, index) => at - arrivalsMs[index]! - stagesMs(stageTimes[index + 1]!)),
   )
-  const hopMs = Math.max(0, median(aroundMs) - linksMs - oneWayMs(last, 0)) / speeds.length
+  const hopMs = Math.max(0, median(aroundMs) - linksMs - oneWayMs(last, 0)) / paces.length
   const answers = runs.map(({ arrivalsMs, stageTimes }) => arrivalsMs[0]! - stagesMs(stageTimes[0]!))
   const answerMs = median(answers) - linksMs - oneWayMs(last, 0) - last * hopMs
   return { hopMs, answerMs: Math.max(0, answerMs) }
@@ -105,7 +105,7 @@ async function repeated<T>(runs: number, run: () => Promise<T>): Promise<T[]> {
 
 /** Until code is compiled, and a little longer. */
 export async function warmUp(ring: LocalRing, model: CalibratedModel): Promise<void> {
-  for (let run = 0; run < 3; run += 1) await decode(ring, model, 6, 64, 60)
+  for (let run = 0; run < 2; run += 1) await decode(ring, model, 8, 64, 40)
 }
 
 /** Sessions that start together. */

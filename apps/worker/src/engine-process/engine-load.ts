@@ -45,6 +45,16 @@ export interface EngineAssignment {
   readonly adapters: readonly AdapterAssignment[]
   /** Share of the machine's speed to use: 0.5 takes twice as long. For demonstrations on one machine. */
   readonly speed: number
+  readonly pace?: StepPace | undefined
+}
+
+/** A slower engine than this machine's is imitated: a step takes so long at least. For measurements beside others' work. */
+export interface StepPace {
+  readonly stepMs: number
+  /** For each session that decodes in it. */
+  readonly sessionMs: number
+  /** For each token of a prompt. */
+  readonly promptTokenMs: number
 }
 
 export interface LoadedStage {

@@ -25,7 +25,7 @@ import {
   type StageEngine,
   type StepEntry,
 } from '@deos/protocol'
-import type { AdapterAssignment, LoadedStage } from './engine-load.ts'
+import type { AdapterAssignment, LoadedStage, StepPace } from './engine-load.ts'
 import { PooledState } from './pooled-state.ts'
 
 interface Session {
@@ -41,13 +41,10 @@ interface Session {
 }
 
 export interface StageExecutorOptions {
-  /**
-   * Share of the machine's speed to use. On one thread of the CPU a step rests for what its own computing takes, so that
-   * others on the machine do not slow it down several times over; elsewhere for the time that passed.
-   */
+  /** Share of the machine's speed to use. */
   readonly speed: number
-  readonly device: string | null
-  readonly threads: number
+  /** How long steps take at least. */
+  readonly pace?: StepPace | undefined
   readonly adapters: readonly AdapterAssignment[]
   /** Ranks that share the stage. */
   readonly split: StageSplit
@@ -59,7 +56,13 @@ export interface StageExecutorOptions {
  */
 export type ReadMasks = () => ReadonlyMap<number, Uint32Array>
 
-const cpuMs = ({ user, system }: NodeJS.CpuUsage): number => (user + system) / 1000
+function leastStepMs(pace: StepPace | undefined, { entries }: EngineStep): number {
+  if (pace === undefined) return 0
+  return entries.reduce(
+    (sum, { count }) => sum + (count === 1 ? pace.sessionMs : count * pace.promptTokenMs),
+    pace.stepMs,
+  )
+}
 
 const noMasks: ReadonlyMap<number, Uint32Array> = new Map()
 
@@ -220,7 +223,16 @@ export class StageExecutor implements StageEngine {
     onStored: ((rows: StoredRows) => void) | null,
   ): Promise<EngineStepResult> {
     const started = performance.now()
-    const rest = this.resting()
+    let restedMs = 0
+    const rest = async (): Promise<void> => {
+      const { speed } = this.options
+      if (speed === 1) return
+      const spentMs = performance.now() - started
+      const restMs = (spentMs - restedMs) / speed - spentMs
+      if (restMs <= 0) return
+      await sleep(restMs)
+      restedMs += performance.now() - started - spentMs
+    }
     this.checkEntries(step)
     const { stage, embedding, head } = this.loaded
     const gives = this.loaded.collective.rank === 0
@@ -234,29 +246,13 @@ export class StageExecutor implements StageEngine {
       ...this.whileComputing(step, rest, onStored),
     })
     await rest()
+    const paceMs = leastStepMs(this.options.pace, step) - (performance.now() - started)
+    if (paceMs > 0) await sleep(paceMs)
     return {
       hidden: head || !gives ? new Uint8Array() : new Uint8Array(output.hidden.slice().buffer),
       sampled: gives && head && !pools ? this.sample(step, output, readMasks()) : [],
       pooled: gives && pools ? this.pool(step, entries, output) : [],
       computeUs: Math.round((performance.now() - started) * 1000),
-    }
-  }
-
-  /** Made when a step begins; each call rests until what was computed since has taken as long as it is to. */
-  private resting(): () => Promise<void> {
-    const { speed, device, threads } = this.options
-    if (speed === 1) return async () => undefined
-    const started = performance.now()
-    const cpu = device === null && threads === 1 ? process.cpuUsage() : null
-    let restedMs = 0
-    return async () => {
-      const spentMs = performance.now() - started
-      const passedMs = spentMs - restedMs
-      const computedMs = cpu === null ? passedMs : Math.min(passedMs, cpuMs(process.cpuUsage(cpu)))
-      const restMs = computedMs / speed - spentMs
-      if (restMs <= 0) return
-      await sleep(restMs)
-      restedMs += performance.now() - started - spentMs
     }
   }
 
