@@ -22,5 +22,5 @@ export {
   type StageMachine,
 } from './serving/serving-fleet.ts'
 export { percentile, type ServingResult } from './serving/serving-result.ts'
-export { type ServingRun, simulateServing } from './serving/simulate-serving.ts'
+export { type Outage, type ServingRun, simulateServing } from './serving/simulate-serving.ts'
 export type { ClosedWorkload, OpenWorkload, RequestLengths, Workload } from './serving/workload.ts'

@@ -2,4 +2,4 @@
 export { type CompareOptions, type ServingBaseline, servingBaselines } from './compare-serving.ts'
 export { drawLength, drawRequests } from './draw-requests.ts'
 export type { PlanSetting, PlayedPlan, PlayedReplica } from './plan-fleet.ts'
-export { type PlanSimulation, simulatePlan } from './simulate-plan.ts'
+export { type PlanFault, type PlanSimulation, type PlayedServing, simulatePlan } from './simulate-plan.ts'

@@ -42,20 +42,26 @@ const tokenBytes = 4
 /** Of what a role does not do. It cannot be nothing: a machine that takes no time has nothing to do. */
 const negligibleMs = 1e-6
 
-/** Machines and links of the replicas of one role, and their routes. */
+/** Machines and links of the replicas of one role, their routes, and who is in each stage's group. */
 export function fleetOfPlan(
   plan: PlayedPlan,
   replicas: readonly PlayedReplica[],
   setting: PlanSetting,
-): { readonly fleet: ServingFleet; readonly routes: readonly ReplicaRoute[] } {
+): {
+  readonly fleet: ServingFleet
+  readonly routes: readonly ReplicaRoute[]
+  readonly members: readonly (readonly string[])[]
+} {
   const { shape } = setting
   const machines: StageMachine[] = []
+  const members: (readonly string[])[] = []
   const links: FleetLink[] = []
   const builder = new StageBuilder(plan.precision, setting)
   const routes = replicas.map(({ stages, share, role }): ReplicaRoute => {
     const groups = stages.map(({ accelerators }) => builder.machinesOf(accelerators))
     const path = stages.map(({ layers }, at) => {
       machines.push(builder.stage(groups[at]!, layers, role))
+      members.push(groups[at]!.map(({ name }) => name))
       return machines.length - 1
     })
     links.push({ from: 'source', to: path[0]!, bytesPerMs: Number.POSITIVE_INFINITY, latencyMs: 0 })
@@ -70,7 +76,7 @@ export function fleetOfPlan(
     return { path, share }
   })
   const activationBytes = shape.hiddenSize * activationBytesPerElement
-  return { fleet: { layers: shape.layers, machines, links, activationBytes, tokenBytes }, routes }
+  return { fleet: { layers: shape.layers, machines, links, activationBytes, tokenBytes }, routes, members }
 }
 
 /** Stages of a fleet, ready to be played. */

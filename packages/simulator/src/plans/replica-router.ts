@@ -8,24 +8,27 @@ export interface ReplicaRoute {
   readonly share: number
 }
 
-/** Each request goes to the replica with the fewest requests for its share. */
+/** Each request goes to the replica with the fewest requests for its share, of those whose machines are all there. */
 export class ReplicaRouter implements Router {
   readonly #inFlight: number[]
   readonly #chosen = new Map<number, number>()
+  readonly #lost = new Set<number>()
 
   constructor(private readonly routes: readonly ReplicaRoute[]) {
     this.#inFlight = routes.map(() => 0)
   }
 
   admit(request: RoutedRequest): boolean {
-    let best = 0
+    let best: number | null = null
     let least = Number.POSITIVE_INFINITY
-    for (const [at, { share }] of this.routes.entries()) {
+    for (const [at, { path, share }] of this.routes.entries()) {
+      if (path.some((machine) => this.#lost.has(machine))) continue
       const load = (this.#inFlight[at]! + 1) / share
       if (load >= least) continue
       least = load
       best = at
     }
+    if (best === null) return false
     this.#inFlight[best] = this.#inFlight[best]! + 1
     this.#chosen.set(request.id, best)
     return true
@@ -39,6 +42,11 @@ export class ReplicaRouter implements Router {
     const replica = this.#chosen.get(request.id)!
     this.#chosen.delete(request.id)
     this.#inFlight[replica] = this.#inFlight[replica]! - 1
+  }
+
+  availabilityChanged(machine: number, isThere: boolean): void {
+    if (isThere) this.#lost.delete(machine)
+    else this.#lost.add(machine)
   }
 
   stepBegins(): void {

@@ -17,12 +17,30 @@ export interface ServingRun {
    * it takes at once what waits. A little is what engines do that step all their sequences together.
    */
   readonly gatherMs?: number
+  /** When machines are not there; they come back empty. */
+  readonly outages?: readonly Outage[]
+}
+
+export interface Outage {
+  readonly machine: number
+  /** [fromMs, toMs); infinity if it never comes back. */
+  readonly fromMs: number
+  readonly toMs: number
+}
+
+/** A request that is to begin. */
+interface Coming extends RequestLengths {
+  /** Of one that begins anew: since when its prompt or step is under way. */
+  readonly sinceMs?: number
+  readonly resumed?: boolean
 }
 
 const created = 0
 const arrived = 1
 const computed = 2
 const gathered = 3
+const lost = 4
+const back = 5
 
 /** Plays requests through a fleet. The same run gives the same result. */
 export function simulateServing(run: ServingRun): ServingResult {
@@ -33,7 +51,9 @@ class ServingSimulation {
   private readonly queue = new EventQueue()
   private readonly machines: readonly MachineState[]
   private readonly flights: (Flight | null)[] = []
-  private readonly coming = new Map<number, RequestLengths>()
+  private readonly coming = new Map<number, Coming>()
+  /** They wait for machines to come back. */
+  private stranded: Coming[] = []
   private readonly stride: number
   private readonly bytesPerMs: Float64Array
   private readonly latencyMs: Float64Array
@@ -43,6 +63,8 @@ class ServingSimulation {
   private decoded = 0
   private finished = 0
   private turnedAway = 0
+  private restarted = 0
+  private machinesLost = 0
   private nextId = 0
   private events = 0
   private inWave = false
@@ -50,6 +72,7 @@ class ServingSimulation {
   constructor(private readonly given: ServingRun) {
     const { fleet, window } = given
     checkServingFleet(fleet)
+    checkOutages(given)
     if (!(window.toMs > window.fromMs && window.fromMs >= 0)) {
       throw new SimulationInputError(
         'window',
@@ -81,44 +104,46 @@ class ServingSimulation {
       }
     }
     const { queue } = this
+    for (const [at, { fromMs, toMs }] of (this.given.outages ?? []).entries()) {
+      queue.push(fromMs, lost, at)
+      if (toMs < Number.POSITIVE_INFINITY) queue.push(toMs, back, at)
+    }
     const endMs = workload.kind === 'closed' ? window.toMs : Number.POSITIVE_INFINITY
     while (queue.take()) {
       if (queue.timeMs >= endMs) break
       this.events += 1
-      if (queue.kind === arrived) this.arrives(this.flights[queue.subject]!)
+      if (queue.kind === arrived) this.arrives(this.flights[queue.subject] ?? null)
       else if (queue.kind === computed) this.batchEnds(queue.subject)
       else if (queue.kind === gathered) this.resumes(queue.subject)
+      else if (queue.kind === lost) this.losesMachine(this.given.outages![queue.subject]!.machine)
+      else if (queue.kind === back) this.machineComesBack(this.given.outages![queue.subject]!.machine)
       else this.begins(queue.subject)
     }
     return this.result()
   }
 
-  private comes(atMs: number, lengths: RequestLengths): void {
+  private comes(atMs: number, request: Coming): void {
     const id = this.nextId
     this.nextId += 1
-    this.coming.set(id, lengths)
+    this.coming.set(id, request)
     this.queue.push(atMs, created, id)
   }
 
   private begins(id: number): void {
-    const { promptTokens, outputTokens } = this.coming.get(id)!
+    const request = this.coming.get(id)!
     this.coming.delete(id)
     const nowMs = this.queue.timeMs
-    const flight = {
-      id,
-      promptTokens,
-      outputTokens,
-      path: [],
-      hop: 0,
-      steps: -1,
-      beganMs: nowMs,
-      sentMs: nowMs,
+    const { promptTokens, outputTokens, sinceMs = nowMs, resumed = false } = request
+    const flight: Flight = {
+      ...{ id, promptTokens, outputTokens, resumed, gone: false, path: [] },
+      ...{ hop: 0, steps: -1, beganMs: sinceMs, sentMs: nowMs },
     }
     const admitted = this.given.router.admit(flight)
     if (admitted) {
       this.flights[id] = flight
       this.send(flight, atSource)
-    } else this.turnedAway += 1
+    } else if (this.machinesLost > 0) this.stranded.push({ ...request, sinceMs })
+    else this.turnedAway += 1
     this.continueWave(admitted)
   }
 
@@ -143,10 +168,17 @@ class ServingSimulation {
     this.queue.push(sentMs + this.latencyMs[link]!, arrived, flight.id)
   }
 
-  private arrives(flight: Flight): void {
+  private arrives(flight: Flight | null): void {
+    // On its way when a machine behind it was lost.
+    if (flight === null) return
     const to = flight.path[flight.hop]
     if (to === undefined) {
       this.leaves(flight)
+      return
+    }
+    if (this.machines[to]!.isLost) {
+      this.restart(flight)
+      for (const index of flight.path) if (this.machines[index]!.isIdle) this.compute(index)
       return
     }
     this.machines[to]!.arrive(flight)
@@ -154,15 +186,56 @@ class ServingSimulation {
   }
 
   private compute(index: number): void {
-    const ms = this.machines[index]!.start()
-    if (ms > 0) this.queue.push(this.queue.timeMs + ms, computed, index)
+    const machine = this.machines[index]!
+    const ms = machine.start()
+    if (ms === 0) return
+    machine.endsAtMs = this.queue.timeMs + ms
+    this.queue.push(machine.endsAtMs, computed, index)
+  }
+
+  private losesMachine(index: number): void {
+    this.machinesLost += 1
+    this.given.router.availabilityChanged?.(index, false)
+    this.machines[index]!.lose()
+    for (const flight of this.flights) if (flight?.path.includes(index)) this.restart(flight)
+    for (const [at, machine] of this.machines.entries()) if (machine.isIdle) this.compute(at)
+  }
+
+  private machineComesBack(index: number): void {
+    this.machinesLost -= 1
+    this.given.router.availabilityChanged?.(index, true)
+    this.machines[index]!.isLost = false
+    const { stranded } = this
+    this.stranded = []
+    for (const request of stranded) this.comes(this.queue.timeMs, request)
+  }
+
+  /** From its prompt on, to which the tokens that it has belong. */
+  private restart(flight: Flight): void {
+    const { promptTokens, outputTokens, steps, beganMs, resumed } = flight
+    flight.gone = true
+    this.flights[flight.id] = null
+    this.given.router.finished(flight)
+    for (const [at, index] of flight.path.entries()) {
+      const machine = this.machines[index]!
+      if (!machine.isLost) machine.drop(flight, at)
+    }
+    this.restarted += 1
+    const made = steps + 1
+    this.comes(this.queue.timeMs, {
+      ...{ promptTokens: promptTokens + made, outputTokens: outputTokens - made },
+      ...{ sinceMs: beganMs, resumed: resumed || steps >= 0 },
+    })
   }
 
   private batchEnds(index: number): void {
     const machine = this.machines[index]!
-    const batch = machine.batch!
+    const { batch } = machine
+    // Of a batch that was lost.
+    if (batch === null || machine.endsAtMs !== this.queue.timeMs) return
     machine.batch = null
     for (const flight of batch) {
+      if (flight.gone) continue
       const from = flight.hop === 0 ? atSource : flight.path[flight.hop - 1]!
       this.given.router.served(from, index, this.queue.timeMs - flight.sentMs)
       flight.hop += 1
@@ -178,6 +251,7 @@ class ServingSimulation {
   }
 
   private resumes(index: number): void {
+    if (!this.machines[index]!.gathering) return
     this.machines[index]!.gathering = false
     this.compute(index)
   }
@@ -188,8 +262,9 @@ class ServingSimulation {
     const counts = nowMs >= fromMs && nowMs < toMs
     const isPrompt = flight.steps < 0
     if (counts) {
-      ;(isPrompt ? this.promptMs : this.decodeMs).add(nowMs - flight.beganMs)
-      if (!isPrompt) this.decoded += 1
+      const isFirst = isPrompt && !flight.resumed
+      ;(isFirst ? this.promptMs : this.decodeMs).add(nowMs - flight.beganMs)
+      if (!isFirst) this.decoded += 1
     }
     flight.steps += 1
     if (flight.steps < flight.outputTokens) {
@@ -242,11 +317,36 @@ class ServingSimulation {
       promptMs: this.promptMs.ascending(),
       decodeMs: this.decodeMs.ascending(),
       finishedRequests: this.finished,
-      turnedAway: this.turnedAway,
+      turnedAway: this.turnedAway + this.stranded.length,
+      restarted: this.restarted,
       events: this.events,
       simulatedMs: this.queue.timeMs,
       busy: this.machines.map(({ busyMs }) => busyMs / this.queue.timeMs),
       kvPeak: this.machines.map(({ kvPeak, machine }) => kvPeak / machine.kvTokens),
+      kvHeld: this.machines.map(({ kvTokens }) => kvTokens),
     }
+  }
+}
+
+function checkOutages({ outages = [], fleet, router }: ServingRun): void {
+  if (outages.length > 0 && router.availabilityChanged === undefined) {
+    throw new SimulationInputError(
+      'router',
+      'one that expects every machine to stay',
+      'one that knows outages',
+    )
+  }
+  for (const [at, { machine, fromMs, toMs }] of outages.entries()) {
+    const field = `outages[${at}]`
+    if (fleet.machines[machine] === undefined) {
+      throw new SimulationInputError(`${field}.machine`, machine, 'a machine of the fleet')
+    }
+    if (!(fromMs >= 0 && toMs > fromMs)) {
+      throw new SimulationInputError(field, `[${fromMs}, ${toMs})`, 'an end after its beginning')
+    }
+    const again = outages.findIndex(
+      (other, index) => index < at && other.machine === machine && other.fromMs < toMs && fromMs < other.toMs,
+    )
+    if (again >= 0) throw new SimulationInputError(field, `during outages[${again}]`, 'outages one by one')
   }
 }
