@@ -6,7 +6,7 @@ import {
   type ServingPlan,
   type ServingWorkload,
 } from '@deos/planner'
-import { simulatePlan } from '@deos/simulator'
+import { type PlanFault, simulatePlan } from '@deos/simulator'
 import { EXIT_FAILURE } from '../cli-error.ts'
 import type { Output } from '../output.ts'
 import { readFleet } from '../plan/fleet-file.ts'
@@ -82,6 +82,7 @@ export interface SimulateOptions {
   readonly workload: string | null
   readonly seed: number
   readonly requests: number
+  readonly faults: readonly PlanFault[]
 }
 
 /** Plays a plan that was written as JSON, under its own workload or another. */
@@ -89,8 +90,9 @@ export async function simulate(options: SimulateOptions, output: Output): Promis
   const { plan, model, fleet, workload: own } = await readPlan(options.plan)
   const workload = options.workload === null ? own : await readServingWorkload(options.workload)
   const requestsPerS = workload.requestsPerS ?? plan.predicted.requestsPerS
-  const { seed, requests } = options
-  const simulated = simulatePlan(plan, { shape: model, fleet, workload }, { requestsPerS, seed, requests })
+  const { seed, requests, faults } = options
+  const setting = { shape: model, fleet, workload }
+  const simulated = simulatePlan(plan, setting, { requestsPerS, seed, requests, faults })
   output.result({ requestsPerS, seed, predicted: plan.predicted, simulated }, () =>
     simulationText(simulated, requestsPerS),
   )
