@@ -72,9 +72,9 @@ async function compareLoads(
   calibration: Calibration,
   { quick, progress }: CalibrationOptions,
 ): Promise<readonly Compared[]> {
-  const [, eight] = loadsOf(quick, 1)
+  const [, eight] = loadsOf(1)
   const { endMs } = simulateRing(runOf(ring, model, calibration, eight!, []))
-  const loads = loadsOf(quick, (1000 * eight!.requests.length) / endMs)
+  const loads = loadsOf((1000 * eight!.requests.length) / endMs)
   // The ring knows what its steps take when it is measured; so does the simulated one.
   await runLoad(ring, model, eight!)
   const measured = loads.map((): LoadSummary[] => [])

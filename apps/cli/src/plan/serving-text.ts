@@ -1,11 +1,5 @@
 import { bytes, formatBytes } from '@deos/domain'
-import type {
-  BoundReport,
-  ReplicaReport,
-  ServingPlan,
-  ServingRefusal,
-  TrainingRefusal,
-} from '@deos/planner'
+import type { BoundReport, ReplicaReport, ServingPlan, ServingRefusal, TrainingRefusal } from '@deos/planner'
 import type { PlayedServing } from '@deos/simulator'
 import { formatFields, formatTable } from '../text/table.ts'
 import type { ServingDocument } from './plan-document.ts'
