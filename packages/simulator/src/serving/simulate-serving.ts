@@ -1,6 +1,7 @@
 import { SimulationInputError } from '../errors.ts'
 import { EventQueue } from '../events/event-queue.ts'
 import { type Flight, MachineState } from './machine-state.ts'
+import { checkOutages, type Outage } from './outages.ts'
 import { atSink, atSource, type Router } from './routing/router.ts'
 import { checkServingFleet, type ServingFleet } from './serving-fleet.ts'
 import { Samples, type ServingResult } from './serving-result.ts'
@@ -19,13 +20,6 @@ export interface ServingRun {
   readonly gatherMs?: number
   /** When machines are not there; they come back empty. */
   readonly outages?: readonly Outage[]
-}
-
-export interface Outage {
-  readonly machine: number
-  /** [fromMs, toMs); infinity if it never comes back. */
-  readonly fromMs: number
-  readonly toMs: number
 }
 
 /** A request that is to begin. */
@@ -72,7 +66,7 @@ class ServingSimulation {
   constructor(private readonly given: ServingRun) {
     const { fleet, window } = given
     checkServingFleet(fleet)
-    checkOutages(given)
+    checkOutages(given.outages ?? [], fleet, given.router)
     if (!(window.toMs > window.fromMs && window.fromMs >= 0)) {
       throw new SimulationInputError(
         'window',
@@ -325,28 +319,5 @@ class ServingSimulation {
       kvPeak: this.machines.map(({ kvPeak, machine }) => kvPeak / machine.kvTokens),
       kvHeld: this.machines.map(({ kvTokens }) => kvTokens),
     }
-  }
-}
-
-function checkOutages({ outages = [], fleet, router }: ServingRun): void {
-  if (outages.length > 0 && router.availabilityChanged === undefined) {
-    throw new SimulationInputError(
-      'router',
-      'one that expects every machine to stay',
-      'one that knows outages',
-    )
-  }
-  for (const [at, { machine, fromMs, toMs }] of outages.entries()) {
-    const field = `outages[${at}]`
-    if (fleet.machines[machine] === undefined) {
-      throw new SimulationInputError(`${field}.machine`, machine, 'a machine of the fleet')
-    }
-    if (!(fromMs >= 0 && toMs > fromMs)) {
-      throw new SimulationInputError(field, `[${fromMs}, ${toMs})`, 'an end after its beginning')
-    }
-    const again = outages.findIndex(
-      (other, index) => index < at && other.machine === machine && other.fromMs < toMs && fromMs < other.toMs,
-    )
-    if (again >= 0) throw new SimulationInputError(field, `during outages[${again}]`, 'outages one by one')
   }
 }
