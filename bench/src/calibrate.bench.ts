@@ -18,7 +18,7 @@ await runBench({
   name: 'calibrate',
   options: { model: { type: 'string', multiple: true }, 'cache-dir': { type: 'string' } },
   usage: `What each worker of a ring takes for each kind of step; and whether the simulator, told only that, says what the ring
-does: four workers with unequal speeds some milliseconds apart, under four loads.
+does: four workers whose engines imitate slower ones of unequal speeds, some milliseconds apart, under four loads.
 
   --model NAME=PATH  another model besides deos-7m and two of random weights; may be given again
   --cache-dir DIR    where weights are kept for the next run (default ~/.deos/cache/bench)`,
@@ -28,7 +28,7 @@ does: four workers with unequal speeds some milliseconds apart, under four loads
     return measureCalibration({
       ...{ quick, progress, workerEntry: join(dist, 'worker.mjs'), wanEntry: join(dist, 'wan.mjs') },
       models: [
-        { name: 'deos-7m', path: join(dist, '..', 'models', 'deos-7m') },
+        { name: 'deos-7m', path: join(dist, '..', 'models', 'deos-7m'), paceScale: 0.7 },
         ...(await madeUpModels(cacheDir)),
         ...given.map(namedModel),
       ],

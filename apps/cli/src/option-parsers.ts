@@ -57,3 +57,20 @@ export function namedPath(
 
 /** Collects a flag given several times. */
 export const collect = (text: string, before: readonly string[]): readonly string[] => [...before, text]
+
+export interface MachineLoss {
+  readonly machine: string
+  readonly atMs: number
+  /** `null`: for good. */
+  readonly forMs: number | null
+}
+
+/** For options that may be given again: `machine@s`, or `machine@s+s`. */
+export function machineLoss(text: string, before: readonly MachineLoss[]): readonly MachineLoss[] {
+  const [, machine, at, lasts] = /^(.+)@(\d+(?:\.\d+)?)(?:\+(\d+(?:\.\d+)?))?$/.exec(text) ?? []
+  if (machine === undefined || Number(lasts ?? 1) === 0) {
+    throw new InvalidArgumentError('Give MACHINE@SECONDS, or MACHINE@SECONDS+SECONDS for how long.')
+  }
+  const forMs = lasts === undefined ? null : 1000 * Number(lasts)
+  return [...before, { machine, atMs: 1000 * Number(at), forMs }]
+}

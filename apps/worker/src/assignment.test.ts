@@ -60,6 +60,11 @@ test.each<[string, string | undefined, RegExp]>([
     JSON.stringify({ ...valid, split: { experts: 2 }, adapters: [{ name: 'x', path: '/a' }] }),
     /adapters: cannot be used/,
   ],
+  [
+    'a pace below zero',
+    JSON.stringify({ ...valid, pace: { stepMs: 1, sessionMs: -1, promptTokenMs: 0 } }),
+    /pace.sessionMs/,
+  ],
   ['a speed of zero', JSON.stringify({ ...valid, speed: 0 }), /speed/],
 ])('%s is refused by name', (_, text, message) => {
   expect(() => parseAssignment(text)).toThrow(AssignmentError)

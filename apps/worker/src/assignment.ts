@@ -2,6 +2,7 @@ import { activationCodings, DomainError } from '@deos/domain'
 import { kvTypes, rankCount, type TensorType, tensorTypes } from '@deos/engine'
 import { z } from 'zod'
 
+const atLeastZero = z.number().min(0)
 const count = z.number().int().min(1)
 const degree = count.max(1024).default(1)
 const typeNames = Object.keys(tensorTypes) as [TensorType, ...TensorType[]]
@@ -58,6 +59,10 @@ const schema = z
       }),
     /** Share of the machine's speed to use, for demonstrations. */
     speed: z.number().gt(0).max(1),
+    /** What steps take at least, to imitate a slower engine in measurements. */
+    pace: z
+      .strictObject({ stepMs: atLeastZero, sessionMs: atLeastZero, promptTokenMs: atLeastZero })
+      .optional(),
     /** Steps in flight at once; only stage 0 needs it. */
     microbatches: count,
     maxSessions: count,

@@ -1,17 +1,17 @@
 import { defaultLeaderOptions } from '@deos/protocol'
 import { type RingRun, type StageTiming, simulateRing } from '@deos/simulator'
-import { type Figure, measuredFigure } from '../contract.ts'
+import { type Figure, measuredFigure, median } from '../contract.ts'
 import type { LocalRing } from '../ring/local-ring.ts'
 import type { NamedModel } from './calibration-models.ts'
 import { type Load, type LoadSummary, loadsOf, runLoad, summarize } from './loads.ts'
-import { measureStages } from './measure-stages.ts'
+import { type MessageTimes, measureMessages, measureStages, pieceTokens, warmUp } from './measure-stages.ts'
 import {
   type CalibratedModel,
   mostSessions,
   oneWayMs,
+  paces,
   type RingPaths,
   readModel,
-  speeds,
   withRing,
 } from './ring-setup.ts'
 
@@ -24,99 +24,134 @@ export interface CalibrationOptions extends Omit<RingPaths, 'model'> {
 interface Compared {
   readonly model: string
   readonly load: string
-  readonly measured: LoadSummary
+  /** One for each time the load was sent. */
+  readonly measured: readonly LoadSummary[]
   readonly predicted: LoadSummary
 }
 
+interface Calibration {
+  readonly stages: readonly StageTiming[]
+  readonly messages: MessageTimes
+}
+
 const quantities = ['tokensPerSecond', 'ttftP50Ms', 'tpotP50Ms', 'ttftP99Ms', 'tpotP99Ms'] as const
-const middles: readonly string[] = ['tokensPerSecond', 'ttftP50Ms', 'tpotP50Ms']
+type Quantity = (typeof quantities)[number]
+const middles: readonly Quantity[] = ['tokensPerSecond', 'ttftP50Ms', 'tpotP50Ms']
+const tails: readonly Quantity[] = ['ttftP99Ms', 'tpotP99Ms']
+/** How often every load is sent, in turn with the others. */
+const roundsOf = (quick: boolean): number => (quick ? 1 : 3)
 
 /** Measures the workers of a ring one kind of step at a time, and lets the simulator say what the ring does under loads. */
 export async function measureCalibration(options: CalibrationOptions) {
   const compared: Compared[] = []
-  const calibrations: Record<string, readonly StageTiming[]> = {}
-  for (const { name, path } of options.models) {
-    const model = await readModel(path, name)
-    const paths = { ...options, model: path }
-    options.progress(`${name}: stages one by one`)
-    const steps = { microbatches: 1, prefillChunkTokens: 512 }
-    const stages = await withRing(paths, model, steps, (ring) => measureStages(ring, model, options.quick))
-    calibrations[name] = stages
-    compared.push(
-      ...(await withRing(paths, model, { microbatches: speeds.length }, (ring) =>
-        compareLoads(ring, model, stages, options),
-      )),
+  const calibrations: Record<string, Calibration> = {}
+  const { quick, progress } = options
+  for (const named of options.models) {
+    const { name } = named
+    const model = await readModel(named)
+    const paths = { ...options, model: named.path }
+    progress(`${name}: stages one by one`)
+    const stages = await withRing(paths, model, { near: true, prefillChunkTokens: 512 }, (wholePrompts) =>
+      withRing(paths, model, { near: true, prefillChunkTokens: pieceTokens }, (piecewise) =>
+        measureStages(wholePrompts, piecewise, model, quick),
+      ),
     )
+    await withRing(paths, model, { near: false }, async (ring) => {
+      await warmUp(ring, model)
+      const calibration = { stages, messages: await measureMessages(ring, model, quick) }
+      calibrations[name] = calibration
+      compared.push(...(await compareLoads(ring, model, calibration, options)))
+    })
   }
-  return { figures: figuresOf(compared), raw: { speeds, calibrations, compared } }
+  return { figures: figuresOf(compared), raw: { paces, calibrations, compared } }
 }
 
 async function compareLoads(
   ring: LocalRing,
   model: CalibratedModel,
-  timings: readonly StageTiming[],
+  calibration: Calibration,
   { quick, progress }: CalibrationOptions,
 ): Promise<readonly Compared[]> {
-  const [, eight] = loadsOf(quick, 1)
-  const predictedEight = simulateRing(runOf(ring, model, timings, eight!))
-  const answersPerSecond = (1000 * eight!.requests.length) / predictedEight.endMs
-  await runLoad(ring, model, eight!) // code is compiled meanwhile
-  const compared: Compared[] = []
-  for (const load of loadsOf(quick, answersPerSecond)) {
-    const predicted = summarize(simulateRing(runOf(ring, model, timings, load)).answers)
-    const measured = summarize(await runLoad(ring, model, load))
-    compared.push({ model: model.name, load: load.name, measured, predicted })
+  const [, eight] = loadsOf(1)
+  const { endMs } = simulateRing(runOf(ring, model, calibration, eight!, []))
+  const loads = loadsOf((1000 * eight!.requests.length) / endMs)
+  // The ring knows what its steps take when it is measured; so does the simulated one.
+  await runLoad(ring, model, eight!)
+  const measured = loads.map((): LoadSummary[] => [])
+  for (let round = 0; round < roundsOf(quick); round += 1) {
+    for (const [at, load] of loads.entries()) {
+      measured[at]!.push(summarize(await runLoad(ring, model, load)))
+      progress(`${model.name} ${load.name}, round ${round + 1}`)
+    }
+  }
+  return loads.map((load, at) => {
+    const earlier = [eight!, ...loads.slice(0, at)]
+    const predicted = summarize(simulateRing(runOf(ring, model, calibration, load, earlier)).answers)
+    const each = { model: model.name, load: load.name, measured: measured[at]!, predicted }
     progress(
       `${model.name} ${load.name}: ${quantities
-        .map((name) => `${name} ${measured[name].toFixed(1)} (predicted ${predicted[name].toFixed(1)})`)
+        .map(
+          (name) => `${name} ${measuredOf(each, name).toFixed(1)} (predicted ${predicted[name].toFixed(1)})`,
+        )
         .join(', ')}`,
     )
-  }
-  return compared
+    return each
+  })
 }
 
 function runOf(
   ring: LocalRing,
   model: CalibratedModel,
-  timings: readonly StageTiming[],
+  { stages, messages }: Calibration,
   { requests, clients }: Load,
+  earlier: readonly Load[],
 ): RingRun {
-  const last = timings.length - 1
-  const link = (from: number, to: number) => ({ oneWayMs: oneWayMs(from, to), bytesPerMs: 0 })
+  const last = stages.length - 1
+  const link = (from: number, to: number, moreMs: number) => ({
+    oneWayMs: oneWayMs(from, to) + moreMs,
+    bytesPerMs: 0,
+  })
   return {
-    stages: timings.map((timing, stage) => ({ timing, link: link(stage, (stage + 1) % timings.length) })),
+    stages: stages.map((timing, stage) => ({
+      timing,
+      link: link(stage, (stage + 1) % stages.length, messages.hopMs),
+    })),
     // Whoever asks stands beside the first stage.
-    gateway: { toLeader: link(0, 0), fromTail: link(last, 0) },
+    gateway: { toLeader: link(0, 0, 0), fromTail: link(last, 0, messages.answerMs) },
     hiddenSize: model.hiddenSize,
     capacity: ring.capacity,
     leader: {
       ...defaultLeaderOptions,
-      ...{ microbatches: timings.length, maxBatchTokens: 512 },
+      ...{ microbatches: stages.length, maxBatchTokens: 512 },
       ...{ maxSessions: mostSessions, maxQueued: mostSessions, prefixCache: false },
     },
-    requests,
-    clients,
+    ...{ requests, clients, earlier },
   }
 }
 
-const errorOf = ({ measured, predicted }: Compared, name: (typeof quantities)[number]): number =>
-  100 * Math.abs(predicted[name] / measured[name] - 1)
+const measuredOf = ({ measured }: Compared, name: Quantity): number =>
+  median(measured.map((each) => each[name]))
+
+const errorOf = (each: Compared, name: Quantity): number =>
+  100 * Math.abs(each.predicted[name] / measuredOf(each, name) - 1)
 
 function figuresOf(compared: readonly Compared[]): readonly Figure[] {
-  const worst = (names: readonly (typeof quantities)[number][]) =>
-    Math.max(...compared.flatMap((each) => names.map((name) => errorOf(each, name))))
-  const one = (id: string, value: number, bar?: number): Figure =>
-    measuredFigure({ id, unit: '%', better: 'lower', samples: [value], ...(bar !== undefined && { bar }) })
+  const errors = (names: readonly Quantity[]) =>
+    compared.flatMap((each) => names.map((name) => errorOf(each, name)))
+  const percent = (id: string, samples: readonly number[], bar?: number): Figure =>
+    measuredFigure({ id, unit: '%', better: 'lower', samples, ...(bar !== undefined && { bar }) })
   return [
-    one('calibrate.ring4.middle.worstError', worst(quantities.filter((name) => middles.includes(name))), 10),
-    one('calibrate.ring4.p99.worstError', worst(quantities.filter((name) => !middles.includes(name))), 20),
+    percent('calibrate.ring4.middle.worstError', [Math.max(...errors(middles))], 10),
+    percent('calibrate.ring4.p99.worstError', [Math.max(...errors(tails))], 20),
+    percent('calibrate.ring4.middle.medianError', errors(middles)),
+    percent('calibrate.ring4.p99.medianError', errors(tails)),
     ...compared.flatMap((each) =>
       quantities.map((name) =>
         measuredFigure({
           id: `calibrate.${each.model}.${each.load}.${name}`,
           unit: name === 'tokensPerSecond' ? 'tokens/s' : 'ms',
           better: name === 'tokensPerSecond' ? 'higher' : 'lower',
-          samples: [each.measured[name]],
+          samples: each.measured.map((one) => one[name]),
           predicted: each.predicted[name],
         }),
       ),

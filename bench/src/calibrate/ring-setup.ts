@@ -1,11 +1,26 @@
 import { balanceLayers, headParameters, type LayerRange, matrixParametersOfLayers } from '@deos/domain'
 import { openModel } from '@deos/engine/weights'
 import { linkSettings, pairKey, type WanProfile } from '@deos/wan'
-import { LocalRing } from '../ring/local-ring.ts'
+import { LocalRing, type StepPace } from '../ring/local-ring.ts'
 import { EmulatorProcess } from '../wan/emulator-process.ts'
+import type { NamedModel } from './calibration-models.ts'
 
-/** Of four workers: unequal, and together no more than one core, so that none waits for another's. */
-export const speeds: readonly number[] = [0.35, 0.2, 0.3, 0.15]
+/**
+ * Of four workers, each on an engine of another speed. The engines are imitated: steps are computed, and then last as long
+ * as they would there, several times what they take here. So the workers do not wait for each other's cores, which
+ * machines of their own would not make them do either.
+ */
+export const paces: readonly StepPace[] = [
+  { stepMs: 5, sessionMs: 0.5, promptTokenMs: 0.25 },
+  { stepMs: 9, sessionMs: 1, promptTokenMs: 0.45 },
+  { stepMs: 6, sessionMs: 0.6, promptTokenMs: 0.3 },
+  { stepMs: 12, sessionMs: 1.4, promptTokenMs: 0.6 },
+]
+
+const scaled = (scale: number): readonly StepPace[] =>
+  paces.map(({ stepMs, sessionMs, promptTokenMs }) => ({
+    ...{ stepMs: stepMs * scale, sessionMs: sessionMs * scale, promptTokenMs: promptTokenMs * scale },
+  }))
 
 export const sessionTokens = 320
 export const mostSessions = 32
@@ -45,34 +60,47 @@ export interface CalibratedModel {
   readonly hiddenSize: number
   readonly layers: readonly LayerRange[]
   readonly kvBytes: number
+  readonly paceScale: number
 }
 
-export async function readModel(path: string, name: string): Promise<CalibratedModel> {
+export async function readModel({ name, path, paceScale = 1 }: NamedModel): Promise<CalibratedModel> {
   const { config } = await openModel(path, { vocabulary: false })
   return {
-    name,
+    ...{ name, paceScale },
     ...{ vocabSize: config.vocabSize, hiddenSize: config.hiddenSize },
     layers: balanceLayers(
       { layers: matrixParametersOfLayers(config), head: headParameters(config) },
-      speeds.map(() => 1),
+      paces.map(() => 1),
     ),
     kvBytes: 2 * 2 * config.kvHeads * config.headDim * config.layers * sessionTokens * mostSessions,
   }
 }
 
-/** Runs `work` on a ring of four workers with unequal speeds at four sites. */
+interface RingChoice {
+  /** All workers at one place, without the emulated links. */
+  readonly near: boolean
+  readonly prefillChunkTokens?: number
+}
+
+/** Runs `work` on a ring of four workers with unequal speeds. */
 export async function withRing<T>(
   paths: RingPaths,
   model: CalibratedModel,
-  changes: { readonly microbatches: number; readonly prefillChunkTokens?: number },
+  { near, ...changes }: RingChoice,
   work: (ring: LocalRing) => Promise<T>,
 ): Promise<T> {
-  const emulator = await EmulatorProcess.start(paths.wanEntry, profile)
+  const emulator = near ? null : await EmulatorProcess.start(paths.wanEntry, profile)
   try {
     const ring = await LocalRing.start({
       ...{ workerEntry: paths.workerEntry, modelPath: paths.model, layers: model.layers },
-      ...{ threadsPerWorker: 1, sessions: mostSessions, tokensPerSession: sessionTokens, speeds },
-      ...{ kvBytesPerWorker: model.kvBytes, cacheDir: paths.cacheDir, places: emulator.sites },
+      ...{
+        threadsPerWorker: 1,
+        sessions: mostSessions,
+        tokensPerSession: sessionTokens,
+        paces: scaled(model.paceScale),
+      },
+      ...{ kvBytesPerWorker: model.kvBytes, cacheDir: paths.cacheDir, microbatches: paces.length },
+      ...(emulator === null ? {} : { places: emulator.sites }),
       ...changes,
     })
     try {
@@ -81,6 +109,6 @@ export async function withRing<T>(
       await ring.stop()
     }
   } finally {
-    await emulator.stop()
+    await emulator?.stop()
   }
 }

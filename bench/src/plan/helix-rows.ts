@@ -50,6 +50,13 @@ import { HelixTrace } from './helix-workload.ts'
 
 export type RunKind = 'simulation' | 'prototype'
 
+/**
+ * The authors' simulator lets a machine take its next batch behind everything else that happens at the same moment; no
+ * time passes. Their equal machines run in step, so that much does: taken the other way round, four A100 in a row come
+ * out 13% faster.
+ */
+const simultaneousMs = 1e-6
+
 /** What a whole row did, its sub-clusters together. */
 export interface RowResult {
   readonly decodeTokensPerSecond: number
@@ -114,10 +121,19 @@ export class HelixSetup {
     const settings = kind === 'prototype' ? prototypeSettings(row) : null
     const given = loads[row.site][row.model][row.method]
     const parts = this.parts(row, settings === null ? given : given.map(settings.load), kind)
-    return together(parts.map((part) => this.runPart(part, row.mode, seed, window ?? settings?.window)))
+    const gatherMs = kind === 'prototype' ? 0 : simultaneousMs
+    return together(
+      parts.map((part) => this.runPart(part, row.mode, seed, window ?? settings?.window, gatherMs)),
+    )
   }
 
-  runPart(part: Part, mode: ServingMode, seed: number, { from, to }: Seconds = seconds[mode]): ServingResult {
+  runPart(
+    part: Part,
+    mode: ServingMode,
+    seed: number,
+    { from, to }: Seconds = seconds[mode],
+    gatherMs = simultaneousMs,
+  ): ServingResult {
     const workload =
       mode === 'online'
         ? this.trace.open(seed, part.load, to * 1000)
@@ -127,6 +143,7 @@ export class HelixSetup {
       router: part.router(mode),
       workload,
       window: { fromMs: from * 1000, toMs: to * 1000 },
+      gatherMs,
     })
   }
 

@@ -36,12 +36,21 @@ export interface LocalRingOptions {
   readonly cacheDir: string
   /** Share of the machine's speed that each worker uses; default all of it. */
   readonly speeds?: readonly number[]
+  /** What each worker's steps take at least; default nothing. */
+  readonly paces?: readonly StepPace[]
   /** Default `auto`. */
   readonly prefillChunkTokens?: number
   /** How stages write hidden states for the next; default as they are. */
   readonly activations?: ActivationCoding
   /** Where each worker stands in an emulated network; whoever asks stands beside the first. */
   readonly places?: readonly RingPlace[]
+}
+
+/** Of a step, in ms: for itself, for each session that decodes and for each token of prompts. */
+export interface StepPace {
+  readonly stepMs: number
+  readonly sessionMs: number
+  readonly promptTokenMs: number
 }
 
 export interface RingPlace {
@@ -224,6 +233,7 @@ export class LocalRing {
         device: null,
         cacheDir: options.cacheDir,
         speed: options.speeds?.[stage] ?? 1,
+        ...(options.paces === undefined ? {} : { pace: options.paces[stage] }),
         microbatches: options.microbatches,
       },
       activations: options.activations ?? 'f32',

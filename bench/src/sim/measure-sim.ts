@@ -5,6 +5,7 @@ import { measureExecutedPlans } from '../plan/executed-plans.ts'
 import { type PublishedRow, readPublishedRows, rowName } from '../plan/helix-published.ts'
 import { HelixSetup, percentiles } from '../plan/helix-rows.ts'
 import { replayRecordedRuns } from './recorded-runs.ts'
+import { type PredictedGroup, predictGroup, readProfileGroups } from './serving-profiles.ts'
 
 export interface SimBenchOptions {
   readonly quick: boolean
@@ -12,6 +13,8 @@ export interface SimBenchOptions {
   readonly helixFolder: string
   /** Folder with `sailor`: executed training plans and the profiles that they are predicted from. */
   readonly dataFolder: string
+  /** Folder `serving-profiles` with measured times of prompts and tokens. */
+  readonly profilesFolder: string
   progress(line: string): void
 }
 
@@ -23,8 +26,11 @@ interface SimulatedRow extends PublishedRow {
   readonly eventsPerSecond: number
 }
 
-/** The simulator's speed, and its error against every published row of Helix's simulator and prototype. */
-export function measureSim({ quick, helixFolder, dataFolder, progress }: SimBenchOptions) {
+/**
+ * The simulator's speed, and its error against every published row of Helix's simulator and prototype; and that of the
+ * planner's costs, which it plays, against measured times of prompts and tokens.
+ */
+export function measureSim({ quick, helixFolder, dataFolder, profilesFolder, progress }: SimBenchOptions) {
   const setup = new HelixSetup(helixFolder)
   const published = readPublishedRows(helixFolder)
   const seeds = quick ? [1] : [1, 2, 3, 4, 5]
@@ -41,6 +47,8 @@ export function measureSim({ quick, helixFolder, dataFolder, progress }: SimBenc
   const errors = (kind: PublishedRow['kind']) =>
     rows.filter((row) => row.kind === kind).map((row) => Math.abs(row.error) * 100)
   const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
+  progress('prompts and tokens measured by others')
+  const profiles = readProfileGroups(profilesFolder).map(predictGroup)
   const recorded = replayRecordedRuns(setup.profiles)
   const recordedErrors = (which: 'errors' | 'errorsWithoutOverheads') =>
     recorded.map((run) => mean(run[which].map(Math.abs)) * 100)
@@ -67,7 +75,8 @@ export function measureSim({ quick, helixFolder, dataFolder, progress }: SimBenc
       recordedErrors('errorsWithoutOverheads'),
     ),
     one('sim.helix.prototype.rankingsKept', 'groups', 'higher', [rankingsKept(rows)], 4),
-    one('sim.helix.prototype.pairsKept', 'share', 'higher', [pairsKept(rows)]),
+    one('sim.helix.prototype.pairsKept', 'share', 'higher', [pairsKept(rows)], 1),
+    ...profileFigures(profiles),
     ...rows.map((row) =>
       one(`sim.helix.${row.kind}.${rowName(row)}.error`, '%', 'lower', [Math.abs(row.error) * 100]),
     ),
@@ -76,11 +85,24 @@ export function measureSim({ quick, helixFolder, dataFolder, progress }: SimBenc
     figures,
     raw: {
       rows: rows.map((row) => ({ name: rowName(row), ...row })),
-      recorded,
-      seeds,
+      ...{ recorded, profiles, seeds },
       executedPlans: executed.rows,
     },
   }
+}
+
+function profileFigures(groups: readonly PredictedGroup[]): readonly Figure[] {
+  const mean = (errors: readonly number[]) =>
+    (100 * errors.reduce((sum, error) => sum + Math.abs(error), 0)) / errors.length
+  const all = (which: 'promptErrors' | 'tokenErrors') => mean(groups.flatMap((group) => group[which]))
+  return [
+    one('sim.profiles.prompt.meanError', '%', 'lower', [all('promptErrors')], 15),
+    one('sim.profiles.token.meanError', '%', 'lower', [all('tokenErrors')], 15),
+    ...groups.flatMap(({ name, promptErrors, tokenErrors }) => [
+      one(`sim.profiles.${name}.prompt.meanError`, '%', 'lower', [mean(promptErrors)], 15),
+      one(`sim.profiles.${name}.token.meanError`, '%', 'lower', [mean(tokenErrors)], 15),
+    ]),
+  ]
 }
 
 function one(

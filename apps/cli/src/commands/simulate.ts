@@ -1,5 +1,6 @@
 import { replayTraining } from '@deos/planner'
-import { simulatePlan } from '@deos/simulator'
+import { type PlanFault, simulatePlan } from '@deos/simulator'
+import { UsageError } from '../cli-error.ts'
 import type { Output } from '../output.ts'
 import { type PlayableDocument, readPlan } from '../plan/plan-document.ts'
 import { simulationText } from '../plan/serving-text.ts'
@@ -11,6 +12,8 @@ export interface SimulateOptions {
   readonly workload: string | null
   readonly seed: number
   readonly requests: number
+  /** Of a plan for serving. */
+  readonly faults: readonly PlanFault[]
 }
 
 /** Plays a plan that was written as JSON, under its own workload or another. */
@@ -27,8 +30,9 @@ async function simulateServing(
 ): Promise<void> {
   const workload = options.workload === null ? own : await readServingWorkload(options.workload)
   const requestsPerS = workload.requestsPerS ?? plan.predicted.requestsPerS
-  const { seed, requests } = options
-  const simulated = simulatePlan(plan, { shape: model, fleet, workload }, { requestsPerS, seed, requests })
+  const { seed, requests, faults } = options
+  const setting = { shape: model, fleet, workload }
+  const simulated = simulatePlan(plan, setting, { requestsPerS, seed, requests, faults })
   output.result({ requestsPerS, seed, predicted: plan.predicted, simulated }, () =>
     simulationText(simulated, requestsPerS),
   )
@@ -37,9 +41,12 @@ async function simulateServing(
 /** One step, event by event; nothing is drawn, so that a seed changes nothing. */
 async function simulateTraining(
   { plan, model, fleet, workload: own }: Extract<PlayableDocument, { kind: 'train' }>,
-  { workload }: SimulateOptions,
+  { workload, faults }: SimulateOptions,
   output: Output,
 ): Promise<void> {
+  if (faults.length > 0) {
+    throw new UsageError('This plan is for training, of which one step is played.', 'Leave out --lose.')
+  }
   const job = workload === null ? own : await readTrainingJob(workload)
   const simulated = replayTraining(plan, { shape: model, fleet, job })
   output.result({ predicted: plan.predicted, simulated }, () => replayText(simulated, plan.predicted.stepS))

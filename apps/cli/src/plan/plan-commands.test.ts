@@ -64,11 +64,19 @@ describe('deos plan', () => {
     const json = await printed(true, (output) => planServe(options, output))
     const path = join(folder, 'plan.json')
     await writeFile(path, json)
-    const run = { plan: path, workload: null, seed: 7, requests: 200 }
+    const run = { plan: path, workload: null, seed: 7, requests: 200, faults: [] }
     const played: unknown = JSON.parse(await printed(true, (output) => simulate(run, output)))
     expect(played).toMatchObject({ requestsPerS: 0.8, seed: 7, simulated: { finished: 200 } })
     const again: unknown = JSON.parse(await printed(true, (output) => simulate(run, output)))
     expect(again).toEqual(played)
+    const machine = /"machine": ?"([^"]+)"/.exec(json)![1]!
+    const faults = [{ machine, atMs: 10_000, forMs: 20_000 }]
+    const lost: unknown = JSON.parse(await printed(true, (output) => simulate({ ...run, faults }, output)))
+    expect(lost).toMatchObject({ simulated: { finished: 200, faults: { unanswered: 0 } } })
+    const unknown = [{ machine: 'nowhere', atMs: 0, forMs: null }]
+    await expect(printed(true, (output) => simulate({ ...run, faults: unknown }, output))).rejects.toThrow(
+      /faults\[0\]\.machine/,
+    )
   })
 
   test('serve says why there is no plan, and fails', async () => {
@@ -84,7 +92,7 @@ describe('deos plan', () => {
   test('simulate refuses what is no plan', async () => {
     const path = join(folder, 'other.json')
     await writeFile(path, '{"schema": "deos.plan.v1", "kind": "refused"}')
-    const run = { plan: path, workload: null, seed: 7, requests: 200 }
+    const run = { plan: path, workload: null, seed: 7, requests: 200, faults: [] }
     await expect(printed(true, (output) => simulate(run, output))).rejects.toThrow(/other\.json:1: kind/)
   })
 
@@ -103,7 +111,7 @@ describe('deos plan', () => {
     expectSelfContained(await readFile(options.html, 'utf8'))
     const path = join(folder, 'train.json')
     await writeFile(path, await printed(true, (output) => planTrain(options, output)))
-    const run = { plan: path, workload: null, seed: 1, requests: 3 }
+    const run = { plan: path, workload: null, seed: 1, requests: 3, faults: [] }
     const played = replaySchema.parse(JSON.parse(await printed(true, (output) => simulate(run, output))))
     expect(played.simulated.stepS).toBeCloseTo(played.predicted.stepS, 9)
     await writeFile(workload, 'kind: train\nglobalBatch: 32\nsequenceTokens: 1024\nmicrobatches: [1]\n')

@@ -1,12 +1,6 @@
 import { bytes, formatBytes } from '@deos/domain'
-import type {
-  BoundReport,
-  ReplicaReport,
-  ServingPlan,
-  ServingRefusal,
-  SimulatedServing,
-  TrainingRefusal,
-} from '@deos/planner'
+import type { BoundReport, ReplicaReport, ServingPlan, ServingRefusal, TrainingRefusal } from '@deos/planner'
+import type { PlayedServing } from '@deos/simulator'
 import { formatFields, formatTable } from '../text/table.ts'
 import type { ServingDocument } from './plan-document.ts'
 
@@ -205,7 +199,7 @@ export function refusalText({ binding, fixes, bestEffort }: ServingRefusal | Tra
   ].join('\n\n')
 }
 
-export function simulationText(simulated: SimulatedServing, requestsPerS: number): string {
+export function simulationText(simulated: PlayedServing, requestsPerS: number): string {
   const busiest = Math.max(...simulated.busy)
   return formatFields([
     ['offered', `${show(requestsPerS)} requests/s`],
@@ -221,5 +215,13 @@ export function simulationText(simulated: SimulatedServing, requestsPerS: number
     ['busiest stage', showShare(busiest)],
     ['fullest KV cache', showShare(Math.max(...simulated.kvPeak))],
     ['requests', `${simulated.finished} finished, ${simulated.events.toLocaleString('en')} events`],
+    ...(simulated.faults === undefined
+      ? []
+      : [
+          [
+            'lost machines',
+            `${simulated.faults.restarted} restarts, ${simulated.faults.unanswered} without answer`,
+          ] as const,
+        ]),
   ])
 }

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander'
-import { wholeNumber } from '../option-parsers.ts'
+import { type MachineLoss, machineLoss, wholeNumber } from '../option-parsers.ts'
 import { type CommonFlags, examples, jsonOption, perform } from './parts.ts'
 
 interface PlanFlags extends CommonFlags {
@@ -102,6 +102,12 @@ export function addPlanning(program: Command): void {
       wholeNumber(3, 1_000_000),
       1000,
     )
+    .option(
+      '--lose <machine@s[+s]>',
+      'lose a machine after so many seconds, for so many or for good; may be given again',
+      machineLoss,
+      [],
+    )
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -111,6 +117,7 @@ export function addPlanning(program: Command): void {
           'first, a plan',
         ],
         ['deos simulate --plan plan.json --seed 7', 'then play it'],
+        ['deos simulate --plan plan.json --lose a100-1@120+60', 'without a machine for a minute'],
       ),
     )
     .action(
@@ -120,11 +127,12 @@ export function addPlanning(program: Command): void {
           readonly workload?: string
           readonly seed: number
           readonly requests: number
+          readonly lose: readonly MachineLoss[]
         },
       ) =>
         perform(flags, async (output) => {
           const { simulate } = await import('../commands/simulate.ts')
-          await simulate({ ...flags, workload: flags.workload ?? null }, output)
+          await simulate({ ...flags, workload: flags.workload ?? null, faults: flags.lose }, output)
         }),
     )
 }

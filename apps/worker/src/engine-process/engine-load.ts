@@ -47,6 +47,16 @@ export interface EngineAssignment {
   readonly speed: number
   /** How hidden states are written for the next stage. */
   readonly activations: ActivationCoding
+  readonly pace?: StepPace | undefined
+}
+
+/** A slower engine than this machine's is imitated: a step takes so long at least. For measurements beside others' work. */
+export interface StepPace {
+  readonly stepMs: number
+  /** For each session that decodes in it. */
+  readonly sessionMs: number
+  /** For each token of a prompt. */
+  readonly promptTokenMs: number
 }
 
 export interface LoadedStage {

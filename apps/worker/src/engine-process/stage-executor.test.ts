@@ -316,3 +316,17 @@ function poolingSession(tokens: Int32Array, pooling: Pooling): EngineSession {
     ...{ needs: plainNeeds, pooling, trace: null, cachedTokens: 0, pages: [] },
   }
 }
+
+test('steps of a paced stage take at least what the pace says', async () => {
+  const pace = { stepMs: 20, sessionMs: 10, promptTokenMs: 5 }
+  const [engine] = await start(1, { pace })
+  const tokens = Int32Array.of(1, 2, 3)
+  engine!.open({
+    ...{ key: 1, tokens, resumed: 0, maxTokens: 4, sampling: defaultSampling, needs: plainNeeds },
+    ...{ pooling: null, trace: null, cachedTokens: 0, pages: [] },
+  })
+  const entries = [{ key: 1, position: 0, count: 3, sample: true, pages: [0] }]
+  const prompt = await engine!.step({ entries, tokens, hidden: new Uint8Array() })
+  expect(prompt.computeUs).toBeGreaterThanOrEqual(34_000)
+  await engine!.stop()
+})

@@ -26,7 +26,7 @@ import {
   type StageEngine,
   type StepEntry,
 } from '@deos/protocol'
-import type { AdapterAssignment, LoadedStage } from './engine-load.ts'
+import type { AdapterAssignment, LoadedStage, StepPace } from './engine-load.ts'
 import { PooledState } from './pooled-state.ts'
 
 interface Session {
@@ -44,6 +44,8 @@ interface Session {
 export interface StageExecutorOptions {
   /** Share of the machine's speed to use. */
   readonly speed: number
+  /** How long steps take at least. */
+  readonly pace?: StepPace | undefined
   readonly adapters: readonly AdapterAssignment[]
   /** Ranks that share the stage. */
   readonly split: StageSplit
@@ -56,6 +58,14 @@ export interface StageExecutorOptions {
  * when everything else of the step is computed.
  */
 export type ReadMasks = () => ReadonlyMap<number, Uint32Array>
+
+function leastStepMs(pace: StepPace | undefined, { entries }: EngineStep): number {
+  if (pace === undefined) return 0
+  return entries.reduce(
+    (sum, { count }) => sum + (count === 1 ? pace.sessionMs : count * pace.promptTokenMs),
+    pace.stepMs,
+  )
+}
 
 const noMasks: ReadonlyMap<number, Uint32Array> = new Map()
 
@@ -240,6 +250,8 @@ export class StageExecutor implements StageEngine {
       ...this.whileComputing(step, rest, onStored),
     })
     await rest()
+    const paceMs = leastStepMs(this.options.pace, step) - (performance.now() - started)
+    if (paceMs > 0) await sleep(paceMs)
     return {
       ...(head || !gives ? { hidden: new Uint8Array() } : this.hiddenToSend(step, output)),
       sampled: gives && head && !pools ? this.sample(step, output, readMasks()) : [],

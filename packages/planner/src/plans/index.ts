@@ -45,7 +45,7 @@ export {
   type ServingWorkload,
   type WeightPrecision,
 } from './serving/workload.ts'
-export { tensorDegrees } from './tensor-parallel.ts'
+export { allReduceMs, partOfLayer, tensorDegrees } from './tensor-parallel.ts'
 export { type TrainingBaseline, trainingBaselines } from './training/compare-training.ts'
 export { checkTrainingJob, type TrainingJob } from './training/job.ts'
 export { planTrainingRun, type TrainingPlanning } from './training/plan-training-run.ts'

@@ -10,4 +10,11 @@ export {
   serviceAt,
 } from './goodput.ts'
 export type { BatchingPolicy, PlanSetting, PlayedPlan, PlayedReplica } from './plan-fleet.ts'
-export { type PlanSimulation, type PlayedRequests, playRequests, simulatePlan } from './simulate-plan.ts'
+export {
+  type PlanFault,
+  type PlanSimulation,
+  type PlayedRequests,
+  type PlayedServing,
+  playRequests,
+  simulatePlan,
+} from './simulate-plan.ts'

@@ -61,20 +61,26 @@ const tokenBytes = 4
 /** Of what a role does not do. It cannot be nothing: a machine that takes no time has nothing to do. */
 const negligibleMs = 1e-6
 
-/** Machines and links of the replicas, and their routes. */
+/** Machines and links of the replicas, their routes, and who is in each stage's group. */
 export function fleetOfPlan(
   plan: PlayedPlan,
   setting: PlanSetting,
   policy: BatchingPolicy = {},
-): { readonly fleet: ServingFleet; readonly routes: readonly ReplicaRoute[] } {
+): {
+  readonly fleet: ServingFleet
+  readonly routes: readonly ReplicaRoute[]
+  readonly members: readonly (readonly string[])[]
+} {
   const { shape } = setting
   const machines: StageMachine[] = []
+  const members: (readonly string[])[] = []
   const links: FleetLink[] = []
   const builder = new StageBuilder(plan.precision, setting, policy)
   const placed = plan.replicas.map(({ stages, share, role }) => {
     const groups = stages.map(({ accelerators }) => builder.machinesOf(accelerators))
     const path = stages.map((stage, at) => {
       machines.push(builder.stage(groups[at]!, stage.layers, role, layoutOf(stage)))
+      members.push(groups[at]!.map(({ name }) => name))
       return machines.length - 1
     })
     links.push({ from: 'source', to: path[0]!, bytesPerMs: Number.POSITIVE_INFINITY, latencyMs: 0 })
@@ -115,7 +121,8 @@ export function fleetOfPlan(
   })
   const activationBytes = shape.hiddenSize * activationBytesPerElement
   const batching = policy.chunkTokens === undefined ? 'mixed' : 'chunked'
-  return { fleet: { layers: shape.layers, machines, links, activationBytes, tokenBytes, batching }, routes }
+  const fleet = { layers: shape.layers, machines, links, activationBytes, tokenBytes, batching } as const
+  return { fleet, routes, members }
 }
 
 function layoutOf(stage: PlayedReplica['stages'][number]): UnitLayout {

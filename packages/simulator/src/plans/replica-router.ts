@@ -12,11 +12,15 @@ export interface ReplicaRoute {
   readonly handsTo?: readonly number[]
 }
 
-/** Each request goes to the replica with the fewest requests for its share; a computed prompt, to one that answers. */
+/**
+ * Each request goes to the replica with the fewest requests for its share, of those whose machines are all there; a
+ * computed prompt, to one that answers.
+ */
 export class ReplicaRouter implements Router {
   readonly #inFlight: number[]
   readonly #chosen = new Map<number, number>()
   readonly #first: readonly number[]
+  readonly #lost = new Set<number>()
 
   constructor(private readonly routes: readonly ReplicaRoute[]) {
     this.#inFlight = routes.map(() => 0)
@@ -24,7 +28,9 @@ export class ReplicaRouter implements Router {
   }
 
   admit(request: RoutedRequest): boolean {
-    this.#choose(request, this.#first)
+    const first = this.#first.filter((at) => this.#isWhole(at))
+    if (first.length === 0) return false
+    this.#choose(request, first)
     return true
   }
 
@@ -34,7 +40,17 @@ export class ReplicaRouter implements Router {
     if (next !== undefined) return next
     if (handsTo === undefined) return atSink
     this.finished(request)
-    return this.routes[this.#choose(request, handsTo)]!.path[0]!
+    // Where all are lost by now it begins anew once it arrives.
+    const whole = handsTo.filter((at) => this.#isWhole(at))
+    return this.routes[this.#choose(request, whole.length > 0 ? whole : handsTo)]!.path[0]!
+  }
+
+  /** Whether its machines are all there, and those of one that answers its prompts. */
+  #isWhole(at: number): boolean {
+    const { path, handsTo } = this.routes[at]!
+    if (this.#lost.size === 0) return true
+    if (path.some((machine) => this.#lost.has(machine))) return false
+    return handsTo === undefined || handsTo.some((to) => this.#isWhole(to))
   }
 
   #choose({ id }: RoutedRequest, among: readonly number[]): number {
@@ -55,6 +71,11 @@ export class ReplicaRouter implements Router {
     const replica = this.#chosen.get(request.id)!
     this.#chosen.delete(request.id)
     this.#inFlight[replica] = this.#inFlight[replica]! - 1
+  }
+
+  availabilityChanged(machine: number, isThere: boolean): void {
+    if (isThere) this.#lost.delete(machine)
+    else this.#lost.add(machine)
   }
 
   stepBegins(): void {

@@ -57,6 +57,25 @@ const played = (plan: ServingPlan, share: number, seed = 1) =>
   )
 
 describe('a plan that is played', () => {
+  test('while a machine is lost its requests go on elsewhere or wait, and take longer', () => {
+    const plan = planned()
+    const machine = plan.replicas[0]!.stages[0]!.accelerators[0]!.machine
+    const setting = { shape, fleet, workload }
+    const run = { requestsPerS: plan.predicted.requestsPerS * 0.5, seed: 1, requests: 300 }
+    const whole = simulatePlan(plan, setting, run)
+    const lastsMs = (1000 * run.requests) / run.requestsPerS
+    const faults = [{ machine, atMs: 0.5 * lastsMs, forMs: 0.3 * lastsMs }]
+    const faulty = simulatePlan(plan, setting, { ...run, faults })
+    expect(whole.faults).toBeUndefined()
+    expect(faulty.finished).toBe(300)
+    expect(faulty.faults!.restarted).toBeGreaterThan(0)
+    expect(faulty.faults!.unanswered).toBe(0)
+    expect(faulty.tpotMs.mean).toBeGreaterThan(whole.tpotMs.mean)
+    expect(() =>
+      simulatePlan(plan, setting, { ...run, faults: [{ ...faults[0]!, machine: 'nobody' }] }),
+    ).toThrow(/faults\[0\]\.machine/)
+  })
+
   test('carries half of what it was predicted to bear, nearly as quickly as predicted', () => {
     const half = planned()
     const rate = half.predicted.requestsPerS / 2

@@ -1,5 +1,7 @@
 import { seededRandom } from '@deos/domain'
 import type { ServingRequest, SimulatedServing } from '@deos/planner'
+import { SimulationInputError } from '../errors.ts'
+import type { Outage } from '../serving/outages.ts'
 import { percentile, type ServingResult } from '../serving/serving-result.ts'
 import { type RequestTimes, simulateServing } from '../serving/simulate-serving.ts'
 import { drawRequests } from './draw-requests.ts'
@@ -11,6 +13,24 @@ export interface PlanSimulation extends BatchingPolicy {
   readonly seed: number
   /** How many requests are played; the first third only warms up. */
   readonly requests: number
+  /** Machines that are lost, and from when on; `forMs` is `null` if they do not come back. Default none. */
+  readonly faults?: readonly PlanFault[]
+}
+
+export interface PlanFault {
+  readonly machine: string
+  readonly atMs: number
+  readonly forMs: number | null
+}
+
+/** With faults, what became of requests because of them. */
+export interface PlayedServing extends SimulatedServing {
+  readonly faults?: {
+    /** How often one began anew, its tokens so far being part of its prompt. */
+    readonly restarted: number
+    /** They waited for machines that never came back. */
+    readonly unanswered: number
+  }
 }
 
 /** A plan that was played, request by request. */
@@ -29,15 +49,16 @@ const gatherMs = 1e-6
 /**
  * Plays a plan under its workload. Where prompts are computed apart, K and V go layer by layer to the pipeline that
  * answers, over the link between the two, one prompt of a pipeline after another; the time to the first token ends when
- * that pipeline has taken the request up.
+ * that pipeline has taken the request up. A replica of which a machine is lost answers nothing until that is back; its
+ * requests begin anew on others, or wait.
  *
- * @throws SimulationInputError if the plan does not belong to the fleet
+ * @throws SimulationInputError if the plan does not belong to the fleet, or a fault to the plan
  */
 export function simulatePlan(
   plan: PlayedPlan,
   setting: PlanSetting,
   simulation: PlanSimulation,
-): SimulatedServing {
+): PlayedServing {
   const { result, meanOutput } = playRequests(plan, setting, simulation)
   return {
     requestsPerS: result.decodeTokensPerSecond / meanOutput,
@@ -48,17 +69,21 @@ export function simulatePlan(
     kvPeak: result.kvPeak,
     finished: result.finishedRequests,
     events: result.events,
+    ...(simulation.faults === undefined || simulation.faults.length === 0
+      ? {}
+      : { faults: { restarted: result.restarted, unanswered: result.turnedAway } }),
   }
 }
 
-/** @throws SimulationInputError if the plan does not belong to the fleet */
+/** @throws SimulationInputError if the plan does not belong to the fleet, or a fault to the plan */
 export function playRequests(
   plan: PlayedPlan,
   setting: PlanSetting,
-  { requestsPerS, seed, requests, ...policy }: PlanSimulation,
+  { requestsPerS, seed, requests, faults = [], ...policy }: PlanSimulation,
 ): PlayedRequests {
+  checkFaults(faults, plan)
   const arrivals = drawRequests(setting.workload, requestsPerS, requests, seededRandom(seed))
-  const { fleet, routes } = fleetOfPlan(plan, setting, policy)
+  const { fleet, routes, members } = fleetOfPlan(plan, setting, policy)
   const warm = Math.floor(arrivals.length * warmUp)
   const firstMs = arrivals[warm]!.atMs
   const counted: RequestTimes[] = []
@@ -68,12 +93,42 @@ export function playRequests(
     workload: { kind: 'open', arrivals },
     window: { fromMs: firstMs, toMs: Math.max(firstMs + 1, arrivals.at(-1)!.atMs) },
     gatherMs,
+    outages: outagesOf(faults, members),
     onRequest: (request) => {
       if (request.id >= warm) counted.push(request)
     },
   })
   return { result, requests: counted, meanOutput: meanOutput(arrivals.slice(warm)) }
 }
+
+function checkFaults(faults: readonly PlanFault[], { replicas }: PlayedPlan): void {
+  const used = new Set(
+    replicas.flatMap(({ stages }) =>
+      stages.flatMap(({ accelerators }) => accelerators.map(({ machine }) => machine)),
+    ),
+  )
+  for (const [at, { machine }] of faults.entries()) {
+    if (used.has(machine)) continue
+    throw new SimulationInputError(
+      `faults[${at}].machine`,
+      machine,
+      `one that the plan uses: ${[...used].join(', ')}`,
+    )
+  }
+}
+
+/** Of the stages that lose a member. */
+const outagesOf = (
+  faults: readonly PlanFault[],
+  members: readonly (readonly string[])[],
+): readonly Outage[] =>
+  faults.flatMap(({ machine: name, atMs, forMs }) =>
+    members.flatMap((names, machine) =>
+      names.includes(name)
+        ? [{ machine, fromMs: atMs, toMs: atMs + (forMs ?? Number.POSITIVE_INFINITY) }]
+        : [],
+    ),
+  )
 
 const meanOutput = (requests: readonly ServingRequest[]): number =>
   requests.reduce((sum, { outputTokens }) => sum + outputTokens, 0) / requests.length

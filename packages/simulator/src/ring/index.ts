@@ -1,5 +1,6 @@
 export type {
   RingAnswer,
+  RingLoad,
   RingRequest,
   RingResult,
   RingRun,

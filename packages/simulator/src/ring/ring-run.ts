@@ -21,7 +21,14 @@ export interface RingRequest {
   readonly outputTokens: number
 }
 
-export interface RingRun {
+/** Requests, and who sends them. */
+export interface RingLoad {
+  readonly requests: readonly RingRequest[]
+  /** So many send the requests in order, each the next one when it is answered; `null` sends each at its time. */
+  readonly clients: number | null
+}
+
+export interface RingRun extends RingLoad {
   readonly stages: readonly SimulatedStage[]
   /** From the gateway to the first stage, and from the last stage to the gateway. */
   readonly gateway: { readonly toLeader: SimulatedLink; readonly fromTail: SimulatedLink }
@@ -34,18 +41,18 @@ export interface RingRun {
     readonly maxBatchTokens: number
   }
   readonly leader: Omit<RingLeaderOptions, 'stages' | 'vocabSize' | 'firstEpoch'>
-  readonly requests: readonly RingRequest[]
-  /** So many send the requests in order, each the next one when it is answered; `null` sends each at its time. */
-  readonly clients: number | null
+  /** What the ring answers before, one load after the other: it learns from that how to divide prompts and steps. */
+  readonly earlier?: readonly RingLoad[]
 }
 
-/** What became of one request; times since the beginning. */
+/** What became of one request; times since the load began. */
 export interface RingAnswer {
   readonly sentMs: number
   /** Of each token's arrival at the gateway. */
   readonly tokensMs: readonly number[]
 }
 
+/** Of the requests themselves, without what the ring answered before. */
 export interface RingResult {
   /** In the order of the requests. */
   readonly answers: readonly RingAnswer[]

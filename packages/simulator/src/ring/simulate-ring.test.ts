@@ -15,6 +15,7 @@ const flat = (ms: number) => ({
     decode: [[1, ms] as const, [64, ms] as const],
     prompt: [[1, ms] as const, [64, ms] as const],
     contextMs: 0,
+    promptContextMs: 0,
     decodeContext: 0,
     hostMs: 0,
   },
@@ -104,4 +105,25 @@ test('what the ring would refuse is named', () => {
   )
   expect(() => simulateRing(ring(0, alike(1, 1)))).toThrow(/stages/)
   expect(() => simulateRing(ring(1, []))).toThrow(/requests/)
+})
+
+test('what a ring learned from earlier loads counts, and their requests do not', () => {
+  // A prompt that is divided, beside sessions that decode.
+  const requests = [...alike(4, 60), { atMs: 200, promptTokens: 60, outputTokens: 4 }]
+  const untaught = simulateRing(ring(2, requests))
+  const load = { requests, clients: null }
+  const taught = simulateRing(ring(2, requests, { earlier: [load, load] }))
+  expect(taught.answers).toHaveLength(requests.length)
+  for (const [index, { sentMs, tokensMs }] of taught.answers.entries()) {
+    expect(sentMs).toBeCloseTo(requests[index]!.atMs, 6)
+    expect(tokensMs).toHaveLength(requests[index]!.outputTokens)
+  }
+  // Steps take the same whatever is in them, which the ring knows by then: it divides the prompt into fewer pieces.
+  expect(taught.answers[4]!.tokensMs[0]!).toBeLessThan(untaught.answers[4]!.tokensMs[0]!)
+})
+
+test('earlier loads are checked as well', () => {
+  const earlier = [{ requests: [], clients: null }]
+  expect(() => simulateRing(ring(1, alike(1, 1), { earlier }))).toThrow(/earlier\[0\]\.requests/)
+  expect(() => simulateRing(ring(1, alike(1, 1), { clients: 0 }))).toThrow(/clients/)
 })

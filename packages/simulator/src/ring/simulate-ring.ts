@@ -12,7 +12,7 @@ import {
 } from '@deos/protocol'
 import { SimulationInputError } from '../errors.ts'
 import { EventQueue } from '../events/event-queue.ts'
-import type { RingAnswer, RingResult, RingRun, SimulatedLink } from './ring-run.ts'
+import type { RingAnswer, RingLoad, RingResult, RingRun, SimulatedLink } from './ring-run.ts'
 import { StepTimes } from './step-times.ts'
 
 const gateway = 'gateway'
@@ -48,16 +48,20 @@ class RingSimulation {
   private readonly engines: readonly Engine[]
   private readonly client = new RingClient({ resumePatienceMs: 60_000 })
   private readonly linkFreeAtMs = new Map<string, number>()
-  private readonly answers: { sentMs: number; tokensMs: number[] }[] = []
+  private load: RingLoad = { requests: [], clients: null }
+  /** Of the load that is played; before them, how many requests came in earlier ones. */
+  private answers: { sentMs: number; tokensMs: number[] }[] = []
+  private before = 0
   private next = 0
   private ended = 0
   private steps = 0
   private events = 0
 
   constructor(private readonly given: RingRun) {
-    const { stages, hiddenSize, leader, requests } = given
+    const { stages, hiddenSize, leader, requests, earlier = [] } = given
     if (stages.length === 0) throw new SimulationInputError('stages', 'empty', 'one or more')
-    if (requests.length === 0) throw new SimulationInputError('requests', 'empty', 'one or more')
+    for (const [at, load] of earlier.entries()) checkLoad(`earlier[${at}].`, load)
+    checkLoad('', { requests, clients: given.clients })
     this.engines = stages.map(({ timing }) => ({ times: new StepTimes(timing), freeAtMs: 0, busyMs: 0 }))
     this.nodes = stages.map(
       (_, stage) =>
@@ -75,7 +79,7 @@ class RingSimulation {
 
   run(): RingResult {
     const { queue } = this
-    const { capacity, requests, clients } = this.given
+    const { capacity, earlier = [] } = this.given
     for (const stage of this.nodes.keys()) {
       this.feed(stage, { type: 'downstream-connected' })
       this.feed(stage, { type: 'engine-ready', capacity })
@@ -86,6 +90,19 @@ class RingSimulation {
     this.tell({ type: 'connected', link: 'tail' })
     queue.push(tickMs, ticked, 0)
     while (!this.client.ready) this.advance()
+    for (const load of earlier) this.play(load)
+    return this.play(this.given)
+  }
+
+  /** To its last answer. */
+  private play(load: RingLoad): RingResult {
+    const { requests, clients } = load
+    const { queue, engines } = this
+    this.before += this.load.requests.length
+    this.load = load
+    this.answers = []
+    for (const engine of engines) engine.busyMs = 0
+    this.next = this.ended = this.steps = this.events = 0
     const startMs = queue.timeMs
     if (clients === null) {
       for (const [index, { atMs }] of requests.entries()) this.after(atMs, () => this.begin(index))
@@ -98,7 +115,7 @@ class RingSimulation {
           tokensMs: tokensMs.map((each) => each - startMs),
         }),
       ),
-      busyMs: this.engines.map(({ busyMs }) => busyMs),
+      busyMs: engines.map(({ busyMs }) => busyMs),
       ...{ steps: this.steps, events: this.events, endMs: queue.timeMs - startMs },
     }
   }
@@ -127,14 +144,15 @@ class RingSimulation {
   }
 
   private begin(index: number): void {
-    const { promptTokens, outputTokens } = this.given.requests[index]!
+    const { promptTokens, outputTokens } = this.load.requests[index]!
+    const id = this.before + index
     this.answers[index] = { sentMs: this.queue.timeMs, tokensMs: [] }
     this.tell({
       type: 'open',
       request: {
-        id: String(index),
+        id: String(id),
         // Different from the first token on: nothing is found computed.
-        tokens: Int32Array.from({ length: promptTokens }, (_, at) => index * 7919 + at),
+        tokens: Int32Array.from({ length: promptTokens }, (_, at) => id * 7919 + at),
         ...{ maxTokens: outputTokens, stopTokens: [], sampling: defaultSampling, deadlineMs: 0 },
         ...{ tenant: 't', priority: 0, needs: plainNeeds, pooling: null },
       },
@@ -152,12 +170,16 @@ class RingSimulation {
           break
         }
         case 'token':
-          this.answers[Number(effect.id)]!.tokensMs.push(this.queue.timeMs)
+          this.answers[Number(effect.id) - this.before]!.tokensMs.push(this.queue.timeMs)
           if (effect.finish !== null) this.end()
           break
         case 'rejected':
         case 'failed':
-          throw new SimulationInputError(`requests[${effect.id}]`, effect.message, 'one that the ring takes')
+          throw new SimulationInputError(
+            `requests[${Number(effect.id) - this.before}]`,
+            effect.message,
+            'one that the ring takes',
+          )
         case 'close-link':
           throw new Error(`The gateway broke off: ${effect.reason}`)
       }
@@ -166,11 +188,11 @@ class RingSimulation {
 
   private end(): void {
     this.ended += 1
-    if (this.given.clients !== null) this.beginNext()
+    if (this.load.clients !== null) this.beginNext()
   }
 
   private beginNext(): void {
-    if (this.next === this.given.requests.length) return
+    if (this.next === this.load.requests.length) return
     this.next += 1
     this.begin(this.next - 1)
   }
@@ -273,5 +295,12 @@ class RingSimulation {
       : []
     const hidden = new Uint8Array(isLast ? 0 : tokens * this.given.hiddenSize * 4)
     return { hidden, sampled, pooled: [], computeUs }
+  }
+}
+
+function checkLoad(path: string, { requests, clients }: RingLoad): void {
+  if (requests.length === 0) throw new SimulationInputError(`${path}requests`, 'empty', 'one or more')
+  if (clients !== null && !(clients >= 1)) {
+    throw new SimulationInputError(`${path}clients`, clients, 'one or more, or null')
   }
 }

@@ -13,6 +13,7 @@ const timing = {
     [32, 20],
   ] as const,
   contextMs: 2,
+  promptContextMs: 0.5,
   decodeContext: 100,
   hostMs: 1,
 }
@@ -29,7 +30,7 @@ test('a mixed step takes its parts once, and more context takes more', () => {
   // The smallest step takes 4 ms: 5 for one session, 1 for each further.
   expect(times.of([entry(100, 1), entry(100, 1), entry(0, 16)])).toBe(6 + 12 - 4)
   expect(times.of([entry(600, 1)])).toBe(5 + 1)
-  expect(times.of([entry(500, 16)])).toBe(12 + 16)
+  expect(times.of([entry(500, 16)])).toBe(12 + 4)
 })
 
 test('points that do not ascend are refused', () => {

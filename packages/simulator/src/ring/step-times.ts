@@ -10,8 +10,13 @@ export interface StageTiming {
   readonly decode: readonly StepPoint[]
   /** Of steps with nothing but so many prompt tokens of one session; ascending. */
   readonly prompt: readonly StepPoint[]
-  /** Added by each thousand positions that a step's tokens attend to, beyond those of the measured steps. */
+  /** Added by each thousand positions that decoding sessions attend to, beyond those of the measured steps. */
   readonly contextMs: number
+  /**
+   * Added by each thousand positions that the tokens of a later piece of a prompt attend to, of those before the piece.
+   * Tokens of a piece attend together, which costs less than if each did alone.
+   */
+  readonly promptContextMs: number
   /** Positions that a session of the `decode` points attended to. */
   readonly decodeContext: number
   /** On the way to the engine and back, for each step. */
@@ -41,10 +46,11 @@ export class StepTimes {
 
   /** @returns ms that the engine computes */
   of(entries: readonly StepEntry[]): number {
-    const { contextMs, decodeContext } = this.timing
+    const { contextMs, promptContextMs, decodeContext } = this.timing
     let decodes = 0
     let promptTokens = 0
     let context = 0
+    let promptContext = 0
     for (const { position, count } of entries) {
       if (count === 1) {
         decodes += 1
@@ -52,12 +58,13 @@ export class StepTimes {
       } else {
         promptTokens += count
         // A prompt that begins is measured; what comes before a later piece of it is not.
-        context += count * position
+        promptContext += count * position
       }
     }
     const decodeMs = decodes === 0 ? this.#baseMs : at(this.#decode, decodes)
     const promptMs = promptTokens === 0 ? 0 : at(this.#prompt, promptTokens) - this.#baseMs
-    return Math.max(0, decodeMs + Math.max(0, promptMs) + (contextMs * context) / 1000)
+    const contextsMs = (contextMs * context + promptContextMs * promptContext) / 1000
+    return Math.max(0, decodeMs + Math.max(0, promptMs) + contextsMs)
   }
 }
 

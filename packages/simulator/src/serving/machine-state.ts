@@ -5,6 +5,10 @@ export interface Flight {
   readonly id: number
   readonly promptTokens: number
   readonly outputTokens: number
+  /** Goes on after a machine was lost: its prompt holds tokens of the answer, and gives the next one. */
+  readonly resumed: boolean
+  /** It was on a lost machine, and another goes on for it. */
+  gone: boolean
   readonly path: number[]
   /** Of the path: where it is or is going to; the path's length at the sink. */
   hop: number
@@ -29,6 +33,9 @@ export class MachineState {
   batch: Flight[] | null = null
   /** Waits for sequences that come back from the batch before. */
   gathering = false
+  isLost = false
+  /** Of the batch being computed. */
+  endsAtMs = Number.NaN
   private waiting: Flight[] = []
   private spare: Flight[] = []
   /** Decode steps that follow the prompts being computed. */
@@ -182,6 +189,32 @@ export class MachineState {
     const host =
       overheads === undefined ? 0 : overheads.passMs + this.layerCount * steps * overheads.stepLayerMs
     return this.layerCount * (times.ofPrompt(promptTokens) + times.ofDecode(steps)) + host
+  }
+
+  /** Everything in it is lost, and nothing can be computed until it is back. */
+  lose(): void {
+    this.isLost = true
+    this.batch = null
+    this.gathering = false
+    this.waiting = []
+    this.second = none
+    this.arrivedTokens = 0
+    this.kvTokens = 0
+    this.begun.clear()
+    this.admittedTokens = 0
+  }
+
+  /** Forgets a request that is gone, wherever it stands; `at` is the machine's place in its path. */
+  drop(flight: Flight, at: number): void {
+    const { hop, steps, promptTokens } = flight
+    const started = this.batch?.includes(flight) === true || this.second.includes(flight)
+    this.waiting = this.waiting.filter((each) => each !== flight)
+    this.second = this.second.filter((each) => each !== flight)
+    const computed = at < hop || (at === hop && started)
+    const begun = this.begun.get(flight.id)
+    if (this.begun.delete(flight.id)) this.admittedTokens -= promptTokens + flight.outputTokens
+    if (steps < 0) this.kvTokens -= begun ?? (computed ? promptTokens : 0)
+    else this.kvTokens -= promptTokens + steps + (computed ? 1 : 0)
   }
 
   release(flight: Flight): void {

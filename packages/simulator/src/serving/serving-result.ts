@@ -6,13 +6,18 @@ export interface ServingResult {
   readonly promptMs: Float64Array
   readonly decodeMs: Float64Array
   readonly finishedRequests: number
+  /** By the router, or because what they needed never came back. */
   readonly turnedAway: number
+  /** How often a request had to begin anew because a machine on its way was lost; tokens it had count as its prompt. */
+  readonly restarted: number
   readonly events: number
   readonly simulatedMs: number
   /** Of each machine: share of the window in which it computed. */
   readonly busy: readonly number[]
   /** Of each machine: the most its KV cache held, as a share; above 1 a real machine would have had to evict. */
   readonly kvPeak: readonly number[]
+  /** Of each machine: tokens in its KV cache at the end. */
+  readonly kvHeld: readonly number[]
 }
 
 /** The value below which the given share of ascending values lies; NaN of none. */

@@ -2,6 +2,7 @@ import { SimulationInputError } from '../errors.ts'
 import { EventQueue } from '../events/event-queue.ts'
 import { LinkStates } from './link-states.ts'
 import { type Flight, MachineState } from './machine-state.ts'
+import { checkOutages, type Outage } from './outages.ts'
 import { atSink, atSource, type Router } from './routing/router.ts'
 import { checkServingFleet, type ServingFleet } from './serving-fleet.ts'
 import { Samples, type ServingResult } from './serving-result.ts'
@@ -20,6 +21,8 @@ export interface ServingRun {
   readonly gatherMs?: number
   /** Told of every request that has its last token. */
   readonly onRequest?: (request: RequestTimes) => void
+  /** When machines are not there; they come back empty. */
+  readonly outages?: readonly Outage[]
 }
 
 /** What happened to one request. */
@@ -34,10 +37,25 @@ export interface RequestTimes {
   readonly endedMs: number
 }
 
+/** A request that is to begin. */
+interface Coming extends RequestLengths {
+  /** Of one that begins anew because machines were lost. */
+  readonly before?: {
+    /** What it was when it came, and when its prompt was done. */
+    readonly request: Omit<RequestTimes, 'endedMs'>
+    /** Since when its prompt or step is under way. */
+    readonly sinceMs: number
+    /** It had tokens, which are part of its prompt now. */
+    readonly resumed: boolean
+  }
+}
+
 const created = 0
 const arrived = 1
 const computed = 2
 const gathered = 3
+const lost = 4
+const back = 5
 
 /** Plays requests through a fleet. The same run gives the same result. */
 export function simulateServing(run: ServingRun): ServingResult {
@@ -48,13 +66,19 @@ class ServingSimulation {
   private readonly queue = new EventQueue()
   private readonly machines: readonly MachineState[]
   private readonly flights: (Flight | null)[] = []
-  private readonly coming = new Map<number, RequestLengths>()
+  private readonly coming = new Map<number, Coming>()
+  /** They wait for machines to come back. */
+  private stranded: Coming[] = []
+  /** What requests that began anew were when they came. */
+  private readonly before = new Map<number, Omit<RequestTimes, 'endedMs'>>()
   private readonly links: LinkStates
   private readonly promptMs = new Samples()
   private readonly decodeMs = new Samples()
   private decoded = 0
   private finished = 0
   private turnedAway = 0
+  private restarted = 0
+  private machinesLost = 0
   private nextId = 0
   private events = 0
   private inWave = false
@@ -62,6 +86,7 @@ class ServingSimulation {
   constructor(private readonly given: ServingRun) {
     const { fleet, window } = given
     checkServingFleet(fleet)
+    checkOutages(given.outages ?? [], fleet, given.router)
     if (!(window.toMs > window.fromMs && window.fromMs >= 0)) {
       throw new SimulationInputError(
         'window',
@@ -85,45 +110,49 @@ class ServingSimulation {
       }
     }
     const { queue } = this
+    for (const [at, { fromMs, toMs }] of (this.given.outages ?? []).entries()) {
+      queue.push(fromMs, lost, at)
+      if (toMs < Number.POSITIVE_INFINITY) queue.push(toMs, back, at)
+    }
     const endMs = workload.kind === 'closed' ? window.toMs : Number.POSITIVE_INFINITY
     while (queue.take()) {
       if (queue.timeMs >= endMs) break
       this.events += 1
-      if (queue.kind === arrived) this.arrives(this.flights[queue.subject]!)
+      if (queue.kind === arrived) this.arrives(this.flights[queue.subject] ?? null)
       else if (queue.kind === computed) this.batchEnds(queue.subject)
       else if (queue.kind === gathered) this.resumes(queue.subject)
+      else if (queue.kind === lost) this.losesMachine(this.given.outages![queue.subject]!.machine)
+      else if (queue.kind === back) this.machineComesBack(this.given.outages![queue.subject]!.machine)
       else this.begins(queue.subject)
     }
     return this.result()
   }
 
-  private comes(atMs: number, lengths: RequestLengths): void {
+  private comes(atMs: number, request: Coming): void {
     const id = this.nextId
     this.nextId += 1
-    this.coming.set(id, lengths)
+    this.coming.set(id, request)
     this.queue.push(atMs, created, id)
   }
 
   private begins(id: number): void {
-    const { promptTokens, outputTokens } = this.coming.get(id)!
+    const coming = this.coming.get(id)!
     this.coming.delete(id)
     const nowMs = this.queue.timeMs
-    const flight = {
-      id,
-      promptTokens,
-      outputTokens,
-      path: [],
-      hop: 0,
-      steps: -1,
-      cameMs: nowMs,
-      promptedMs: nowMs,
-      beganMs: nowMs,
-      sentMs: nowMs,
+    const { promptTokens, outputTokens, before } = coming
+    const flight: Flight = {
+      ...{ id, promptTokens, outputTokens, resumed: before?.resumed ?? false, gone: false },
+      ...{ path: [], hop: 0, steps: -1, beganMs: before?.sinceMs ?? nowMs, sentMs: nowMs },
+      ...{ cameMs: before?.request.cameMs ?? nowMs, promptedMs: before?.request.promptedMs ?? nowMs },
     }
     const admitted = this.given.router.admit(flight)
     if (admitted) {
       this.flights[id] = flight
+      if (before !== undefined) this.before.set(id, before.request)
       this.send(flight, atSource)
+    } else if (this.machinesLost > 0) {
+      const request = { id, promptTokens, outputTokens, cameMs: nowMs, promptedMs: nowMs }
+      this.stranded.push({ ...coming, before: before ?? { request, sinceMs: nowMs, resumed: false } })
     } else this.turnedAway += 1
     this.continueWave(admitted)
   }
@@ -152,10 +181,17 @@ class ServingSimulation {
     this.queue.push(atMs, arrived, flight.id)
   }
 
-  private arrives(flight: Flight): void {
+  private arrives(flight: Flight | null): void {
+    // On its way when a machine behind it was lost.
+    if (flight === null) return
     const to = flight.path[flight.hop]
     if (to === undefined) {
       this.leaves(flight)
+      return
+    }
+    if (this.machines[to]!.isLost) {
+      this.restart(flight)
+      for (const index of flight.path) if (this.machines[index]!.isIdle) this.compute(index)
       return
     }
     if (flight.hop > 0 && flight.steps < 0) this.takeOver(flight)
@@ -178,15 +214,61 @@ class ServingSimulation {
   }
 
   private compute(index: number): void {
-    const ms = this.machines[index]!.start()
-    if (ms > 0) this.queue.push(this.queue.timeMs + ms, computed, index)
+    const machine = this.machines[index]!
+    const ms = machine.start()
+    if (ms === 0) return
+    machine.endsAtMs = this.queue.timeMs + ms
+    this.queue.push(machine.endsAtMs, computed, index)
+  }
+
+  private losesMachine(index: number): void {
+    this.machinesLost += 1
+    this.given.router.availabilityChanged?.(index, false)
+    this.machines[index]!.lose()
+    for (const flight of this.flights) if (flight?.path.includes(index)) this.restart(flight)
+    for (const [at, machine] of this.machines.entries()) if (machine.isIdle) this.compute(at)
+  }
+
+  private machineComesBack(index: number): void {
+    this.machinesLost -= 1
+    this.given.router.availabilityChanged?.(index, true)
+    this.machines[index]!.isLost = false
+    const { stranded } = this
+    this.stranded = []
+    for (const request of stranded) this.comes(this.queue.timeMs, request)
+  }
+
+  /** From its prompt on, to which the tokens that it has belong. */
+  private restart(flight: Flight): void {
+    const { id, promptTokens, outputTokens, steps, beganMs, resumed, cameMs, promptedMs } = flight
+    flight.gone = true
+    this.flights[flight.id] = null
+    this.given.router.finished(flight)
+    for (const [at, index] of flight.path.entries()) {
+      const machine = this.machines[index]!
+      if (!machine.isLost) machine.drop(flight, at)
+    }
+    this.restarted += 1
+    const made = steps + 1
+    this.comes(this.queue.timeMs, {
+      ...{ promptTokens: promptTokens + made, outputTokens: outputTokens - made },
+      before: {
+        request: { ...(this.before.get(id) ?? { id, promptTokens, outputTokens, cameMs }), promptedMs },
+        sinceMs: beganMs,
+        resumed: resumed || steps >= 0,
+      },
+    })
+    this.before.delete(id)
   }
 
   private batchEnds(index: number): void {
     const machine = this.machines[index]!
-    const batch = machine.batch!
+    const { batch } = machine
+    // Of a batch that was lost.
+    if (batch === null || machine.endsAtMs !== this.queue.timeMs) return
     machine.batch = null
     for (const flight of batch) {
+      if (flight.gone) continue
       const from = flight.hop === 0 ? atSource : flight.path[flight.hop - 1]!
       this.given.router.served(from, index, this.queue.timeMs - flight.sentMs)
       flight.hop += 1
@@ -202,6 +284,7 @@ class ServingSimulation {
   }
 
   private resumes(index: number): void {
+    if (!this.machines[index]!.gathering) return
     this.machines[index]!.gathering = false
     this.compute(index)
   }
@@ -212,10 +295,11 @@ class ServingSimulation {
     const counts = nowMs >= fromMs && nowMs < toMs
     const isPrompt = flight.steps < 0
     if (counts) {
-      ;(isPrompt ? this.promptMs : this.decodeMs).add(nowMs - flight.beganMs)
-      if (!isPrompt) this.decoded += 1
+      const isFirst = isPrompt && !flight.resumed
+      ;(isFirst ? this.promptMs : this.decodeMs).add(nowMs - flight.beganMs)
+      if (!isFirst) this.decoded += 1
     }
-    if (isPrompt) flight.promptedMs = nowMs
+    if (isPrompt && !flight.resumed) flight.promptedMs = nowMs
     flight.steps += 1
     if (flight.steps < flight.outputTokens) {
       if (isPrompt) this.refill(true)
@@ -228,7 +312,9 @@ class ServingSimulation {
     for (const index of flight.path) this.release(index, flight)
     this.given.router.finished(flight)
     const { id, promptTokens, outputTokens, cameMs, promptedMs } = flight
-    this.given.onRequest?.({ id, promptTokens, outputTokens, cameMs, promptedMs, endedMs: nowMs })
+    const request = this.before.get(id) ?? { id, promptTokens, outputTokens }
+    this.before.delete(id)
+    this.given.onRequest?.({ ...request, cameMs, promptedMs, endedMs: nowMs })
     this.flights[flight.id] = null
     this.finished += 1
     this.refill(false)
@@ -260,11 +346,13 @@ class ServingSimulation {
       promptMs: this.promptMs.ascending(),
       decodeMs: this.decodeMs.ascending(),
       finishedRequests: this.finished,
-      turnedAway: this.turnedAway,
+      turnedAway: this.turnedAway + this.stranded.length,
+      restarted: this.restarted,
       events: this.events,
       simulatedMs: this.queue.timeMs,
       busy: this.machines.map(({ busyMs }) => busyMs / this.queue.timeMs),
       kvPeak: this.machines.map(({ kvPeak, machine }) => kvPeak / machine.kvTokens),
+      kvHeld: this.machines.map(({ kvTokens }) => kvTokens),
     }
   }
 }

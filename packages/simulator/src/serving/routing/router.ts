@@ -25,4 +25,6 @@ export interface Router {
   finished(request: RoutedRequest): void
   /** Share of the KV cache that is expected to be in use where it is scarcest; 0 if the router does not keep account. */
   kvUsage(): number
+  /** A machine is lost, or back, empty. A router without this cannot be used in runs with outages. */
+  availabilityChanged?(machine: number, isThere: boolean): void
 }
