@@ -199,6 +199,9 @@ test('a second model is registered, deployed, scaled, revised, rolled back, paus
   await fleet.json('deployment', 'rollback', second)
   expect(await settled(second)).toMatchObject({ spec: { precision: 'native' } })
   expect(await streamAnswer(short('tiny'))).toMatchObject({ text: answered.text })
+  await fleet.client.deployments.revise({ params, body: { changes: { activations: 'lossless' } } })
+  expect(await settled(second)).toMatchObject({ spec: { precision: 'native', activations: 'lossless' } })
+  expect(await streamAnswer(short('tiny'))).toMatchObject({ text: answered.text })
 
   await fleet.json('deployment', 'pause', second)
   await eventually('a pause', async () => {

@@ -57,6 +57,7 @@ describe('readRequest()', () => {
       contextTokens: null,
       sessions: 4,
       precision: 'native',
+      activations: 'f32',
       target: {},
       replicas: { min: 1, max: 1 },
       policy: { regions: null, providers: null },

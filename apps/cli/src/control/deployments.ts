@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { ActivationCoding } from '@deos/domain'
 import type * as api from '@deos/sdk'
 import type { ApiClient, DeepReadonly } from '@deos/sdk'
 import { CommandError, EXIT_FAILURE } from '../cli-error.ts'
@@ -15,6 +16,7 @@ export interface DeployFlags extends ControlFlags {
   readonly context?: number
   readonly sessions?: number
   readonly precision?: string
+  readonly activations?: ActivationCoding
   readonly replicas?: number
   readonly min?: number
   readonly max?: number
@@ -33,7 +35,8 @@ type Replica = DeepReadonly<api.Replica>
 type SpecInput = Parameters<ApiClient['deployments']['create']>[0]['body']['spec']
 
 function specOf(modelId: string, flags: DeployFlags): SpecInput {
-  const { context, sessions, precision, min, max, ttft, tpot, region, provider, replicas } = flags
+  const { context, sessions, precision, activations, min, max, ttft, tpot, region, provider, replicas } =
+    flags
   const { prefillReplicas = 0, kvQuality = 'lossless' } = flags
   const least = min ?? Math.min(1, max ?? 1)
   return {
@@ -41,6 +44,7 @@ function specOf(modelId: string, flags: DeployFlags): SpecInput {
     ...(context !== undefined && { contextTokens: context }),
     ...(sessions !== undefined && { sessions }),
     ...(precision !== undefined && { precision }),
+    ...(activations !== undefined && { activations }),
     target: { ...(ttft !== undefined && { ttftMs: ttft }), ...(tpot !== undefined && { tpotMs: tpot }) },
     replicas: { min: least, max: max ?? Math.max(1, least, replicas ?? 1) },
     policy: {
@@ -201,6 +205,7 @@ export async function showDeployment(wanted: string, flags: ControlFlags, output
         ['model', deployment.spec.modelId],
         ['revision', String(deployment.revision)],
         ['precision', deployment.spec.precision],
+        ['activations', deployment.spec.activations],
         [
           'context',
           `${deployment.spec.contextTokens ?? "the model's"} tokens, ${deployment.spec.sessions} sessions`,

@@ -1,4 +1,5 @@
 import { type EventType, eventTypes, type KeyScope, keyScopes } from '@deos/api'
+import { activationCodings } from '@deos/domain'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { ControlFlags } from '../control/connection.ts'
 import type { DeployFlags } from '../control/deployments.ts'
@@ -150,6 +151,12 @@ function addDeploy(program: Command): void {
     .option('--context <tokens>', "longest session (default: the model's)", wholeNumber(1))
     .option('--sessions <n>', 'of that length at once on one replica', wholeNumber(1))
     .option('--precision <type>', 'native, or a weight type such as Q8_0')
+    .addOption(
+      new Option(
+        '--activations <coding>',
+        'hidden states between stages: as they are, in fewer bytes, or rounded, which changes answers',
+      ).choices(activationCodings),
+    )
     .option('--replicas <n>', 'to begin with', wholeNumber(0, 1000))
     .option('--min <n>', 'fewest replicas', wholeNumber(0, 1000))
     .option('--max <n>', 'most replicas', wholeNumber(1, 1000))

@@ -118,6 +118,7 @@ export function mockData(clock: Clock) {
     contextTokens: 16_384,
     sessions: 8,
     precision: 'native',
+    activations: 'f32' as const,
     target: { ttftMs: 400, tpotMs: 45 },
     replicas: { min: 1, max: 4 },
     policy: { regions: null, providers: null },

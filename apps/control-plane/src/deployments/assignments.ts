@@ -73,6 +73,7 @@ export class Assignments {
         files: model.files.map((file) => ({ ...file })),
       },
       precision: spec.precision,
+      activations: spec.activations,
       contextTokens: tokens(spec.contextTokens ?? model.shape.contextTokens),
       sessions: spec.sessions,
       kvTokens: kvTokensOf(spec, model.shape.contextTokens),

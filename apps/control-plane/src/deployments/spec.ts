@@ -7,7 +7,7 @@ type GivenSpec = Required<{ [K in keyof ApiSpecChanges]: NonNullable<ApiSpecChan
 
 /** Only the fields that are there. */
 export function specChanges(given: ApiSpecChanges, currency: string): Partial<DeploymentSpec> {
-  const { modelId, contextTokens, sessions, precision, target, replicas, policy, split } = given
+  const { modelId, contextTokens, sessions, precision, activations, target, replicas, policy, split } = given
   return {
     ...(modelId !== undefined && { model: modelId }),
     ...(contextTokens !== undefined && {
@@ -15,6 +15,7 @@ export function specChanges(given: ApiSpecChanges, currency: string): Partial<De
     }),
     ...(sessions !== undefined && { sessions }),
     ...(precision !== undefined && { precision }),
+    ...(activations !== undefined && { activations }),
     ...(target !== undefined && { target: targetOf(target, currency) }),
     ...(replicas !== undefined && { minReplicas: replicas.min, maxReplicas: replicas.max }),
     ...(policy !== undefined && { regions: policy.regions ?? null, providers: policy.providers ?? null }),
@@ -51,6 +52,7 @@ export function apiSpec(spec: DeploymentSpec, currency: string): ApiSpec {
     contextTokens: spec.contextTokens,
     sessions: spec.sessions,
     precision: spec.precision,
+    activations: spec.activations,
     target: {
       ...(ttftMs !== undefined && { ttftMs }),
       ...(tpotMs !== undefined && { tpotMs }),

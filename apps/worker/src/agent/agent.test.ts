@@ -56,7 +56,7 @@ const assignmentOf = async (changes: Partial<StageAssignment> = {}): Promise<Sta
   return {
     ...{ stageId: 'stage-1', replicaId: 'replica-1', deploymentId: 'deployment-1', generation: 1 },
     ...{ wanted: 'run', position: 0, stages: 1, device: 'CPU', layers: { first: 0, end: 2 }, model: offered },
-    ...{ precision: 'native', contextTokens: 512, sessions: 1, kvTokens: 512 },
+    ...{ precision: 'native', activations: 'f32', contextTokens: 512, sessions: 1, kvTokens: 512 },
     ...{ weightBytes: 2 ** 21, kvBytes: 2 ** 22, ring: 'replica-1.1', ringSecret: '5e'.repeat(32) },
     ...{ previous: self, next: self, sources: [] },
     ...changes,

@@ -1,3 +1,4 @@
+import { activationCodings } from '@deos/domain'
 import { z } from 'zod'
 import { component } from '../contract/registry.ts'
 import {
@@ -66,6 +67,9 @@ export const placementPolicySchema = component(
   z.strictObject({ regions: allowedWords.default(null), providers: allowedWords.default(null) }),
 )
 
+/** How hidden states travel between stages: as they are, in fewer bytes without loss, or with one. */
+export const activationsSchema = component('Activations', z.enum(activationCodings))
+
 const specFields = {
   modelId: modelIdSchema,
   /** Longest session, prompt and answer together. Null is what the model was made for. */
@@ -73,6 +77,7 @@ const specFields = {
   /** Of that length, at once on one replica. */
   sessions: z.int().min(1).max(100_000),
   precision: precisionSchema,
+  activations: activationsSchema,
   target: targetSchema,
   /** Bounds within which the number of replicas may be changed. */
   replicas: replicaRangeSchema,
@@ -89,6 +94,7 @@ export const deploymentSpecSchema = component(
     contextTokens: specFields.contextTokens.default(null),
     sessions: specFields.sessions.default(4),
     precision: specFields.precision.default('native'),
+    activations: specFields.activations.default('f32'),
     target: specFields.target.default({}),
     replicas: specFields.replicas.default({ min: 1, max: 1 }),
     policy: specFields.policy.default({ regions: null, providers: null }),

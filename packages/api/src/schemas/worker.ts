@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { component, exemplified } from '../contract/registry.ts'
 import type { DeepReadonly } from '../contract/route-types.ts'
-import { layerRangeSchema, linkPathSchema, precisionSchema } from './deployment.ts'
+import { activationsSchema, layerRangeSchema, linkPathSchema, precisionSchema } from './deployment.ts'
 import { deploymentIdSchema, machineIdSchema, modelIdSchema, replicaIdSchema, stageIdSchema } from './id.ts'
 import {
   benchmarkSchema,
@@ -168,6 +168,7 @@ export const assignmentSchema = component(
       files: z.array(modelFileSchema),
     }),
     precision: precisionSchema,
+    activations: activationsSchema.default('f32'),
     contextTokens: tokensSchema(),
     /** Of that length, at once. */
     sessions: z.int().min(1),

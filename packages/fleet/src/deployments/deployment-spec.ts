@@ -1,4 +1,12 @@
-import { type Milliseconds, type ModelId, type Tokens, type TokensPerSecond, tokens } from '@deos/domain'
+import {
+  type ActivationCoding,
+  activationCodings,
+  type Milliseconds,
+  type ModelId,
+  type Tokens,
+  type TokensPerSecond,
+  tokens,
+} from '@deos/domain'
 import { isWholeWithin, oneLine } from '../field-rules.ts'
 import { invalidValue } from './deployment-error.ts'
 import { checkSplit, type SplitPolicy, sameSplit } from './split-policy.ts'
@@ -21,6 +29,8 @@ export interface DeploymentSpec {
   readonly sessions: number
   /** In which type weights are held: `native`, as the model comes, or a type's name: `F16`, `Q8_0`, … */
   readonly precision: string
+  /** How hidden states travel between stages; int8 and int4h change answers. */
+  readonly activations: ActivationCoding
   readonly target: DeploymentTarget
   readonly minReplicas: number
   readonly maxReplicas: number
@@ -48,6 +58,7 @@ export function sameRuntime(a: DeploymentSpec, b: DeploymentSpec): boolean {
     a.contextTokens === b.contextTokens &&
     a.sessions === b.sessions &&
     a.precision === b.precision &&
+    a.activations === b.activations &&
     sameNames(a.regions, b.regions) &&
     sameNames(a.providers, b.providers)
   )
@@ -74,6 +85,9 @@ export function checkSpec(spec: DeploymentSpec): DeploymentSpec {
   if (!/^[A-Za-z0-9_]{1,32}$/.test(spec.precision)) {
     throw invalidValue('spec.precision', spec.precision, '"native" or a weight type such as F16 or Q8_0')
   }
+  if (!activationCodings.includes(spec.activations)) {
+    throw invalidValue('spec.activations', spec.activations, `one of ${activationCodings.join(', ')}`)
+  }
   checkInteger('spec.maxReplicas', spec.maxReplicas, 1, mostReplicas)
   checkInteger('spec.minReplicas', spec.minReplicas, 0, spec.maxReplicas)
   return {
@@ -81,6 +95,7 @@ export function checkSpec(spec: DeploymentSpec): DeploymentSpec {
     contextTokens: spec.contextTokens,
     sessions: spec.sessions,
     precision: spec.precision,
+    activations: spec.activations,
     target: checkTarget(spec.target),
     minReplicas: spec.minReplicas,
     maxReplicas: spec.maxReplicas,

@@ -3,7 +3,7 @@ import type { Model } from '../../data/types.ts'
 import { formatCount } from '../../format/numbers.ts'
 import { SelectField, TextField } from '../field.tsx'
 import { FieldGrid } from '../form.tsx'
-import type { SpecForm } from './spec-form.ts'
+import type { SpecFields as SpecFieldValues, SpecForm } from './spec-form.ts'
 import { WordChoice } from './word-choice.tsx'
 
 const precisions: readonly (readonly [value: string, label: string])[] = [
@@ -11,6 +11,13 @@ const precisions: readonly (readonly [value: string, label: string])[] = [
   ['F16', 'F16'],
   ['Q8_0', 'Q8_0, half of F16'],
   ['Q4_0', 'Q4_0, a quarter of F16'],
+]
+
+const codings: readonly (readonly [value: SpecFieldValues['activations'], label: string])[] = [
+  ['f32', 'as they are'],
+  ['lossless', 'fewer bytes, same answers'],
+  ['int8', '8 bits, answers may change'],
+  ['int4h', '4 bits, answers change'],
 ]
 
 const kvQualities: readonly (readonly [value: 'lossless' | 'guarded', label: string])[] = [
@@ -41,6 +48,12 @@ export function ModelFields({ form, models }: ModelFieldsProps) {
         hint="How weights are held on machines."
         options={known ? precisions : [...precisions, [precision, precision]]}
         {...form.field('precision')}
+      />
+      <SelectField
+        label="Between machines"
+        hint="How hidden states travel from stage to stage."
+        options={codings}
+        {...form.field('activations')}
       />
     </>
   )

@@ -11,6 +11,7 @@ test('a model alone is enough; empty fields say nothing', () => {
     contextTokens: null,
     sessions: 4,
     precision: 'native',
+    activations: 'f32',
     target: {},
     replicas: { min: 1, max: 1 },
     policy: { regions: null, providers: null },

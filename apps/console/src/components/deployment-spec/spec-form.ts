@@ -12,6 +12,7 @@ export interface SpecFields {
   readonly contextTokens: string
   readonly sessions: string
   readonly precision: string
+  readonly activations: Spec['activations']
   readonly minReplicas: string
   readonly maxReplicas: string
   /** Empty for none. */
@@ -30,6 +31,7 @@ export const emptySpec: SpecFields = {
   contextTokens: '',
   sessions: '4',
   precision: 'native',
+  activations: 'f32',
   minReplicas: '1',
   maxReplicas: '1',
   prefillReplicas: '',
@@ -48,6 +50,7 @@ export const fieldsOf = ({
   contextTokens,
   sessions,
   precision,
+  activations,
   replicas,
   policy,
   target,
@@ -57,6 +60,7 @@ export const fieldsOf = ({
   contextTokens: String(contextTokens ?? ''),
   sessions: String(sessions),
   precision,
+  activations,
   minReplicas: String(replicas.min),
   maxReplicas: String(replicas.max),
   prefillReplicas: String(split?.prefillReplicas ?? ''),
@@ -88,6 +92,7 @@ export function specOf(
     contextTokens: fields.contextTokens.trim() === '' ? null : Number(fields.contextTokens),
     sessions: Number(fields.sessions),
     precision: fields.precision,
+    activations: fields.activations,
     replicas: { min: Number(fields.minReplicas), max: Number(fields.maxReplicas) },
     policy: {
       regions: fields.regions.length === 0 ? null : fields.regions,

@@ -54,6 +54,7 @@ export function Summary({ deployment }: { readonly deployment: Deployment }) {
       spec.contextTokens === null ? 'the model’s' : `${formatCount(spec.contextTokens)} × ${spec.sessions}`,
     ],
     ['Precision', spec.precision],
+    ...(spec.activations === 'f32' ? [] : [['Between machines', spec.activations] as const]),
     ['Target', targetText(spec)],
     ['Where', policyText(spec)],
     ['Revision', String(deployment.revision)],

@@ -405,6 +405,7 @@ export const wishFor = (organisation: OrganisationId, name: string, replicas = 1
     contextTokens: null,
     sessions: 1,
     precision: 'native' as const,
+    activations: 'f32' as const,
     target: {},
     replicas: { min: 0, max: 4 },
     policy: { regions: null, providers: null },

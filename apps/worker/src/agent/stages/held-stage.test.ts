@@ -17,7 +17,13 @@ const neighbour = (linkAddress: string | null) => ({ stageId: 'b', machineId: 'm
 const assignment = (next: string | null) =>
   ({
     ...{ stageId: 'a', generation: 3, position: 0, stages: 2, layers: { first: 0, end: 2 }, device: 'CPU' },
-    ...{ model: { name: 'tiny', fingerprint: 'f00d' }, ring: 'r', ringSecret: '5e', precision: 'native' },
+    ...{
+      model: { name: 'tiny', fingerprint: 'f00d' },
+      ring: 'r',
+      ringSecret: '5e',
+      precision: 'native',
+      activations: 'f32',
+    },
     ...{ kvBytes: 9, contextTokens: 8, sessions: 1, next: neighbour(next), previous: neighbour(null) },
   }) as unknown as StageAssignment
 

@@ -48,7 +48,7 @@ export const workerAssignment = (
   calibration,
   contextLength: assignment.contextTokens,
   maxBatchTokens: MAX_BATCH_TOKENS,
-  activations: 'f32',
+  activations: assignment.activations,
   threads,
   device: assignment.device,
   cacheDir,

@@ -38,6 +38,7 @@ export const plainSpec: DeploymentSpec = {
   contextTokens: tokens(10),
   sessions: 1,
   precision: 'native',
+  activations: 'f32',
   target: {},
   minReplicas: 0,
   maxReplicas: 8,
