@@ -1,7 +1,11 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type CollectedReports, renderFiguresPage } from './figures-page.ts'
+import { parseArgs } from 'node:util'
+import { type CollectedReports, lastReports, renderFiguresPage } from './figures-page.ts'
+import { reportPage } from './report/report-page.ts'
+
+const { html } = parseArgs({ options: { html: { type: 'string' } } }).values
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const folder = join(root, 'bench', 'results')
@@ -16,3 +20,7 @@ const runs = names.map((name) => JSON.parse(readFileSync(join(folder, name), 'ut
 const page = join(root, 'docs', 'benchmarks.md')
 writeFileSync(page, renderFiguresPage(runs))
 process.stdout.write(`${page} shows ${names.join(', ')}.\n`)
+if (html !== undefined) {
+  writeFileSync(html, reportPage(lastReports(runs).map(({ report }) => report)))
+  process.stdout.write(`${html} has the pictures.\n`)
+}

@@ -28,21 +28,35 @@ const what: Readonly<Record<string, string>> = {
   ring: 'A ring of worker processes on loopback, one thread each, beside the same engine in one process with as many threads; what a hop costs beyond the engines’ own time; and a worker’s resident memory, both its processes, beyond its layers and KV budget (negative while part of the budget was never used).',
 }
 
+export interface DatedReport {
+  readonly report: BenchReport
+  readonly day: string
+}
+
 /**
- * The page of measured figures: of each bench its last report.
+ * Of each bench its last report.
+ *
+ * @param runs - in the order of their dates
+ */
+export function lastReports(runs: readonly CollectedReports[]): readonly DatedReport[] {
+  const last = new Map<string, DatedReport>()
+  for (const { date, reports } of runs) {
+    for (const report of reports) last.set(report.bench, { report, day: date.slice(0, 10) })
+  }
+  return [...last.values()]
+}
+
+/**
+ * The page of measured figures.
  *
  * @param runs - in the order of their dates
  */
 export function renderFiguresPage(runs: readonly CollectedReports[]): string {
-  const last = new Map<string, { readonly report: BenchReport; readonly day: string }>()
-  for (const { date, reports } of runs) {
-    for (const report of reports) last.set(report.bench, { report, day: date.slice(0, 10) })
-  }
-  const parts = [...last.values()].map(({ report, day }) => renderBench(report, day))
+  const parts = lastReports(runs).map(({ report, day }) => renderBench(report, day))
   return `# Measured figures
 
 Written by \`npm run figures\` from \`bench/results\`, of each bench the last report; the JSON, as \`npx deos bench all\` writes
-it, holds every measurement. A figure is the median of n interleaved pairs or runs, ± the interquartile range. Ratios carry
+it, holds every measurement; \`npm run figures -- --html FILE\` draws it. A figure is the median of n interleaved pairs or runs, ± the interquartile range. Ratios carry
 over to other machines better than times do.
 
 ${parts.join('\n')}`

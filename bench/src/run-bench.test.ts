@@ -1,3 +1,6 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { type BenchReport, measuredFigure } from './contract.ts'
 import { type BenchDefinition, BenchUsageError, countFlag, runBench } from './run-bench.ts'
@@ -79,4 +82,20 @@ test('countFlag() takes whole numbers from 1', () => {
   expect(countFlag({ n: '2' }, 'n', 7)).toBe(2)
   for (const text of ['0', '-1', '1.5', 'x'])
     expect(() => countFlag({ n: text }, 'n', 7)).toThrow(BenchUsageError)
+})
+
+test('--html writes a page beside the report, and says before measuring if it cannot', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'deos-bench-'))
+  try {
+    await runBench(bench, ['--html', join(folder, 'report.html')])
+    expect(readFileSync(join(folder, 'report.html'), 'utf8')).toContain('sample.size')
+    expect(out).toContain('sample.size')
+    err = ''
+    await runBench(bench, ['--html', join(folder, 'nowhere', 'report.html')])
+    expect(err).toContain('cannot be written')
+    expect(err).not.toContain('measuring')
+    expect(process.exitCode).toBe(2)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 })

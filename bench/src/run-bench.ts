@@ -1,8 +1,10 @@
+import { writeFileSync } from 'node:fs'
 import { type ParseArgsConfig, parseArgs } from 'node:util'
 import { DomainError, describeError } from '@deos/domain'
 import type { BenchReport, Figure } from './contract.ts'
 import { currentCommit, describeMachine } from './machine.ts'
 import { renderReport } from './render-report.ts'
+import { reportPage } from './report/report-page.ts'
 
 type OptionTable = NonNullable<ParseArgsConfig['options']>
 type Values = Readonly<Record<string, string | boolean | undefined | (string | boolean)[]>>
@@ -35,12 +37,14 @@ export class BenchUsageError extends DomainError {
 
 const commonOptions = {
   json: { type: 'boolean' },
+  html: { type: 'string' },
   quick: { type: 'boolean' },
   strict: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } satisfies OptionTable
 
 const commonUsage = `  --json       print one JSON object instead of a table
+  --html FILE  also write a page with pictures, which needs nothing but itself
   --quick      fewer and shorter measurements, about a minute
   --strict     exit with status 1 if a figure misses its bar
   -h, --help   this text`
@@ -56,7 +60,10 @@ export async function runBench(bench: BenchDefinition, argv = process.argv.slice
       process.stdout.write(`deos bench ${bench.name}\n\n${bench.usage}\n${commonUsage}\n`)
       return
     }
+    // Before minutes of measuring: the file is there, or cannot be.
+    if (values.html !== undefined) writePage(String(values.html), '')
     const report = await measure(bench, values)
+    if (values.html !== undefined) writePage(String(values.html), reportPage([report]))
     process.stdout.write(values.json ? `${JSON.stringify(report)}\n` : renderReport(report))
     if (values.strict && report.figures.some((figure) => figure.pass === false)) process.exitCode = 1
   } catch (error) {
@@ -64,6 +71,18 @@ export async function runBench(bench: BenchDefinition, argv = process.argv.slice
       `${error instanceof DomainError ? describeError(error) : String((error as Error).stack)}\n`,
     )
     process.exitCode = 2
+  }
+}
+
+function writePage(path: string, text: string): void {
+  try {
+    writeFileSync(path, text)
+  } catch (error) {
+    throw new BenchUsageError(
+      `${path} cannot be written: ${(error as Error).message}`,
+      'Give --html a file in a folder that exists.',
+      { cause: error },
+    )
   }
 }
 

@@ -17,6 +17,7 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
   blobs: [],
   service: [],
   wan: [],
+  report: [],
   'control-plane': [
     'planner',
     'simulator',
@@ -32,7 +33,7 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
   ],
   gateway: ['planner', 'codec', 'protocol', 'transport', 'api', 'sdk', 'blobs', 'service', 'engine'],
   worker: ['protocol', 'transport', 'codec', 'engine', 'api', 'sdk', 'blobs', 'service'],
-  cli: ['planner', 'simulator', 'codec', 'engine', 'api', 'sdk', 'service', 'wan'],
+  cli: ['planner', 'simulator', 'codec', 'engine', 'api', 'sdk', 'service', 'wan', 'report'],
   console: ['api', 'sdk'],
   bench: [
     'planner',
@@ -48,6 +49,7 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
     'blobs',
     'service',
     'wan',
+    'report',
   ],
 }
 

@@ -28,7 +28,7 @@ export interface HandoverTimes {
   readonly text: string
   /** What the gateway said of it. */
   readonly note: string
-  /** From the last stage's last step until the decode ring owned the session. */
+  /** From the last stage's last step until the decode ring owned the session; 0 if it did before. */
   readonly exposedMs: number
   /** From the request until the first stage was through with the prompt. */
   readonly firstStageMs: number
@@ -88,7 +88,7 @@ export class SplitLab {
     const { text, note } = await this.gateway.answer(prompt, maxTokens)
     const since = (worker: LineProcess, pattern: RegExp) => noted(worker, marks.get(worker)!, pattern)
     const computed = await Promise.all(
-      this.prefill.workers.map((worker) => since(worker, /^Prompt \S+ is computed/)),
+      this.prefill.workers.map((worker) => since(worker, /^Prompt \S+ is (computed|handed over before)/)),
     )
     const owned = await since(this.decode.workers[0]!, /^Prompt \S+ is taken over/)
     const sent = await Promise.all(
@@ -102,7 +102,7 @@ export class SplitLab {
     return {
       ...{ text, note, deliveredBytes: (await this.#delivered()) - before },
       firstStageMs: computed[0]!.atMs - beganMs,
-      exposedMs: owned.atMs - computed.at(-1)!.atMs,
+      exposedMs: Math.max(0, owned.atMs - computed.at(-1)!.atMs),
       sent: sent.map(({ found }) => ({
         ...{ blocks: Number(found[1]), again: Number(found[2]), bytes: Number(found[3]) },
       })),

@@ -1,5 +1,5 @@
 import type { FleetMachine } from '@deos/planner'
-import { colour, figure, key, label, rect, svg } from './report-page.ts'
+import { colour, figure, key, label, rect, svg } from '@deos/report'
 
 /** Who holds an accelerator: a replica or a stage, by number; `null` if nobody. */
 export type HolderOf = (machine: string, slot: number) => number | null

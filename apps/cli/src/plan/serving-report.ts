@@ -1,6 +1,6 @@
 import type { ReplicaReport, ServingPlan } from '@deos/planner'
+import { bullets, cards, escapeHtml, htmlTable, page, section } from '@deos/report'
 import type { ServingDocument } from './plan-document.ts'
-import { bullets, cards, escapeHtml, htmlTable, page, section } from './report-page.ts'
 import { fleetMap, type MemoryRow, memoryBars, type TimelineRow, timeline } from './report-pictures.ts'
 import { dividedText, show, showBytes, showMs, showPrice, showShare, whereOf } from './serving-text.ts'
 

@@ -1,5 +1,5 @@
 import type { TrainingRunPlan } from '@deos/planner'
-import { bullets, cards, escapeHtml, htmlTable, page, section } from './report-page.ts'
+import { bullets, cards, escapeHtml, htmlTable, page, section } from '@deos/report'
 import { fleetMap, memoryBars, type TimelineRow, timeline } from './report-pictures.ts'
 import { show, showBytes, showMs, showPrice, showShare } from './serving-text.ts'
 import { degreesText, placesOf, showSeconds, type TrainingDocument, waysText } from './training-text.ts'

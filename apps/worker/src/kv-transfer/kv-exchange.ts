@@ -270,6 +270,7 @@ export class KvExchange implements HandoverEdge {
         void this.#encode(effect)
         break
       case 'release':
+        this.#noteEarly(effect.session)
         this.#noteSent(effect.session)
         break
       case 'aborted':
@@ -329,6 +330,14 @@ export class KvExchange implements HandoverEdge {
     const turning = name === 'key' && layout.rotation !== null
     const rotation = turning ? { headDim: layout.key.dim, ...layout.rotation } : null
     return { layer, part: name, tokens: end - first, columns, firstPosition: first, type, rotation }
+  }
+
+  /** All layers' rows may be away while what follows the last layer's attention is still computed. */
+  #noteEarly(session: SessionId): void {
+    const held = this.#held.get(session)
+    const length = this.#sending.get(session)?.plan.shape.length
+    if (held === undefined || length === undefined || held.computed >= length) return
+    this.options.onNote('info', `Prompt ${session} is handed over before its last step ends.`)
   }
 
   #noteSent(session: SessionId): void {

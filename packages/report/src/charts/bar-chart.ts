@@ -1,0 +1,103 @@
+import { colour, figure, key, label, rect, svg } from '../pictures.ts'
+import { type Axis, placeAxis } from './axis.ts'
+
+export interface BarRow {
+  readonly name: string
+  readonly value: number
+  /** Written behind the bar. */
+  readonly text: string
+  /** Number of its colour. */
+  readonly colour: number
+  /** A value to reach, marked across the bar. */
+  readonly mark?: number | null
+}
+
+export interface GroupRow {
+  readonly name: string
+  /** One for each series; `null` where there is none. */
+  readonly values: readonly (number | null)[]
+}
+
+const [width, left, right] = [760, 210, 64]
+
+const clip = (name: string): string => (name.length > 36 ? `…${name.slice(-35)}` : name)
+
+/** Bars from the left, each with its value and, where it has one, a mark to reach. Logarithmic axes begin at 1. */
+export function barChart(name: string, axis: Axis, rows: readonly BarRow[]): string {
+  const values = rows.flatMap(({ value, mark }) => [value, ...(mark == null ? [] : [mark])])
+  const scale = placeAxis(axis, axis.log ? [1, ...values] : values, [left, width - right])
+  const zero = scale.at(axis.log ? 1 : 0)
+  const [barHeight, step] = [14, 20]
+  const bottom = 8 + rows.length * step
+  const body = rows.map(({ name: row, value, text, colour: at, mark }, index) => {
+    const y = 8 + index * step
+    const end = scale.at(axis.log ? Math.max(value, 1e-12) : value)
+    const box = { x: Math.min(zero, end), y, width: Math.max(1, Math.abs(end - zero)), height: barHeight }
+    const marked =
+      mark == null
+        ? ''
+        : rect(
+            { x: scale.at(mark) - 1, y: y - 3, width: 2, height: barHeight + 6 },
+            'var(--ink)',
+            `bar ${mark}`,
+          )
+    return (
+      label(left - 8, y + 11, clip(row), 'text-anchor="end"') +
+      rect(box, colour(at), `${row}: ${text}`, 'rx="2"') +
+      marked +
+      label(Math.max(zero, end) + 6, y + 11, text, 'class="soft"')
+    )
+  })
+  return figure(svg(width, bottom + 34, name, [...body, ...foot(scale.ticks, bottom, axis.title)].join('')))
+}
+
+/** For each row a bar of every series, one below the other. */
+export function groupedBarChart(
+  name: string,
+  axis: Axis,
+  series: readonly string[],
+  rows: readonly GroupRow[],
+): string {
+  const values = rows.flatMap((row) => row.values.filter((value) => value !== null))
+  const scale = placeAxis(axis, axis.log ? [Math.min(1, ...values), ...values] : values, [
+    left,
+    width - right,
+  ])
+  const zero = axis.log ? left : scale.at(0)
+  const barHeight = 9
+  const step = series.length * (barHeight + 2) + 9
+  const bottom = 8 + rows.length * step
+  const body = rows.map((row, index) => {
+    const y = 8 + index * step
+    const bars = row.values.map((value, at) => {
+      if (value === null) return ''
+      const end = scale.at(value)
+      const text = String(Number(value.toPrecision(3)))
+      const top = y + at * (barHeight + 2)
+      const box = {
+        x: Math.min(zero, end),
+        y: top,
+        width: Math.max(1, Math.abs(end - zero)),
+        height: barHeight,
+      }
+      return (
+        rect(box, colour(at), `${row.name}, ${series[at]}: ${text}`, 'rx="2"') +
+        label(Math.max(zero, end) + 5, top + 8, text, 'class="soft" style="font-size:9px"')
+      )
+    })
+    return label(left - 8, y + (step - 9) / 2 + 3, clip(row.name), 'text-anchor="end"') + bars.join('')
+  })
+  return figure(
+    svg(width, bottom + 34, name, [...body, ...foot(scale.ticks, bottom, axis.title)].join('')),
+    key(series.map((each, at) => [each, colour(at)])),
+  )
+}
+
+const foot = (
+  ticks: readonly { readonly at: number; readonly text: string }[],
+  y: number,
+  title: string,
+): readonly string[] => [
+  ...ticks.map(({ at, text }) => label(at, y + 12, text, 'class="soft" text-anchor="middle"')),
+  label((left + width - right) / 2, y + 28, title, 'class="soft" text-anchor="middle"'),
+]
