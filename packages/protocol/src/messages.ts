@@ -7,7 +7,7 @@ import type { KvMessage } from './kv/transfer/transfer-messages.ts'
  */
 
 /** Bumped whenever a message changes its meaning; peers with another version are refused by name. */
-export const PROTOCOL_VERSION = 4
+export const PROTOCOL_VERSION = 5
 
 /** Short name of a session inside one epoch of one ring, given out by the leader. */
 export type SessionKey = number
@@ -115,6 +115,20 @@ export interface ImportCommit {
   readonly type: 'import-commit'
   readonly session: SessionId
   readonly position: number
+  /**
+   * Better copies of what is stored follow: the pages may be written until `cancel-request`, or until somebody needs
+   * one of them.
+   */
+  readonly keep: boolean
+}
+
+/**
+ * Gateway → leader: nobody waits for this session any more, which computed a prompt. It stays until it is cancelled, or
+ * `failed` since its place or its pages are wanted.
+ */
+export interface SpareRequest {
+  readonly type: 'spare-request'
+  readonly session: SessionId
 }
 
 export type RejectCode = 'queue_full' | 'not_ready' | 'prompt_too_long' | 'invalid' | 'draining'
@@ -370,6 +384,6 @@ export interface RingStatus {
 
 /** Stage → next stage messages, in order on one link. */
 export type RingMessage = OpenSession | ImportPages | CloseSession | Step | StepDone | Prepare | Probe | Fault
-export type GatewayToLeader = OpenRequest | CancelRequest | ImportRequest | ImportCommit
+export type GatewayToLeader = OpenRequest | CancelRequest | ImportRequest | ImportCommit | SpareRequest
 export type ToGateway = Rejected | Failed | TokenDelivery | EmbeddingDelivery | RingStatus | ImportReady
 export type Message = Hello | Heartbeat | RingMessage | RankMessage | GatewayToLeader | ToGateway | KvMessage

@@ -219,6 +219,7 @@ function isGatewayRequest(message: Message): message is GatewayToLeader {
     case 'cancel-request':
     case 'import-request':
     case 'import-commit':
+    case 'spare-request':
       return true
     default:
       return false

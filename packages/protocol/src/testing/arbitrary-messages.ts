@@ -172,6 +172,7 @@ export const messageArbitraries: {
     }),
   ),
   'cancel-request': fc.record({ type: fc.constant('cancel-request'), session: id.map(sessionId) }),
+  'spare-request': fc.record({ type: fc.constant('spare-request'), session: id.map(sessionId) }),
   rejected: fc.record({
     type: fc.constant('rejected'),
     session: id.map(sessionId),
@@ -265,6 +266,7 @@ export const messageArbitraries: {
     type: fc.constant('import-commit'),
     session: id.map(sessionId),
     position: token,
+    keep: fc.boolean(),
   }),
   rank: fc.record({
     type: fc.constant('rank'),
@@ -320,6 +322,7 @@ export const messageArbitraries: {
     ...epochAndSession,
     outcome: fc.constantFrom('keep', 'drop'),
     reason: text,
+    bytes: fc.maxSafeNat(),
   }),
   'kv-guard': fc.record({
     type: fc.constant('kv-guard'),

@@ -100,6 +100,8 @@ export function decodeControl(
       return readOpenRequest(fields, payload, limits)
     case 'cancel-request':
       return { type: 'cancel-request', session: sessionId(fields.id('session', limits.maxIdBytes)) }
+    case 'spare-request':
+      return { type: 'spare-request', session: sessionId(fields.id('session', limits.maxIdBytes)) }
     case 'rejected':
       return readRejected(fields, limits)
     case 'failed':
@@ -130,6 +132,7 @@ export function decodeControl(
         type: 'import-commit',
         session: sessionId(fields.id('session', limits.maxIdBytes)),
         position: fields.integer('position', 0, MAX_TOKEN),
+        keep: fields.boolean('keep'),
       }
     case 'rank':
       return {

@@ -20,8 +20,13 @@ export class IncomingTransfer {
   lookedUp = false
   /** How far it reaches was said, and must not change under the decode side. */
   sealed = false
+  /** The pages may not be written any more. */
+  closed = false
+  /** All that was wanted was promised: what comes from now on refines. */
+  refining = false
   orphanedMs = Number.POSITIVE_INFINITY
   #receivedBytes = 0
+  #refined = 0
   readonly #slice: KvSlice
   /** The level at which each block is stored; {@link NO_LEVEL} if it is not. */
   readonly #levels: Uint8Array
@@ -107,6 +112,13 @@ export class IncomingTransfer {
       this.#receivedBytes += writing.bytes
     }
     return writing
+  }
+
+  /** Whether it is time to say what came so far: an eighth more of all blocks was refined. */
+  reports(): boolean {
+    if (!this.refining) return false
+    this.#refined += 1
+    return this.#refined % Math.max(1, this.#slice.size >> 3) === 0
   }
 
   /** What was still being written. */

@@ -52,6 +52,8 @@ export type ReceiverEvent =
     } & KvAddress)
   /** The session's pages are gone: its KV cannot be kept any longer. */
   | { readonly type: 'lost'; readonly session: SessionId; readonly reason: string }
+  /** The session's pages hold what was promised, and cannot be written any more: nothing is refined from now on. */
+  | { readonly type: 'closed'; readonly session: SessionId }
   | { readonly type: 'tick' }
 
 export type ReceiverEffect =
@@ -134,6 +136,9 @@ export class KvReceiver {
       case 'lost':
         this.#lost(event.session, event.reason, out)
         break
+      case 'closed':
+        this.#closed(event.session, out)
+        break
       case 'tick':
         for (const transfer of [...this.#transfers.values()]) {
           if (nowMs - transfer.orphanedMs > this.options.orphanPatienceMs) {
@@ -177,7 +182,7 @@ export class KvReceiver {
     }
     if (former === undefined && this.#transfers.size >= this.options.maxTransfers) {
       const reason = `${this.#transfers.size} sessions are being taken over already.`
-      const message: KvMessage = { type: 'kv-abort', epoch, session, outcome: 'keep', reason }
+      const message: KvMessage = { type: 'kv-abort', epoch, session, outcome: 'keep', reason, bytes: 0 }
       out.push({ type: 'send', peer, message })
       return
     }
@@ -280,6 +285,7 @@ export class KvReceiver {
     const { peer, bytes } = done
     this.#free(peer, bytes)
     this.#ack(transfer, peer, { block, layer, part, level, stored }, out)
+    if (stored && transfer.reports()) this.#report(transfer, out)
     if (this.#senders.get(peer)?.bytes === 0) this.#drained(peer, out)
     this.#vote(transfer, out)
   }
@@ -317,16 +323,32 @@ export class KvReceiver {
     const { commit } = transfer
     if (commit === null || !transfer.lookedUp) return
     const position = transfer.prefix(commit.levels)
-    if (!commit.partial && position < transfer.plan.shape.length) return
+    if (!commit.partial && position < transfer.plan.shape.length) {
+      if (transfer.closed) this.#refuse(transfer, 'Its pages cannot be written any more.', out)
+      return
+    }
     // What is being written would only be lost to a question about what is there.
     if (commit.partial && transfer.pendingCount > 0) return
     transfer.commit = null
     if (commit.partial) transfer.sealed = true
+    else transfer.refining = true
     const { session, epoch } = transfer.plan
     const { partial } = commit
     const { receivedBytes: bytes } = transfer
     const message: KvMessage = { type: 'kv-committed', epoch, session, position, partial, bytes }
     out.push({ type: 'send', peer: transfer.coordinator, message })
+  }
+
+  /** What came so far, unasked: it may be over before everything is refined. */
+  #report(transfer: IncomingTransfer, out: ReceiverEffect[]): void {
+    const { session, epoch, shape } = transfer.plan
+    const { receivedBytes: bytes, coordinator: peer } = transfer
+    const position = shape.length
+    out.push({
+      type: 'send',
+      peer,
+      message: { type: 'kv-committed', epoch, session, position, partial: true, bytes },
+    })
   }
 
   #abort(peer: string, message: KvAbort, out: ReceiverEffect[]): void {
@@ -335,6 +357,23 @@ export class KvReceiver {
       if (transfer.coordinator !== peer || message.epoch < transfer.plan.epoch) return
       this.#end(transfer, message.epoch, out)
     }
+    const bytes = transfer?.receivedBytes ?? 0
+    out.push({ type: 'send', peer, message: { ...message, bytes } })
+  }
+
+  #closed(session: SessionId, out: ReceiverEffect[]): void {
+    const transfer = this.#transfers.get(session)
+    if (transfer === undefined) return
+    transfer.sealed = true
+    transfer.closed = true
+    this.#vote(transfer, out)
+  }
+
+  #refuse(transfer: IncomingTransfer, reason: string, out: ReceiverEffect[]): void {
+    const { session, epoch } = transfer.plan
+    const { receivedBytes: bytes, coordinator: peer } = transfer
+    transfer.commit = null
+    const message: KvMessage = { type: 'kv-abort', epoch, session, outcome: 'keep', reason, bytes }
     out.push({ type: 'send', peer, message })
   }
 
@@ -342,7 +381,7 @@ export class KvReceiver {
     const transfer = this.#transfers.get(session)
     if (transfer === undefined) return
     const { epoch } = transfer.plan
-    const message: KvMessage = { type: 'kv-abort', epoch, session, outcome: 'keep', reason }
+    const message: KvMessage = { type: 'kv-abort', epoch, session, outcome: 'keep', reason, bytes: 0 }
     out.push({ type: 'send', peer: transfer.coordinator, message })
     this.#end(transfer, epoch, out)
   }

@@ -161,6 +161,7 @@ export function encodeKv(message: KvMessage): readonly Uint8Array[] {
     case 'kv-abort':
       meta.number('outcome', 1, outcomes.indexOf(message.outcome))
       meta.text('reason', message.reason)
+      meta.number('bytes', 8, message.bytes)
       return meta.finish()
     case 'kv-guard':
       meta.number('rows.length', 1, message.rows.length)
@@ -305,17 +306,22 @@ function readMessage(
     case 'kv-committed': {
       const position = reader.number('position', 4, 0, MAX_POSITION)
       const partial = reader.flag('partial')
-      const bytes = reader.finite('bytes')
-      if (!Number.isSafeInteger(bytes) || bytes < 0) throw reader.fail('bytes', `is ${bytes}, not a size`)
-      return { type: 'kv-committed', ...heading, position, partial, bytes }
+      return { type: 'kv-committed', ...heading, position, partial, bytes: readSize(reader) }
     }
     case 'kv-abort': {
       const outcome = outcomes[reader.number('outcome', 1, 0, 1)]!
-      return { type: 'kv-abort', ...heading, outcome, reason: reader.text('reason', limits.maxTextBytes) }
+      const reason = reader.text('reason', limits.maxTextBytes)
+      return { type: 'kv-abort', ...heading, outcome, reason, bytes: readSize(reader) }
     }
     case 'kv-guard':
       return { type: 'kv-guard', ...heading, rows: readRows(reader) }
   }
+}
+
+function readSize(reader: MetaReader): number {
+  const bytes = reader.finite('bytes')
+  if (!Number.isSafeInteger(bytes) || bytes < 0) throw reader.fail('bytes', `is ${bytes}, not a size`)
+  return bytes
 }
 
 function readIntroduction(
