@@ -109,6 +109,13 @@ const commonOptions = {
     default: 0,
     prose: 'Bytes that the network between rings carries in a second; 0 has it measured.',
   }),
+  kvEnhanceMs: option.duration({
+    flag: 'kv-enhance',
+    env: 'DEOS_KV_ENHANCE',
+    default: 0,
+    prose:
+      'How long better copies may follow KV that came with loss, once the answer began; 0 leaves it as it came.',
+  }),
 }
 
 /** Options of a gateway that serves one model of rings that it is told of. */

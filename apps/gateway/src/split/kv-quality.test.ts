@@ -17,7 +17,7 @@ const report = (worker: string, id: string | null): StageReport => ({
   calibration: id,
 })
 const reports = [report('p', calibration.id), report('d', calibration.id)]
-const need = { reports, layers: 8, tokens: 1000, adapter: null, round: 0 }
+const need = { reports, layers: 8, tokens: 1000, adapter: null, round: 0, refine: true }
 
 const quality = (settings: Partial<KvQualitySettings> = {}) =>
   new KvQuality({ mode: 'guarded', calibration, budgetMs: 50, bytesPerSecond: 1000, ...settings })
@@ -58,6 +58,19 @@ test('where links are narrow, levels have little harm, less after each refusal',
   expect(next.bytes).toBeGreaterThan(first.bytes)
   for (let pass = 0; pass < 30; pass += 1) chosen.judged(true)
   expect(chosen.choose(need).bytes).toBe(first.bytes)
+})
+
+test('better copies follow only if they are wished for and fit', () => {
+  expect(quality().choose(need)).toMatchObject({ lossy: true, enhanceTo: null })
+  const wide = quality({ bytesPerSecond: 1_000_000, enhanceMs: 10_000 }).choose({ ...need, tokens: 2_000 })
+  expect(wide).toMatchObject({ lossy: true, enhanceTo: 1 })
+  expect(wide.reason).toMatch(/Better copies at level 1 follow, \d+ kB\./)
+  const short = { ...need, refine: false }
+  expect(quality({ bytesPerSecond: 1_000_000, enhanceMs: 10_000 }).choose(short)).toMatchObject({
+    enhanceTo: null,
+  })
+  expect(quality({ enhanceMs: 1 }).choose(need)).toMatchObject({ lossy: true, enhanceTo: null })
+  expect(quality({ bytesPerSecond: 1e12, enhanceMs: 10_000 }).choose(need)).toMatchObject({ enhanceTo: null })
 })
 
 test('what links carry is learnt from what was waited for', () => {

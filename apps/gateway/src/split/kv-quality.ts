@@ -1,5 +1,6 @@
 import { type Calibration, cheapestLevels, DEFAULT_GUARD } from '@deos/codec'
 import type { StageReport } from '@deos/protocol'
+import { chooseEnhancement } from './kv-enhancement.ts'
 import type { QualityMode } from './split-modes.ts'
 
 export interface KvQualitySettings {
@@ -10,6 +11,8 @@ export interface KvQualitySettings {
   readonly budgetMs: number
   /** What the network between the rings carries; `null` has it measured. */
   readonly bytesPerSecond: number | null
+  /** How long after the start better copies may travel; 0 sends none. Default 0. */
+  readonly enhanceMs?: number
 }
 
 /** What is to be handed over. */
@@ -21,6 +24,8 @@ export interface KvNeed {
   readonly adapter: string | null
   /** Times that the guard refused what came of this prompt. */
   readonly round: number
+  /** The answer is long enough for better copies to help it. */
+  readonly refine: boolean
 }
 
 /** How the blocks of one hand-over are coded. */
@@ -30,7 +35,9 @@ export interface KvLevels {
   /** Id of the one that all stages have. */
   readonly calibration: string | null
   readonly lossy: boolean
-  /** Expected bytes; 0 where nothing is known. */
+  /** Level that blocks are refined to after the start; `null` leaves them as they come. */
+  readonly enhanceTo: number | null
+  /** Expected bytes before the start; 0 where nothing is known. */
   readonly bytes: number
   readonly reason: string
 }
@@ -87,6 +94,7 @@ export class KvQuality {
     const calibration = commonCalibration(reports)
     const exactly = (reason: string): KvLevels => ({
       ...{ levels: Array.from({ length: layers }, () => 0), calibration, lossy: false, reason },
+      enhanceTo: null,
       bytes: this.#exactBytes(need),
     })
     if (calibration === null) return exactly(`KV travels exactly, by no calibration: ${whyNone(reports)}.`)
@@ -127,7 +135,7 @@ export class KvQuality {
   }
 
   #choose(
-    { tokens, layers, round }: KvNeed,
+    { tokens, layers, round, refine }: KvNeed,
     { id, costs }: Calibration,
     bytesPerMs: number,
     exactly: (reason: string) => KvLevels,
@@ -145,11 +153,15 @@ export class KvQuality {
           : 'KV travels exactly: no level does little enough harm.',
       )
     const named = [...new Set(levels)].sort((a, b) => a - b).join(', ')
+    const enhanceMs = refine ? (this.settings.enhanceMs ?? 0) : 0
+    const enhancement = chooseEnhancement(costs, levels, { tokens, budgetBytes: bytesPerMs * enhanceMs })
+    const follows =
+      enhancement && ` Better copies at level ${enhancement.level} follow, ${kilobytes(enhancement.bytes)}.`
     return {
-      ...{ levels, calibration: id, lossy: true, bytes },
+      ...{ levels, calibration: id, lossy: true, bytes, enhanceTo: enhancement?.level ?? null },
       reason:
         `KV travels at level ${named}, ${kilobytes(bytes)} instead of ${kilobytes(exactly('').bytes)}, ` +
-        `with ${harm.toFixed(4)} nat expected: ${rate} between the rings.`,
+        `with ${harm.toFixed(4)} nat expected: ${rate} between the rings.${follows ?? ''}`,
     }
   }
 

@@ -329,6 +329,8 @@ export class KvExchange implements HandoverEdge {
       const bytes = await this.options.codec.encode(rows, facts, coding)
       this.#send({ ...address, type: 'encoded', basis: basisNumber(calibration), bytes })
     } catch (error) {
+      // It ended meanwhile, or goes on by another plan.
+      if (this.#sending.get(session) !== sending) return
       const reason = `A block cannot be sent: ${describeError(error)}`
       this.#giveUp(session, epoch, sending.coordinator, reason, this.#refines(effect) ? 'info' : 'warn')
     }
