@@ -326,6 +326,14 @@ export interface RingCapacity {
   readonly maxBatchTokens: number
 }
 
+/** How a stage keeps K and V of its layers. */
+export interface StageKv {
+  /** What the cache stores values as. */
+  readonly type: string
+  /** Values of one position, keys and values of all of its layers together. */
+  readonly columns: number
+}
+
 /** What a stage tells about itself while a probe passes. */
 export interface StageReport {
   readonly worker: WorkerId
@@ -336,6 +344,8 @@ export interface StageReport {
   readonly capacity: RingCapacity
   /** Id of the calibration by which it codes KV for other rings; `null` for none. */
   readonly calibration: string | null
+  /** `null` if its engine does not say. */
+  readonly kv: StageKv | null
 }
 
 /** Travels the whole ring; its return proves that every stage is loaded, linked and in this epoch. */

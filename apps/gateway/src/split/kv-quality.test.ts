@@ -15,6 +15,7 @@ const report = (worker: string, id: string | null): StageReport => ({
   ...{ worker: workerId(worker), stage: 0, layers: [0, 8], model: modelId(fingerprint), kvPagesFree: 1 },
   capacity: { kvPages: 1, pageTokens: 16, contextLength: 1024, maxBatchTokens: 64 },
   calibration: id,
+  kv: { type: 'F16', columns: 2048 },
 })
 const reports = [report('p', calibration.id), report('d', calibration.id)]
 const need = { reports, layers: 8, tokens: 1000, adapter: null, round: 0, refine: true }
@@ -71,6 +72,16 @@ test('better copies follow only if they are wished for and fit', () => {
   })
   expect(quality({ enhanceMs: 1 }).choose(need)).toMatchObject({ lossy: true, enhanceTo: null })
   expect(quality({ bytesPerSecond: 1e12, enhanceMs: 10_000 }).choose(need)).toMatchObject({ enhanceTo: null })
+})
+
+test('floats without loss are four bytes a value, and other types travel as they are', () => {
+  const storedAs = (type: string) =>
+    reports.map((each): StageReport => ({ ...each, kv: { type, columns: 2048 } }))
+  const wide = quality({ bytesPerSecond: 1e12 })
+  expect(wide.choose({ ...need, reports: storedAs('F32') })).toMatchObject({ lossy: false, bytes: 8_192_000 })
+  const narrow = quality().choose({ ...need, reports: storedAs('F32') })
+  expect(narrow).toMatchObject({ lossy: true, bytes: quality().choose(need).bytes })
+  expect(quality().choose({ ...need, reports: storedAs('Q8_0') })).toMatchObject({ lossy: false })
 })
 
 test('what links carry is learnt from what was waited for', () => {

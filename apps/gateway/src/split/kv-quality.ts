@@ -1,5 +1,6 @@
 import { type Calibration, cheapestLevels, DEFAULT_GUARD } from '@deos/codec'
 import type { StageReport } from '@deos/protocol'
+import { costsFor } from './kv-costs.ts'
 import { chooseEnhancement } from './kv-enhancement.ts'
 import type { QualityMode } from './split-modes.ts'
 
@@ -135,11 +136,12 @@ export class KvQuality {
   }
 
   #choose(
-    { tokens, layers, round, refine }: KvNeed,
-    { id, costs }: Calibration,
+    { reports, tokens, layers, round, refine }: KvNeed,
+    { id, costs: ofHalves }: Calibration,
     bytesPerMs: number,
     exactly: (reason: string) => KvLevels,
   ): KvLevels {
+    const costs = costsFor(ofHalves, reports)
     if (costs.some((cost) => cost.layers.length !== layers))
       return exactly(`KV travels exactly: calibration ${id} is not of ${layers} layers.`)
     const budgetBytes = bytesPerMs * (this.#computeMsPerToken * tokens + this.settings.budgetMs)
@@ -165,8 +167,9 @@ export class KvQuality {
     }
   }
 
-  #exactBytes({ tokens }: KvNeed): number {
-    const exact = this.settings.calibration?.costs.find(({ level }) => level === 0)
+  #exactBytes({ tokens, reports }: KvNeed): number {
+    const costs = costsFor(this.settings.calibration?.costs ?? [], reports)
+    const exact = costs.find(({ level }) => level === 0)
     return tokens * (exact?.layers.reduce((sum, { bytesPerToken }) => sum + bytesPerToken, 0) ?? 0)
   }
 }

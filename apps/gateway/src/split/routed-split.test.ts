@@ -18,7 +18,7 @@ const statusOf = (name: string): RingStatus => ({
   reports: [
     {
       ...{ worker: workerId(name), stage: 0, layers: [0, 4], model: modelId('bytes') },
-      ...{ kvPagesFree: 90, capacity, calibration: null },
+      ...{ kvPagesFree: 90, capacity, calibration: null, kv: null },
     },
   ],
 })

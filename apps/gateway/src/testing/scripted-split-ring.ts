@@ -54,6 +54,7 @@ export class ScriptedSplitRing implements SplitRing {
         ...{ worker: workerId(peer), stage, layers: [first, end], model: modelId('m'), kvPagesFree: 64 },
         capacity,
         calibration: null,
+        kv: null,
       })),
     }
   }

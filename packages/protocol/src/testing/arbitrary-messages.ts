@@ -60,6 +60,7 @@ const report: fc.Arbitrary<StageReport> = fc.record({
   kvPagesFree: u32,
   calibration: fc.option(id),
   capacity,
+  kv: fc.option(fc.record({ type: id, columns: u32 })),
 })
 const reports = fc.array(report, { maxLength: 4 })
 

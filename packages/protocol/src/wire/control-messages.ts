@@ -18,6 +18,7 @@ import type {
   RingStatus,
   RingUsage,
   SessionNeeds,
+  StageKv,
   StageReport,
 } from '../messages.ts'
 import { rankMessageKinds } from '../messages.ts'
@@ -349,8 +350,14 @@ function readReport(fields: Fields, limits: WireLimits): StageReport {
     kvPagesFree: fields.integer('kvPagesFree'),
     capacity: readCapacity(fields.child('capacity')),
     calibration: fields.isNull('calibration') ? null : fields.id('calibration', limits.maxIdBytes),
+    kv: fields.isNull('kv') ? null : readStageKv(fields.child('kv'), limits),
   }
 }
+
+const readStageKv = (fields: Fields, limits: WireLimits): StageKv => ({
+  type: fields.id('type', limits.maxIdBytes),
+  columns: fields.integer('columns', 0),
+})
 
 function readCapacity(fields: Fields): RingCapacity {
   return {
