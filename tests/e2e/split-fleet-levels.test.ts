@@ -66,7 +66,7 @@ async function start(words: readonly string[]): Promise<void> {
   // There is no room for both.
   await fleet.json('deployment', 'pause', 'deos-7m')
   const flags = ['--name', SPLIT, '--served-as', SPLIT, '--context', '1024', '--sessions', '2']
-  await fleet.json('deploy', 'deos-7m', ...flags, '--prefill-replicas', '1', '--kv-quality', 'guarded')
+  await fleet.json('deploy', 'deos-7m', ...flags, '--prefill-replicas', '1', '--kv-quality', 'refined')
 }
 
 /** The record of the first answer to such a prompt of which that holds; each time another beginning, so that none is cached. */

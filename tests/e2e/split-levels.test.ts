@@ -48,7 +48,9 @@ async function gateway(
 }
 
 /** Links so narrow that everything with little enough harm is wanted. */
-const guarded = ['--kv-quality', 'guarded', '--kv-goodput', '1000', '--kv-exposed', '0ms']
+const narrow = ['--kv-goodput', '1000', '--kv-exposed', '0ms']
+const guarded = ['--kv-quality', 'guarded', ...narrow]
+const refined = ['--kv-quality', 'refined', ...narrow]
 
 const prefillEnds = [3, 8]
 const decodeEnds = [2, 5, 8]
@@ -104,7 +106,7 @@ test('better copies follow a start with loss, where the answer is long enough', 
     ring('decode', decodeEnds, calibration),
   ])
   // At a thousand bytes a second: far more than is needed.
-  const split = await gateway(decode, prefill, calibration, [...guarded, '--kv-enhance', '3600s'])
+  const split = await gateway(decode, prefill, calibration, [...refined, '--kv-enhance', '3600s'])
   const logs = () => [split.log, ...rings.map(({ log }) => log)].join('\n')
   expect((await split.answer(prompt(4), 0, 400)).length, logs()).toBeGreaterThan(0)
   await split.says(/Better copies at level 1 ended after \d+ ms and [1-9]\d+ bytes: Everything is refined\./)

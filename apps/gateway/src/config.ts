@@ -112,9 +112,8 @@ const commonOptions = {
   kvEnhanceMs: option.duration({
     flag: 'kv-enhance',
     env: 'DEOS_KV_ENHANCE',
-    default: 0,
-    prose:
-      'How long better copies may follow KV that came with loss, once the answer began; 0 leaves it as it came.',
+    default: 10_000,
+    prose: 'How long better copies may follow refined KV once the answer began.',
   }),
 }
 
@@ -193,7 +192,7 @@ export const fixedOptions = {
     default: 'lossless',
     choices: qualityModes,
     prose:
-      'How KV travels between the rings: with every bit, or (guarded) smaller where time is short, compared before the first token.',
+      'How KV travels between the rings: with every bit; (guarded) smaller where time is short, compared before the first token; or (refined) so, with better copies behind.',
   }),
   kvCalibration: option.optionalText({
     flag: 'kv-calibration',

@@ -5,7 +5,7 @@ import { modelId, workerId } from '@deos/domain'
 import { openModel } from '@deos/engine/weights/open-model'
 import type { StageReport } from '@deos/protocol'
 import { expect, test } from 'vitest'
-import { KvQuality, type KvQualitySettings } from './kv-quality.ts'
+import { type KvNeed, KvQuality, type KvQualitySettings } from './kv-quality.ts'
 
 const model = fileURLToPath(new URL('../../../../models/deos-7m', import.meta.url))
 const { fingerprint } = await openModel(model, { vocabulary: false })
@@ -21,7 +21,10 @@ const reports = [report('p', calibration.id), report('d', calibration.id)]
 const need = { reports, layers: 8, tokens: 1000, adapter: null, round: 0, refine: true }
 
 const quality = (settings: Partial<KvQualitySettings> = {}) =>
-  new KvQuality({ mode: 'guarded', calibration, budgetMs: 50, bytesPerSecond: 1000, ...settings })
+  new KvQuality({
+    ...{ mode: 'guarded', calibration, budgetMs: 50, bytesPerSecond: 1000, enhanceMs: 10_000 },
+    ...settings,
+  })
 
 const exact = Array.from({ length: 8 }, () => 0)
 
@@ -62,16 +65,15 @@ test('where links are narrow, levels have little harm, less after each refusal',
 })
 
 test('better copies follow only if they are wished for and fit', () => {
-  expect(quality().choose(need)).toMatchObject({ lossy: true, enhanceTo: null })
-  const wide = quality({ bytesPerSecond: 1_000_000, enhanceMs: 10_000 }).choose({ ...need, tokens: 2_000 })
-  expect(wide).toMatchObject({ lossy: true, enhanceTo: 1 })
-  expect(wide.reason).toMatch(/Better copies at level 1 follow, \d+ kB\./)
-  const short = { ...need, refine: false }
-  expect(quality({ bytesPerSecond: 1_000_000, enhanceMs: 10_000 }).choose(short)).toMatchObject({
-    enhanceTo: null,
-  })
-  expect(quality({ enhanceMs: 1 }).choose(need)).toMatchObject({ lossy: true, enhanceTo: null })
-  expect(quality({ bytesPerSecond: 1e12, enhanceMs: 10_000 }).choose(need)).toMatchObject({ enhanceTo: null })
+  const wide = { bytesPerSecond: 1_000_000 }
+  expect(quality(wide).choose({ ...need, tokens: 2_000 })).toMatchObject({ lossy: true, enhanceTo: null })
+  const refined = (settings: Partial<KvQualitySettings> = {}, other: Partial<KvNeed> = {}) =>
+    quality({ mode: 'refined', ...wide, ...settings }).choose({ ...need, tokens: 2_000, ...other })
+  expect(refined()).toMatchObject({ lossy: true, enhanceTo: 1 })
+  expect(refined().reason).toMatch(/Better copies at level 1 follow, \d+ kB\./)
+  expect(refined({}, { refine: false })).toMatchObject({ lossy: true, enhanceTo: null })
+  expect(refined({ enhanceMs: 1 })).toMatchObject({ lossy: true, enhanceTo: null })
+  expect(refined({ bytesPerSecond: 1e12 })).toMatchObject({ lossy: false, enhanceTo: null })
 })
 
 test('floats without loss are four bytes a value, and other types travel as they are', () => {

@@ -12,8 +12,8 @@ export interface KvQualitySettings {
   readonly budgetMs: number
   /** What the network between the rings carries; `null` has it measured. */
   readonly bytesPerSecond: number | null
-  /** How long after the start better copies may travel; 0 sends none. Default 0. */
-  readonly enhanceMs?: number
+  /** How long after the start better copies may travel, where they are wished for. */
+  readonly enhanceMs: number
 }
 
 /** What is to be handed over. */
@@ -77,7 +77,7 @@ export class KvQuality {
 
   /** Whether hand-overs are to be measured, even those without loss. */
   get measures(): boolean {
-    return this.settings.mode === 'guarded' && this.settings.calibration !== null
+    return this.settings.mode !== 'lossless' && this.settings.calibration !== null
   }
 
   /**
@@ -155,8 +155,11 @@ export class KvQuality {
           : 'KV travels exactly: no level does little enough harm.',
       )
     const named = [...new Set(levels)].sort((a, b) => a - b).join(', ')
-    const enhanceMs = refine ? (this.settings.enhanceMs ?? 0) : 0
-    const enhancement = chooseEnhancement(costs, levels, { tokens, budgetBytes: bytesPerMs * enhanceMs })
+    const { mode, enhanceMs } = this.settings
+    const enhancement =
+      refine && mode === 'refined'
+        ? chooseEnhancement(costs, levels, { tokens, budgetBytes: bytesPerMs * enhanceMs })
+        : null
     const follows =
       enhancement && ` Better copies at level ${enhancement.level} follow, ${kilobytes(enhancement.bytes)}.`
     return {

@@ -46,7 +46,9 @@ function split(
       answerMs: 60_000,
       enhanceMs: 60_000,
     },
-    quality: new KvQuality({ mode: 'lossless', calibration: null, budgetMs: 0, bytesPerSecond: null }),
+    quality: new KvQuality({
+      ...{ mode: 'lossless', calibration: null, budgetMs: 0, bytesPerSecond: null, enhanceMs: 0 },
+    }),
     now: () => 0,
     onNote: (_, text) => notes.push(text),
   })

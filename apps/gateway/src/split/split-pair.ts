@@ -17,7 +17,7 @@ export interface SplitPairOptions {
   readonly kvExposedMs: number
   /** 0 has it measured. */
   readonly kvGoodputBytes: number
-  /** How long after the start better copies may travel; 0 sends none. */
+  /** How long after the start better copies may travel, where they are wished for. */
   readonly kvEnhanceMs: number
 }
 

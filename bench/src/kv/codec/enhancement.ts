@@ -29,12 +29,15 @@ export async function measureEnhancement(
   begun: readonly Method[],
   better: readonly Method[],
 ): Promise<readonly EnhancementPoint[]> {
+  const sent = new Map(
+    [...begun, ...better].map((method) => [method, trials.map(({ cache }) => method.send(cache).cache)]),
+  )
   const points: EnhancementPoint[] = []
   for (const start of begun) {
     for (const after of ENHANCED_AFTER) {
-      const without = await divergences(lab, trials, after, start, start)
+      const without = await divergences(lab, trials, after, sent.get(start)!, sent.get(start)!)
       for (const end of better) {
-        const kl = await divergences(lab, trials, after, start, end)
+        const kl = await divergences(lab, trials, after, sent.get(start)!, sent.get(end)!)
         points.push({
           ...{ begun: start.name, better: end.name, after },
           ...{ meanKl: mean(kl), p99Kl: quantile(kl, 0.99) },
@@ -50,15 +53,14 @@ async function divergences(
   lab: CacheLab,
   trials: readonly Trial[],
   after: number,
-  begun: Method,
-  better: Method,
+  begun: readonly ContextCache[],
+  better: readonly ContextCache[],
 ): Promise<readonly number[]> {
   const { vocabSize } = lab
   const kl: number[] = []
-  const sent = (method: Method, cache: ContextCache) => method.send(cache).cache
-  for (const { cache, tokens, exact } of trials) {
+  for (const [index, { tokens, exact }] of trials.entries()) {
     const scored = tokens.subarray(0, -1)
-    const now = await lab.scoreReplaced(sent(begun, cache), sent(better, cache), scored, after)
+    const now = await lab.scoreReplaced(begun[index]!, better[index]!, scored, after)
     logProbabilities(now, vocabSize)
     for (let row = after; row < scored.length; row += 1) {
       const p = exact.subarray(row * vocabSize, (row + 1) * vocabSize)

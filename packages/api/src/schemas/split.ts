@@ -4,7 +4,7 @@ import { replicaIdSchema } from './id.ts'
 import { bytesSchema, count, millisecondsSchema, tokensSchema } from './quantity.ts'
 import { line } from './text.ts'
 
-export const kvQualities = ['lossless', 'guarded'] as const
+export const kvQualities = ['lossless', 'guarded', 'refined'] as const
 
 /** Prompts computed by other replicas than those that answer. */
 export const splitPolicySchema = component(
@@ -12,7 +12,10 @@ export const splitPolicySchema = component(
   z.strictObject({
     /** Beside those that answer, which are what the number of replicas speaks of. */
     prefillReplicas: z.int().min(1).max(1000),
-    /** `guarded` allows fewer bytes on the way as long as what follows from them is checked. */
+    /**
+     * `guarded` allows fewer bytes on the way as long as what follows from them is checked. With `refined`, better copies
+     * follow while the answer goes on: more bytes in all.
+     */
     kvQuality: z.enum(kvQualities).default('lossless'),
   }),
 )
