@@ -199,6 +199,7 @@ test('what is said of other sessions is not heard', async () => {
     session: handoverSession,
     position: 8,
     partial: false,
+    coarsest: 0,
     bytes: 0,
   } as const
   for (const peer of ['d0', 'd1']) decode.say(peer, { ...other, session: sessionId('another') })

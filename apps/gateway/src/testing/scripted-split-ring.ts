@@ -120,7 +120,7 @@ export class ScriptedSplitRing implements SplitRing {
 export function promise(message: KvMessage, position: number, bytes = 0): KvMessage | null {
   if (message.type !== 'kv-commit') return null
   const { epoch, session, partial } = message
-  return { type: 'kv-committed', epoch, session, position, partial, bytes }
+  return { type: 'kv-committed', epoch, session, position, partial, coarsest: 0, bytes }
 }
 
 export const handoverSession: SessionId = sessionId(`${splitRequest.id}.kv`)

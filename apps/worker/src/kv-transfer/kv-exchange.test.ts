@@ -219,9 +219,8 @@ test('what was computed lies in the pages of the import when it is promised, and
       )
     }
   }
-  const over: KvMessage = { type: 'kv-committed', epoch: 1, session, position: 8, partial: false, bytes: 0 }
-  both.from.say(over)
-  expect(both.from.heard.at(-1)).toEqual(over)
+  both.from.say(release)
+  expect(both.from.heard.at(-1)).toEqual(release)
   expect(both.from.notes.at(-1)).toMatch(/^Sent 8 blocks of s, 0 again/)
   both.to.exchange.imports({ type: 'import-closed', key: 1, session })
   expect(both.to.notes.at(-1)).toBe('Prompt s is taken over.')
@@ -244,7 +243,9 @@ test('blocks that came before do not travel again, to whichever pages', async ()
 })
 
 const coarse: Partial<KvPlan> = { levels: [2, 2], enhanceTo: 0 }
-const release: KvMessage = { type: 'kv-committed', epoch: 1, session, position: 8, partial: false, bytes: 0 }
+const release: KvMessage = {
+  ...{ type: 'kv-committed', epoch: 1, session, position: 8, partial: false, coarsest: 0, bytes: 0 },
+}
 
 test('what came with loss is refined in the pages of sessions, once the prompt is taken over', async () => {
   const both = await pair()

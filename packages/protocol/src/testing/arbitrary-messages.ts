@@ -316,6 +316,7 @@ export const messageArbitraries: {
     ...epochAndSession,
     position: token,
     partial: fc.boolean(),
+    coarsest: fc.nat({ max: 255 }),
     bytes: fc.maxSafeNat(),
   }),
   'kv-abort': fc.record({

@@ -47,8 +47,16 @@ class Desk {
     return this.effects
   }
 
-  promise(peer: string, position: number, partial = false, epoch = this.coordinator.epoch): void {
-    const message: KvMessage = { type: 'kv-committed', epoch, session, position, partial, bytes: 0 }
+  promise(
+    peer: string,
+    position: number,
+    partial = false,
+    epoch = this.coordinator.epoch,
+    coarsest = this.coordinator.phase === 'refining' ? 0 : 3,
+  ): void {
+    const message: KvMessage = {
+      ...{ type: 'kv-committed', epoch, session, position, partial, coarsest, bytes: 0 },
+    }
     this.feed({ type: 'message', peer, message })
   }
 
@@ -206,6 +214,9 @@ test('after the start better copies follow, until every receiver has them', () =
   // What a receiver tells meanwhile is not yet all.
   desk.promise('d0', LENGTH, true)
   desk.promise('d0', LENGTH)
+  expect(desk.effects).toEqual([])
+  // A late answer to the first question is none to the second.
+  desk.promise('d1', LENGTH, false, 4, 3)
   expect(desk.effects).toEqual([])
   desk.promise('d1', LENGTH)
   expect(desk.rest).toMatchObject([{ type: 'refined', complete: true }])

@@ -284,12 +284,12 @@ export class HandoverCoordinator {
 
   #promise(
     peer: string,
-    { epoch, position, partial }: KvCommitted,
+    { epoch, position, partial, coarsest }: KvCommitted,
     nowMs: number,
     out: CoordinatorEffect[],
   ): void {
     // Answers to the question before the last one do not count.
-    const refined = !partial && this.#phase === 'refining'
+    const refined = !partial && this.#phase === 'refining' && coarsest <= (this.options.enhanceTo ?? 0)
     if (epoch !== this.#epoch || !(refined || this.#phase === (partial ? 'settling' : 'streaming'))) return
     if (!this.#receivers.some((receiver) => receiver.peer === peer)) return
     this.#promised.set(peer, Math.min(position, this.options.shape.length))
@@ -453,6 +453,7 @@ export class HandoverCoordinator {
       session,
       position: length,
       partial: !this.#refines,
+      coarsest: 0,
       bytes: 0,
     }
     if (!this.#sendersGone) for (const { peer } of this.#senders) this.#untold.set(peer, committed)

@@ -154,6 +154,17 @@ export class IncomingTransfer {
     return this.plan.shape.length
   }
 
+  /** Level of the coarsest block that is stored for positions below. */
+  coarsest(position: number): number {
+    let coarsest = 0
+    for (let index = 0; index < this.#slice.size; index++) {
+      const level = this.#levels[index]!
+      if (this.#slice.address(index).block * this.plan.shape.blockTokens >= position) break
+      if (level !== NO_LEVEL) coarsest = Math.max(coarsest, level)
+    }
+    return coarsest
+  }
+
   #wanted(layer: number): number {
     return this.plan.levels[layer - this.plan.layers.first]!
   }

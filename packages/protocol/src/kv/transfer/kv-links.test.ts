@@ -164,7 +164,8 @@ test('blocks leave while the rest is computed, in the order in which they are ne
 
 /** The decode side has a session; what is to be refined may be. */
 const committed = (id: string, partial = false): KvMessage => ({
-  ...{ type: 'kv-committed', epoch: 1, session: sessionId(id), position: 20, partial, bytes: 0 },
+  ...{ type: 'kv-committed', epoch: 1, session: sessionId(id), position: 20, partial },
+  ...{ coarsest: 0, bytes: 0 },
 })
 
 test('the sooner deadline goes first', () => {
@@ -315,6 +316,7 @@ test('the sender keeps everything until it is told, and answers as often as it i
     session: sessionId('a'),
     position: 20,
     partial: false,
+    coarsest: 0,
     bytes: 0,
   }
   pair.send({ type: 'message', peer: 'd', message })

@@ -285,7 +285,8 @@ export class KvReceiver {
     const { peer, bytes } = done
     this.#free(peer, bytes)
     this.#ack(transfer, peer, { block, layer, part, level, stored }, out)
-    if (stored && transfer.reports()) this.#report(transfer, out)
+    // Unasked, since it may be over before everything is refined.
+    if (stored && transfer.reports()) this.#promise(transfer, transfer.plan.shape.length, true, out)
     if (this.#senders.get(peer)?.bytes === 0) this.#drained(peer, out)
     this.#vote(transfer, out)
   }
@@ -332,23 +333,15 @@ export class KvReceiver {
     transfer.commit = null
     if (commit.partial) transfer.sealed = true
     else transfer.refining = true
-    const { session, epoch } = transfer.plan
-    const { partial } = commit
-    const { receivedBytes: bytes } = transfer
-    const message: KvMessage = { type: 'kv-committed', epoch, session, position, partial, bytes }
-    out.push({ type: 'send', peer: transfer.coordinator, message })
+    this.#promise(transfer, position, commit.partial, out)
   }
 
-  /** What came so far, unasked: it may be over before everything is refined. */
-  #report(transfer: IncomingTransfer, out: ReceiverEffect[]): void {
-    const { session, epoch, shape } = transfer.plan
+  #promise(transfer: IncomingTransfer, position: number, partial: boolean, out: ReceiverEffect[]): void {
+    const { session, epoch } = transfer.plan
     const { receivedBytes: bytes, coordinator: peer } = transfer
-    const position = shape.length
-    out.push({
-      type: 'send',
-      peer,
-      message: { type: 'kv-committed', epoch, session, position, partial: true, bytes },
-    })
+    const coarsest = transfer.coarsest(position)
+    const message: KvMessage = { type: 'kv-committed', epoch, session, position, partial, coarsest, bytes }
+    out.push({ type: 'send', peer, message })
   }
 
   #abort(peer: string, message: KvAbort, out: ReceiverEffect[]): void {

@@ -156,6 +156,8 @@ export interface KvCommitted {
   readonly position: number
   /** Of the question that it answers; what came so far is partial. From the coordinator: nothing is to be refined. */
   readonly partial: boolean
+  /** Level of the coarsest block below that position; 0 from the coordinator. */
+  readonly coarsest: number
   /** Of all blocks that were received and stored for the session, as they travelled; 0 from the coordinator. */
   readonly bytes: number
 }

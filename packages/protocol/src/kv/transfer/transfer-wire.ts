@@ -156,6 +156,7 @@ export function encodeKv(message: KvMessage): readonly Uint8Array[] {
     case 'kv-committed':
       meta.number('position', 4, message.position)
       meta.number('partial', 1, message.partial ? 1 : 0)
+      meta.number('coarsest', 1, message.coarsest)
       meta.number('bytes', 8, message.bytes)
       return meta.finish()
     case 'kv-abort':
@@ -306,7 +307,8 @@ function readMessage(
     case 'kv-committed': {
       const position = reader.number('position', 4, 0, MAX_POSITION)
       const partial = reader.flag('partial')
-      return { type: 'kv-committed', ...heading, position, partial, bytes: readSize(reader) }
+      const coarsest = reader.number('coarsest', 1, 0, NO_LEVEL)
+      return { type: 'kv-committed', ...heading, position, partial, coarsest, bytes: readSize(reader) }
     }
     case 'kv-abort': {
       const outcome = outcomes[reader.number('outcome', 1, 0, 1)]!
