@@ -316,6 +316,7 @@ export class KvReceiver {
     if (transfer?.coordinator !== peer || transfer.plan.epoch !== message.epoch) return
     if (message.levels.length !== transfer.plan.levels.length) return
     transfer.commit = message
+    transfer.orphanedMs = Number.POSITIVE_INFINITY
     this.#vote(transfer, out)
   }
 

@@ -292,6 +292,7 @@ export class KvSender {
     if (transfer !== undefined) {
       if (transfer.coordinator !== peer || message.epoch < transfer.plan.epoch) return
       transfer.committed = true
+      transfer.orphanedMs = Number.POSITIVE_INFINITY
       transfer.refines = transfer.plan.enhanceTo !== null && !message.partial
     }
     out.push({ type: 'send', peer, message })
