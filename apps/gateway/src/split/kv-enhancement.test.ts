@@ -14,6 +14,13 @@ test('what leaves next to nothing of the harm and takes fewest bytes is taken', 
   expect(chooseEnhancement(costs, [4, 4], wish(1e6))).toEqual({ level: 1, bytes: 4_000 })
 })
 
+test('what nobody could see counts as none, however little there was', () => {
+  expect(chooseEnhancement([...costs, cost(5, 20, 2e-5)], [5, 5], wish(1e6))).toEqual({
+    level: 1,
+    bytes: 4_000,
+  })
+})
+
 test('layers that came as well already do not come again', () => {
   expect(chooseEnhancement(costs, [0, 4], wish(1e6))).toEqual({ level: 1, bytes: 2_000 })
   // Without loss is the only better one of the finest that has any.

@@ -15,6 +15,8 @@ export interface Enhancement {
 
 /** Less than this share of the harm is as good as none: what was computed from the first copies keeps about as much. */
 const NONE = 0.01
+/** So many nats are none, whatever came before. */
+const UNSEEN = 1e-5
 /** What leaves more of the harm is not worth its bytes. */
 const MOST = 0.25
 
@@ -42,7 +44,7 @@ export function chooseEnhancement(
       if (better) bytes += layers[layer]!.bytesPerToken * tokens
     }
     const helps = bytes > 0 && bytes <= budgetBytes && harm <= MOST * begun
-    return helps ? [{ level, bytes, rest: harm <= NONE * begun ? 0 : harm }] : []
+    return helps ? [{ level, bytes, rest: harm <= Math.max(UNSEEN, NONE * begun) ? 0 : harm }] : []
   })
   options.sort((a, b) => a.rest - b.rest || a.bytes - b.bytes)
   const [best] = options
