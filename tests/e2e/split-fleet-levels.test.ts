@@ -15,7 +15,11 @@ type RequestSplit = NonNullable<RequestRecord['split']>
 const SPLIT = 'split'
 const model = fileURLToPath(new URL('../../models/deos-7m', import.meta.url))
 /** Links so narrow that everything with little enough harm is wanted. */
-const env = { DEOS_SPLIT: 'always', DEOS_KV_GOODPUT: '1000', DEOS_KV_EXPOSED: '0ms' }
+const env = {
+  ...{ DEOS_SPLIT: 'always', DEOS_KV_GOODPUT: '1000', DEOS_KV_EXPOSED: '0ms' },
+  // At such a rate better copies take long, in theory; answers of less than 32 tokens get none.
+  DEOS_KV_ENHANCE: '3600s',
+}
 const text = readFileSync(fileURLToPath(new URL('../../models/held-out.txt', import.meta.url)), 'utf8')
 const prompt = (salt: number): string => text.slice(20_000 + 3_000 * salt, 21_000 + 3_000 * salt)
 
@@ -23,12 +27,15 @@ let root: string
 let fleet: UpFleet
 let key: string
 
-async function answer(asked: string): Promise<{ readonly text: string; readonly record: RequestRecord }> {
+async function answer(
+  asked: string,
+  tokens = 16,
+): Promise<{ readonly text: string; readonly record: RequestRecord }> {
   const response = await fetch(`${fleet.ready.gatewayUrl}/v1/completions`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', authorization: `Bearer ${key}` },
     body: JSON.stringify({
-      ...{ model: SPLIT, prompt: asked, temperature: 0, max_tokens: 16, ignore_eos: true },
+      ...{ model: SPLIT, prompt: asked, temperature: 0, max_tokens: tokens, ignore_eos: true },
     }),
   })
   const body = await response.text()
@@ -59,14 +66,18 @@ async function start(words: readonly string[]): Promise<void> {
   // There is no room for both.
   await fleet.json('deployment', 'pause', 'deos-7m')
   const flags = ['--name', SPLIT, '--served-as', SPLIT, '--context', '1024', '--sessions', '2']
-  await fleet.json('deploy', 'deos-7m', ...flags, '--prefill-replicas', '1', '--kv-quality', 'guarded')
+  await fleet.json('deploy', 'deos-7m', ...flags, '--prefill-replicas', '1', '--kv-quality', 'refined')
 }
 
 /** The record of the first answer to such a prompt of which that holds; each time another beginning, so that none is cached. */
-async function recordOf(salt: number, holds: (split: RequestSplit) => boolean): Promise<RequestSplit> {
+async function recordOf(
+  salt: number,
+  holds: (split: RequestSplit) => boolean,
+  tokens = 16,
+): Promise<RequestSplit> {
   let reason = ''
   for (let attempt = 0; attempt < 40; attempt += 1) {
-    const { split } = (await answer(`${attempt} ${prompt(salt)}`)).record
+    const { split } = (await answer(`${attempt} ${prompt(salt)}`, tokens)).record
     if (split !== null && holds(split)) return split
     reason = split?.reason ?? ''
   }
@@ -91,6 +102,15 @@ describe('a sound calibration', () => {
     expect(split.reason).toMatch(/The guard lets it pass: 0\.00\d+ nat over 4 positions/)
     // In halves: 8 layers of 128 keys and 128 values.
     expect((4096 * split.tokens) / split.bytes).toBeGreaterThan(5)
+  })
+
+  test('longer answers get better copies, and their record says how many bytes and when they were there', async () => {
+    const split = await recordOf(3, ({ enhancement }) => enhancement?.complete === true, 300)
+    expect(split).toMatchObject({ used: true, enhancement: { level: 1, endedMs: expect.any(Number) } })
+    expect(split.reason).toMatch(/Better copies at level 1 follow/)
+    const { bytes } = split.enhancement!
+    expect(bytes).toBeGreaterThan(1_000 * split.tokens)
+    expect(split.bytes).toBeGreaterThan(bytes)
   })
 
   test('a prefill worker that is killed midway costs no answer, and loss comes back only with its check', async () => {

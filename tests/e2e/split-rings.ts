@@ -110,14 +110,14 @@ export class SplitGateway {
     while (!pattern.test(this.#process.log)) await new Promise((resolve) => setTimeout(resolve, 20))
   }
 
-  async answer(prompt: string, temperature = 0): Promise<string> {
+  async answer(prompt: string, temperature = 0, tokens = 24): Promise<string> {
     const response = await fetch(`${this.#url}/v1/completions`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({
         model: 'deos-7m',
         prompt,
-        max_tokens: 24,
+        max_tokens: tokens,
         temperature,
         seed: 7,
         ignore_eos: true,

@@ -50,6 +50,8 @@ interface Sink {
   readonly pages: Map<string, { readonly level: number; readonly bytes: Uint8Array }>
   over: boolean
   alive: boolean
+  /** Somebody needed a page: what is there stays, and nothing may be written. */
+  closed: boolean
 }
 
 /**
@@ -63,6 +65,8 @@ export class HandoverWorld {
   changes = 0
   outcome: string | null = null
   startedAt: number | null = null
+  /** How the better copies after the start ended; `null` if there were to be none. */
+  refined: { readonly complete: boolean; readonly reason: string } | null = null
   readonly shape: KvShape
   readonly #random: Random
   readonly #queue = new EventQueue()
@@ -94,7 +98,12 @@ export class HandoverWorld {
 
   constructor(
     seed: number,
-    private readonly options: { readonly faults: boolean; readonly wire: boolean },
+    private readonly options: {
+      readonly faults: boolean
+      readonly wire: boolean
+      /** All of it comes with loss, and better copies are to follow. */
+      readonly enhance: boolean
+    },
   ) {
     this.#random = seededRandom(seed)
     this.#network = new SerialNetwork(this.#queue, this.#random)
@@ -104,9 +113,11 @@ export class HandoverWorld {
       blockTokens: this.#draw(4, 16),
       parts: this.#chance(0.5) ? 2 : 1,
     }
-    const lossy = this.#chance(0.4)
+    const { enhance } = options
+    const lossy = enhance || this.#chance(0.4)
     this.#levels = Array.from({ length: this.#layers }, () => (lossy ? this.#draw(0, 3) : 0))
-    this.#enhanceTo = lossy && this.#chance(0.5) ? 0 : null
+    if (enhance) this.#levels[0] = 3
+    this.#enhanceTo = enhance ? this.#draw(0, 1) : lossy && this.#chance(0.5) ? 0 : null
     this.#corruption = options.faults && this.#chance(0.3) ? 0.03 : 0
     this.#duplication = options.faults ? this.#draw(0, 2) * 0.1 : 0
     this.#slowness = this.#chance(0.3) ? 30 : 4
@@ -123,6 +134,8 @@ export class HandoverWorld {
       receivers: this.#receivers,
       levels: [...this.#levels],
       enhanceTo: this.#enhanceTo,
+      enhanceMs: options.faults && this.#chance(0.2) ? this.#draw(5, 100) : 4_000,
+      judgedLater: enhance && this.#chance(0.5),
       deadlineMs: options.faults && this.#chance(0.2) ? this.#draw(5, 100) : 3_000,
       answerMs: 500,
       firstEpoch: this.#draw(1, 9),
@@ -167,6 +180,7 @@ export class HandoverWorld {
   #addSource({ peer, layers }: KvRoute): Source {
     const sender = new KvSender({
       maxBytesInFlight: WINDOW_BYTES,
+      maxRefiningBytes: MAX_BLOCK_BYTES,
       maxRefusals: 8,
       offerRetryMs: 100,
       orphanPatienceMs: 2_000,
@@ -180,7 +194,7 @@ export class HandoverWorld {
 
   #addSink({ peer, layers }: KvRoute): Sink {
     const receiver = new KvReceiver({ windowBytes: WINDOW_BYTES, orphanPatienceMs: 2_000, maxTransfers: 4 })
-    const sink = { peer, layers, receiver, pages: new Map(), over: false, alive: true }
+    const sink = { peer, layers, receiver, pages: new Map(), over: false, alive: true, closed: false }
     this.#sinks.set(peer, sink)
     return sink
   }
@@ -330,6 +344,9 @@ export class HandoverWorld {
         if ((source.computed.get(effect.layer) ?? 0) < this.#end(effect.block)) {
           this.#fail(`${source.peer} would send block ${effect.block} of layer ${effect.layer} uncomputed`)
         }
+        if (effect.level < this.#levels[effect.layer]! && this.startedAt === null) {
+          this.#fail(`${source.peer} refines what is not started from`)
+        }
         const answer: SenderEvent = {
           type: 'encoded',
           ...rest,
@@ -392,7 +409,7 @@ export class HandoverWorld {
         const { block, layer, part, level, bytes, epoch } = effect.block
         this.#queue.after((this.#draw(0, 10) / 10) * this.#slowness, () => {
           if (!sink.alive || sink.over) return
-          const stored = !this.options.faults || !this.#chance(0.01)
+          const stored = !sink.closed && (!this.options.faults || !this.#chance(0.01))
           if (stored) this.#write(sink, { block, layer, part }, level, bytes)
           else this.#refused.add(arrivalKey(sink.peer, { block, layer, part, level, epoch }))
           this.#receive(sink, { type: 'written', session, epoch, block, layer, part, level, stored })
@@ -420,11 +437,11 @@ export class HandoverWorld {
   }
 
   #coordinate(event: CoordinatorEvent): void {
-    const nowMs = this.#queue.nowMs
-    for (const effect of this.#coordinator.onEvent(event, nowMs)) this.#performCoordinator(effect)
+    const { nowMs } = this.#queue
+    for (const effect of this.#coordinator.onEvent(event, nowMs)) this.#performCoordinator(effect, nowMs)
   }
 
-  #performCoordinator(effect: CoordinatorEffect): void {
+  #performCoordinator(effect: CoordinatorEffect, nowMs: number): void {
     switch (effect.type) {
       case 'send':
         if (effect.message.type === 'kv-plan') {
@@ -452,8 +469,26 @@ export class HandoverWorld {
         if (effect.outcome !== 'decode') this.#running = null
         this.log.push(`decided ${effect.outcome}: ${effect.reason}`)
         break
+      case 'refined':
+        if (this.refined !== null) this.#fail('it is refined twice')
+        this.refined = { complete: effect.complete, reason: effect.reason }
+        this.log.push(`${nowMs} ms: refined ${effect.complete}: ${effect.reason}`)
+        if (effect.complete) this.#checkRefined()
+        break
       case 'over':
         this.#over = true
+    }
+  }
+
+  /** Whoever decodes still has its pages: all of them are what they were to become. */
+  #checkRefined(): void {
+    for (const { peer } of this.#receivers) {
+      const sink = this.#sinks.get(peer)!
+      for (const [key, { level }] of sink.pages) {
+        if (level > this.#enhanceTo!)
+          this.#fail(`${peer} has ${key} at level ${level} and says it is refined`)
+      }
+      this.#checkPages(sink, this.shape.length)
     }
   }
 
@@ -500,9 +535,34 @@ export class HandoverWorld {
         else this.#killSink()
       })
     }
+    if (this.options.enhance) this.#drawHindrances()
     if (this.#chance(0.05)) {
       this.#queue.after(this.#draw(0, 100), () => this.#coordinate({ type: 'cancel' }))
     }
+  }
+
+  /** Pages are wanted for others, in either ring, at any time after the start. */
+  #drawHindrances(): void {
+    const atMs = this.#random.next() * FAULTS_END_MS
+    const kind = this.#draw(0, 3)
+    const again = (): void => {
+      if (this.startedAt === null) {
+        if (this.#queue.nowMs < END_MS / 2) this.#queue.after(atMs, again)
+        return
+      }
+      if (kind === 0) this.#coordinate({ type: 'senders-changed', senders: null })
+      else if (kind === 1) this.#coordinate({ type: 'cancel' })
+      else if (kind === 2) this.#closeSink()
+    }
+    this.#queue.after(atMs, again)
+  }
+
+  #closeSink(): void {
+    const route = this.#receivers[this.#draw(0, this.#receivers.length - 1)]!
+    const sink = this.#sinks.get(route.peer)!
+    if (!sink.alive) return
+    sink.closed = true
+    this.#receive(sink, { type: 'closed', session })
   }
 
   #killLink(): void {
@@ -609,8 +669,10 @@ export class HandoverWorld {
     if (!this.#over) this.#fail(`the coordinator never ends; it is ${this.#coordinator.phase}`)
     if (this.#decisions !== 1) this.#fail(`it was decided ${this.#decisions} times`)
     if (!this.#settled) this.#fail('somebody still holds the session')
-    if (!this.options.faults && this.outcome !== 'decode')
-      this.#fail(`without a fault it ends as ${this.outcome}`)
+    if (this.options.faults) return
+    if (this.outcome !== 'decode') this.#fail(`without a fault it ends as ${this.outcome}`)
+    const coarse = this.#levels.some((level) => level > (this.#enhanceTo ?? level))
+    if (coarse && this.refined?.complete !== true) this.#fail('without a fault not everything is refined')
   }
 }
 

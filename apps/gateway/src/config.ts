@@ -109,6 +109,12 @@ const commonOptions = {
     default: 0,
     prose: 'Bytes that the network between rings carries in a second; 0 has it measured.',
   }),
+  kvEnhanceMs: option.duration({
+    flag: 'kv-enhance',
+    env: 'DEOS_KV_ENHANCE',
+    default: 10_000,
+    prose: 'How long better copies may follow refined KV once the answer began.',
+  }),
 }
 
 /** Options of a gateway that serves one model of rings that it is told of. */
@@ -186,7 +192,7 @@ export const fixedOptions = {
     default: 'lossless',
     choices: qualityModes,
     prose:
-      'How KV travels between the rings: with every bit, or (guarded) smaller where time is short, compared before the first token.',
+      'How KV travels between the rings: with every bit; (guarded) smaller where time is short, compared before the first token; or (refined) so, with better copies behind.',
   }),
   kvCalibration: option.optionalText({
     flag: 'kv-calibration',

@@ -7,7 +7,7 @@ import type { KvMessage } from './kv/transfer/transfer-messages.ts'
  */
 
 /** Bumped whenever a message changes its meaning; peers with another version are refused by name. */
-export const PROTOCOL_VERSION = 4
+export const PROTOCOL_VERSION = 5
 
 /** Short name of a session inside one epoch of one ring, given out by the leader. */
 export type SessionKey = number
@@ -115,6 +115,20 @@ export interface ImportCommit {
   readonly type: 'import-commit'
   readonly session: SessionId
   readonly position: number
+  /**
+   * Better copies of what is stored follow: the pages may be written until `cancel-request`, or until somebody needs
+   * one of them.
+   */
+  readonly keep: boolean
+}
+
+/**
+ * Gateway → leader: nobody waits for this session any more, which computed a prompt. It stays until it is cancelled, or
+ * `failed` since its place or its pages are wanted.
+ */
+export interface SpareRequest {
+  readonly type: 'spare-request'
+  readonly session: SessionId
 }
 
 export type RejectCode = 'queue_full' | 'not_ready' | 'prompt_too_long' | 'invalid' | 'draining'
@@ -312,6 +326,14 @@ export interface RingCapacity {
   readonly maxBatchTokens: number
 }
 
+/** How a stage keeps K and V of its layers. */
+export interface StageKv {
+  /** What the cache stores values as. */
+  readonly type: string
+  /** Values of one position, keys and values of all of its layers together. */
+  readonly columns: number
+}
+
 /** What a stage tells about itself while a probe passes. */
 export interface StageReport {
   readonly worker: WorkerId
@@ -322,6 +344,8 @@ export interface StageReport {
   readonly capacity: RingCapacity
   /** Id of the calibration by which it codes KV for other rings; `null` for none. */
   readonly calibration: string | null
+  /** `null` if its engine does not say. */
+  readonly kv: StageKv | null
 }
 
 /** Travels the whole ring; its return proves that every stage is loaded, linked and in this epoch. */
@@ -370,6 +394,6 @@ export interface RingStatus {
 
 /** Stage → next stage messages, in order on one link. */
 export type RingMessage = OpenSession | ImportPages | CloseSession | Step | StepDone | Prepare | Probe | Fault
-export type GatewayToLeader = OpenRequest | CancelRequest | ImportRequest | ImportCommit
+export type GatewayToLeader = OpenRequest | CancelRequest | ImportRequest | ImportCommit | SpareRequest
 export type ToGateway = Rejected | Failed | TokenDelivery | EmbeddingDelivery | RingStatus | ImportReady
 export type Message = Hello | Heartbeat | RingMessage | RankMessage | GatewayToLeader | ToGateway | KvMessage

@@ -136,10 +136,24 @@ export class RingConnection {
     this.#feed({ type: 'import', request })
   }
 
-  /** @param position - how far the pages are filled: later sessions begin there; `null` gives the import up */
-  endImport(id: string, position: number | null): void {
-    if (!this.#imports.delete(id)) return
-    this.#feed(position === null ? { type: 'import-cancel', id } : { type: 'import-commit', id, position })
+  /**
+   * @param position - how far the pages are filled: later sessions begin there; `null` gives the import up, or ends what
+   *   was kept of it
+   * @param keep - better copies may be written into the pages until it is ended, or somebody needs one of them
+   */
+  endImport(id: string, position: number | null, keep = false): void {
+    this.#imports.delete(id)
+    this.#feed(
+      position === null ? { type: 'import-cancel', id } : { type: 'import-commit', id, position, keep },
+    )
+  }
+
+  /**
+   * Nobody waits for this prompt any more, which was computed for another ring: it stays until it is cancelled, and fails
+   * as soon as its place or its pages are wanted.
+   */
+  spare(id: string): void {
+    this.#feed({ type: 'spare', id })
   }
 
   /** Fails what is open and ends the links; the transport stays the caller's. */

@@ -1,4 +1,4 @@
-import { describeError as describe, type Random, type SessionId } from '@deos/domain'
+import { describeError as describe, kvColumns, type Random, type SessionId } from '@deos/domain'
 import {
   type EngineEffect,
   type EngineSession,
@@ -120,7 +120,12 @@ export class RingHost {
   /** A loaded, empty engine takes over; nothing of an earlier one is listened to any more. */
   attachEngine(engine: StageEngine): void {
     this.#engine = engine
-    this.#feed({ type: 'engine-ready', capacity: engine.capacity })
+    const { capacity, kv } = engine
+    const columns = kv.layouts.reduce(
+      (sum, layout) => sum + kvColumns(layout, 'key') + kvColumns(layout, 'value'),
+      0,
+    )
+    this.#feed({ type: 'engine-ready', capacity, kv: { type: kv.type, columns } })
   }
 
   /** The engine died. Its sessions are lost; the ring starts over when another is attached. */

@@ -21,7 +21,7 @@ export interface DeployFlags extends ControlFlags {
   readonly min?: number
   readonly max?: number
   readonly prefillReplicas?: number
-  readonly kvQuality?: 'lossless' | 'guarded'
+  readonly kvQuality?: 'lossless' | 'guarded' | 'refined'
   readonly region: readonly string[]
   readonly provider: readonly string[]
   readonly ttft?: number

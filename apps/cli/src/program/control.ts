@@ -162,10 +162,10 @@ function addDeploy(program: Command): void {
     .option('--max <n>', 'most replicas', wholeNumber(1, 1000))
     .option('--prefill-replicas <n>', 'besides, for prompts only; they hand KV over', wholeNumber(0, 1000))
     .addOption(
-      new Option('--kv-quality <word>', 'KV on its way from these: exact, or smaller and checked').choices([
-        'lossless',
-        'guarded',
-      ]),
+      new Option(
+        '--kv-quality <word>',
+        'KV on its way from these: exact; smaller and checked; or so, and better copies behind',
+      ).choices(['lossless', 'guarded', 'refined']),
     )
     .option('--region <name>', 'only there; several times', collect, [])
     .option('--provider <name>', 'only by them; several times', collect, [])

@@ -1,5 +1,5 @@
 import type { RequestRecord } from '../data/types.ts'
-import { formatCount, formatSize } from '../format/numbers.ts'
+import { formatCount, formatDuration, formatSize, nothing } from '../format/numbers.ts'
 
 type Split = NonNullable<RequestRecord['split']>
 
@@ -9,4 +9,12 @@ export function splitText({ used, tokens, bytes, levels }: Split): string {
   return used
     ? `${formatCount(tokens)} positions, ${formatSize(bytes)} on the way${exactness}`
     : `not used${exactness && ', but earlier ones with loss'}`
+}
+
+/** Better copies of what came with loss. */
+export function enhancementText({ enhancement }: Split): string {
+  if (enhancement === null) return nothing
+  const { bytes, endedMs, complete } = enhancement
+  const end = endedMs === null ? 'when the answer ended' : `${formatDuration(endedMs)} after the first token`
+  return `${formatSize(bytes)}, ${complete ? 'all there' : 'broken off'} ${end}`
 }

@@ -11,10 +11,11 @@ const colours: Readonly<Record<Phase, string>> = {
   queue: 'bg-line-strong',
   prefill: 'bg-[var(--series-2)]',
   decode: 'bg-[var(--series-1)]',
+  enhancement: 'bg-[var(--series-3)]',
   interruption: 'bg-bad',
 }
 
-const order: readonly Phase[] = ['queue', 'prefill', 'decode', 'interruption']
+const order: readonly Phase[] = ['queue', 'prefill', 'decode', 'enhancement', 'interruption']
 
 interface Lane {
   readonly phase: Phase

@@ -264,6 +264,7 @@ export function requestsAt({ ago }: Clock) {
               bytes: (176 + index * 61) * 98_304,
               levels: [0],
               refusals: 0,
+              enhancement: null,
             }
           : {
               used: false,
@@ -273,6 +274,7 @@ export function requestsAt({ ago }: Clock) {
               bytes: 0,
               levels: [],
               refusals: 0,
+              enhancement: null,
             },
       timeline: failed
         ? []

@@ -63,9 +63,10 @@ export class AnswerTrace {
     this.#prefilled = true
   }
 
-  /** What was used once is told, whatever became of later attempts. */
+  /** What was used once is told, whatever became of later attempts; of the same one more may be told later. */
   splitTold(split: RequestSplit): void {
-    if (this.split?.used !== true) this.split = split
+    const again = split.enhancement !== null && this.split?.prefillReplicaId === split.prefillReplicaId
+    if (this.split?.used !== true || again) this.split = split
   }
 
   interrupted(nowMs: number): void {

@@ -1,3 +1,4 @@
+import { bytes, ms, tokens } from '@deos/domain'
 import { expect, test } from 'vitest'
 import { AnswerTrace } from './answer-trace.ts'
 import { timelineOf } from './timeline.ts'
@@ -20,6 +21,30 @@ test('phases follow each other, and interruptions lie within', () => {
     { phase: 'decode', startMs: 45, endMs: 100 },
     { phase: 'interruption', startMs: 60, endMs: 80 },
   ])
+})
+
+test('better copies lie within, to the end of the request if they were not there before', () => {
+  const split = (endedMs: number | null): NonNullable<AnswerTrace['split']> => ({
+    ...{ used: true, reason: 'r', prefillReplicaId: null, tokens: tokens(9), bytes: bytes(9) },
+    ...{ levels: [4], refusals: 0 },
+    enhancement: {
+      level: 1,
+      bytes: bytes(5),
+      endedMs: endedMs === null ? null : ms(endedMs),
+      complete: true,
+    },
+  })
+  const enhancement = (endedMs: number | null) => {
+    const trace = new AnswerTrace(prompt)
+    trace.sent('a', [], 110)
+    trace.token(0, [], 150)
+    trace.splitTold(split(endedMs))
+    trace.token(0, [], 300)
+    return timelineOf([trace], { startMs: 100, endMs: 310 }).find(({ phase }) => phase === 'enhancement')
+  }
+  expect(enhancement(30)).toMatchObject({ startMs: 50, endMs: 80 })
+  expect(enhancement(null)).toMatchObject({ startMs: 50, endMs: 210 })
+  expect(enhancement(900)).toMatchObject({ startMs: 50, endMs: 210 })
 })
 
 test('what never began ends with the request', () => {

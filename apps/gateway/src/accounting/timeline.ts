@@ -19,7 +19,7 @@ const most = (values: readonly (number | null)[]): number | null => {
 
 /**
  * The parts of a request's life since it arrived: waiting here until the first answer was handed to a ring, from there to
- * the first token (waiting in the ring included), then to the last; interruptions lie within.
+ * the first token (waiting in the ring included), then to the last; better copies of KV and interruptions lie within.
  */
 export function timelineOf(answers: readonly AnswerTrace[], { startMs, endMs }: Stretch): Span[] {
   const span = (phase: Span['phase'], from: number, to: number): Span => ({
@@ -33,6 +33,11 @@ export function timelineOf(answers: readonly AnswerTrace[], { startMs, endMs }: 
   const spans = [span('queue', startMs, sentMs ?? endMs)]
   if (sentMs !== null) spans.push(span('prefill', sentMs, firstMs ?? endMs))
   if (firstMs !== null) spans.push(span('decode', firstMs, lastMs!))
+  for (const { firstMs: begunMs, split } of answers) {
+    const copies = split?.enhancement ?? null
+    if (begunMs === null || copies === null) continue
+    spans.push(span('enhancement', begunMs, Math.min(endMs, begunMs + (copies.endedMs ?? endMs))))
+  }
   const interruptions = answers
     .flatMap((answer) => answer.interruptions)
     .sort((a, b) => a.startMs - b.startMs)

@@ -269,6 +269,7 @@ test('a ring that holds another model takes nothing, and says so', async () => {
       kvPagesFree: 8,
       capacity,
       calibration: null,
+      kv: null,
     },
     model: modelId('b'.repeat(64)),
   }

@@ -43,7 +43,7 @@ test('requests go to replicas that answer, and their records say why others did 
     expect(replicaId).toBe('replica-second')
     expect(split).toEqual({
       ...{ used: false, reason: 'Not all stages can be reached from here.' },
-      ...{ prefillReplicaId: null, tokens: 0, bytes: 0, levels: [], refusals: 0 },
+      ...{ prefillReplicaId: null, tokens: 0, bytes: 0, levels: [], refusals: 0, enhancement: null },
     })
   }
   expect([asked(rings, 'first'), asked(rings, 'second')]).toEqual([0, 3])

@@ -49,14 +49,14 @@ export function openFixedSplit(
   )
   const prefillLinks = new StageLinks({ ring, secret, stages, network, onNote })
   const decodeLinks = new StageLinks({ ...config, secret: config.ringSecret, network, onNote })
-  const { split, splitBlockTokens: blockTokens, splitDeadlineMs: deadlineMs } = config
+  const { split, splitBlockTokens: blockTokens, splitDeadlineMs: deadlineMs, kvEnhanceMs: enhanceMs } = config
   const prefillBackend = new RingBackend(prefill.connection, backendOptions)
   const backend = new SplitBackend({
     prefill: { ring, connection: prefill.connection, links: prefillLinks, backend: prefillBackend },
     exact: prefillBackend,
     decode: { ring: config.ring, ...decode, links: decodeLinks },
     advisor: new SplitAdvisor(split, blockTokens),
-    settings: { blockTokens, maxBlockBytes: MAX_BLOCK_BYTES, deadlineMs, answerMs: ANSWER_MS },
+    settings: { blockTokens, maxBlockBytes: MAX_BLOCK_BYTES, deadlineMs, answerMs: ANSWER_MS, enhanceMs },
     quality: openQuality(config, backendOptions.model ?? ''),
     now: systemTimers.now,
     onNote: (answer, text) => logger.info({ answer }, text),

@@ -20,7 +20,7 @@ export interface SplitRing {
   readonly ring: string
   readonly connection: Pick<
     RingConnection,
-    'ready' | 'status' | 'generate' | 'cancel' | 'import' | 'endImport'
+    'ready' | 'status' | 'generate' | 'cancel' | 'spare' | 'import' | 'endImport'
   >
   readonly links: Pick<StageLinks, 'peers' | 'listen' | 'send' | 'door' | 'addressOf'>
 }
@@ -32,6 +32,21 @@ export interface HandoverSettings {
   /** What has not come by then is computed by the decode ring. */
   readonly deadlineMs: number
   readonly answerMs: number
+  /** How long better copies may take after the start. */
+  readonly enhanceMs: number
+}
+
+/** What became of better copies so far. */
+export interface Refinement {
+  readonly level: number
+  /** That were received for them, as they travelled. */
+  readonly bytes: number
+  /** From the start until nothing more came; `null` while they come. */
+  readonly endedMs: number | null
+  /** Everything was refined. */
+  readonly complete: boolean
+  /** Why it ended, for people. */
+  readonly reason: string
 }
 
 /** How blocks are coded, and where the decode ring keeps them. */
@@ -39,10 +54,14 @@ export interface HandoverCoding {
   /** Of each layer. */
   readonly levels: readonly number[]
   readonly calibration: string | null
+  /** Level that they are refined to after the start; `null` leaves them as they come. */
+  readonly enhanceTo: number | null
   /** Who shares the prefix in the decode ring. */
   readonly scope: string
   /** The prefill ring was asked for the prompt. */
   readonly onPrefill: () => void
+  /** Told while better copies come, and once when no more do. */
+  readonly onRefined: (refinement: Refinement) => void
 }
 
 /** How far the decode ring's pages are filled; `reason` says why not at all. */
@@ -77,6 +96,13 @@ export class Handover {
   #epoch = 0
   #beganMs = 0
   #imported = true
+  /** The decode ring keeps the import's pages for better copies. */
+  #kept = false
+  #startedMs = 0
+  /** Received before the start. */
+  #baseBytes = 0
+  /** Since better copies are told of. */
+  #refinement: Refinement | null = null
   #end = 0
   #complete = false
   #prefilling = false
@@ -130,8 +156,9 @@ export class Handover {
       return
     }
     // Nobody needs its pages any more, whoever is still to be told.
-    this.#endPrefill()
     this.#feed({ type: 'cancel' })
+    this.#endRefining(false, 'The request ended.')
+    this.#endPrefill()
   }
 
   #ready(cachedTokens: number, end: number): void {
@@ -168,7 +195,8 @@ export class Handover {
       senders: this.#senders,
       receivers: this.#receivers,
       levels: this.coding.levels,
-      enhanceTo: null,
+      enhanceTo: this.coding.enhanceTo,
+      enhanceMs: settings.enhanceMs,
       calibration: this.coding.calibration,
       judgedLater: true,
       deadlineMs: settings.deadlineMs,
@@ -211,8 +239,11 @@ export class Handover {
       onDown: (peer) => this.#feed({ type: 'unlinked', peer }),
       onMessage: (peer, message) => {
         if (message.session !== this.#id) return
-        if (message.type === 'kv-committed') this.#receivedBytes.set(peer, message.bytes)
+        if (message.type === 'kv-committed' || message.type === 'kv-abort') {
+          this.#receivedBytes.set(peer, Math.max(message.bytes, this.#receivedBytes.get(peer) ?? 0))
+        }
         this.#feed({ type: 'message', peer, message })
+        this.#countRefined()
       },
     })
     this.#stops.push(stop)
@@ -268,12 +299,17 @@ export class Handover {
       case 'start':
         this.#epoch = effect.epoch
         this.#imported = false
-        this.decode.connection.endImport(this.#id, effect.position)
         this.#complete = effect.position === this.#end
+        this.#kept = this.#complete && this.coding.enhanceTo !== null
+        this.decode.connection.endImport(this.#id, effect.position, this.#kept)
         this.#settle(effect.position, this.#reason)
         break
       case 'decided':
         if (effect.outcome !== 'decode') this.#giveUp(effect.reason)
+        else if (this.#kept) this.#beginRefining()
+        break
+      case 'refined':
+        this.#endRefining(effect.complete, effect.reason)
         break
       case 'over':
         this.#finish('Handed over.')
@@ -289,9 +325,47 @@ export class Handover {
     links.send(peer, message)
   }
 
+  /** From here on nobody waits for the prefill ring. */
+  #beginRefining(): void {
+    const { enhanceTo: level } = this.coding
+    if (level === null) return
+    this.#startedMs = systemTimers.now()
+    this.#baseBytes = this.#received
+    this.#refinement = { level, bytes: 0, endedMs: null, complete: false, reason: '' }
+    this.prefill.connection.spare(this.#id)
+  }
+
+  #countRefined(): void {
+    const bytes = this.#received - this.#baseBytes
+    if (this.#refinement === null || bytes <= this.#refinement.bytes) return
+    this.#tellRefined({ bytes })
+  }
+
+  #endRefining(complete: boolean, reason: string): void {
+    this.#endKept()
+    if (this.#refinement === null || this.#refinement.endedMs !== null) return
+    this.#tellRefined({ complete, reason, endedMs: systemTimers.now() - this.#startedMs })
+    this.#endPrefill()
+  }
+
+  #tellRefined(change: Partial<Refinement>): void {
+    if (this.#refinement === null) return
+    this.#refinement = { ...this.#refinement, ...change }
+    this.coding.onRefined(this.#refinement)
+  }
+
+  get #received(): number {
+    return this.#receivers.reduce((sum, { peer }) => sum + (this.#receivedBytes.get(peer) ?? 0), 0)
+  }
+
+  #endKept(): void {
+    if (this.#kept) this.decode.connection.endImport(this.#id, null)
+    this.#kept = false
+  }
+
   #settle(position: number | null, reason: string): void {
     const durationMs = systemTimers.now() - this.#beganMs
-    const bytes = this.#receivers.reduce((sum, { peer }) => sum + (this.#receivedBytes.get(peer) ?? 0), 0)
+    const bytes = this.#received
     const cachedTokens = this.#cachedTokens
     this.#resolve({ position, complete: this.#complete, cachedTokens, durationMs, bytes, reason })
   }
@@ -306,6 +380,7 @@ export class Handover {
     if (this.#stopped) return
     this.#giveUp(reason)
     this.#stopped = true
+    this.#endRefining(false, reason)
     this.#endPrefill()
     for (const stop of this.#stops.splice(0)) stop()
   }

@@ -1,6 +1,12 @@
 import { describeError } from '@deos/domain'
 import type { Backend, GenerateRequest } from '../inference/backend.ts'
-import { Handover, type HandoverResult, type HandoverSettings, type SplitRing } from './handover.ts'
+import {
+  Handover,
+  type HandoverResult,
+  type HandoverSettings,
+  type Refinement,
+  type SplitRing,
+} from './handover.ts'
 import type { KvLevels, KvQuality } from './kv-quality.ts'
 import {
   GUARD_PROBES,
@@ -25,6 +31,8 @@ export interface DeliveryParts {
   readonly worth: (missingTokens: number) => boolean
   readonly now: () => number
   readonly onNote: (text: string) => void
+  /** Told while better copies come after the start, and when no more do. */
+  readonly onRefined: (refinement: Refinement) => void
 }
 
 export interface Delivered extends HandoverResult {
@@ -39,6 +47,9 @@ export interface Delivered extends HandoverResult {
   /** Why these, and what the guard made of it; for people. */
   readonly coding: string
 }
+
+/** An answer this short is over before better copies could help it. */
+const LEAST_REFINED_TOKENS = 32
 
 /** Exact answers of the prefill ring; rejected ones are looked at when they are needed. */
 interface Exact {
@@ -117,21 +128,22 @@ export class KvDelivery {
     const { prefill, decode, quality, onNote } = this.parts
     const reports = [prefill, decode].flatMap(({ connection }) => connection.status?.reports ?? [])
     const layers = decode.connection.status?.reports.at(-1)?.layers[1] ?? 0
-    const { tokens, needs } = this.request
+    const { tokens, needs, maxTokens } = this.request
     const { adapter } = needs
-    const levels = quality.choose({ reports, layers, tokens: tokens.length, adapter, round })
+    const refine = maxTokens >= LEAST_REFINED_TOKENS
+    const levels = quality.choose({ reports, layers, tokens: tokens.length, adapter, round, refine })
     onNote(levels.reason)
     return levels
   }
 
   async #handOver(levels: KvLevels, scope: string, round: number) {
-    const { prefill, decode, settings, quality, worth, exact: backend } = this.parts
+    const { prefill, decode, settings, quality, worth, exact: backend, onRefined } = this.parts
     const count = levels.lossy ? GUARD_PROBES : quality.measures ? 1 : 0
     let exact: Exact | null = null
     const onPrefill = (): void => {
       if (count > 0) exact = this.#probeExactly(backend, count, round)
     }
-    const coding = { ...levels, scope, onPrefill }
+    const coding = { ...levels, scope, onPrefill, onRefined }
     // A prompt that came before goes on, whatever it still lacks.
     const wanted = round === 0 ? worth : () => true
     this.#handover = new Handover(this.request, prefill, decode, settings, wanted, coding, round)

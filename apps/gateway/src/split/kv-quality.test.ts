@@ -5,7 +5,7 @@ import { modelId, workerId } from '@deos/domain'
 import { openModel } from '@deos/engine/weights/open-model'
 import type { StageReport } from '@deos/protocol'
 import { expect, test } from 'vitest'
-import { KvQuality, type KvQualitySettings } from './kv-quality.ts'
+import { type KvNeed, KvQuality, type KvQualitySettings } from './kv-quality.ts'
 
 const model = fileURLToPath(new URL('../../../../models/deos-7m', import.meta.url))
 const { fingerprint } = await openModel(model, { vocabulary: false })
@@ -15,12 +15,16 @@ const report = (worker: string, id: string | null): StageReport => ({
   ...{ worker: workerId(worker), stage: 0, layers: [0, 8], model: modelId(fingerprint), kvPagesFree: 1 },
   capacity: { kvPages: 1, pageTokens: 16, contextLength: 1024, maxBatchTokens: 64 },
   calibration: id,
+  kv: { type: 'F16', columns: 2048 },
 })
 const reports = [report('p', calibration.id), report('d', calibration.id)]
-const need = { reports, layers: 8, tokens: 1000, adapter: null, round: 0 }
+const need = { reports, layers: 8, tokens: 1000, adapter: null, round: 0, refine: true }
 
 const quality = (settings: Partial<KvQualitySettings> = {}) =>
-  new KvQuality({ mode: 'guarded', calibration, budgetMs: 50, bytesPerSecond: 1000, ...settings })
+  new KvQuality({
+    ...{ mode: 'guarded', calibration, budgetMs: 50, bytesPerSecond: 1000, enhanceMs: 10_000 },
+    ...settings,
+  })
 
 const exact = Array.from({ length: 8 }, () => 0)
 
@@ -58,6 +62,28 @@ test('where links are narrow, levels have little harm, less after each refusal',
   expect(next.bytes).toBeGreaterThan(first.bytes)
   for (let pass = 0; pass < 30; pass += 1) chosen.judged(true)
   expect(chosen.choose(need).bytes).toBe(first.bytes)
+})
+
+test('better copies follow only if they are wished for and fit', () => {
+  const wide = { bytesPerSecond: 1_000_000 }
+  expect(quality(wide).choose({ ...need, tokens: 2_000 })).toMatchObject({ lossy: true, enhanceTo: null })
+  const refined = (settings: Partial<KvQualitySettings> = {}, other: Partial<KvNeed> = {}) =>
+    quality({ mode: 'refined', ...wide, ...settings }).choose({ ...need, tokens: 2_000, ...other })
+  expect(refined()).toMatchObject({ lossy: true, enhanceTo: 1 })
+  expect(refined().reason).toMatch(/Better copies at level 1 follow, \d+ kB\./)
+  expect(refined({}, { refine: false })).toMatchObject({ lossy: true, enhanceTo: null })
+  expect(refined({ enhanceMs: 1 })).toMatchObject({ lossy: true, enhanceTo: null })
+  expect(refined({ bytesPerSecond: 1e12 })).toMatchObject({ lossy: false, enhanceTo: null })
+})
+
+test('floats without loss are four bytes a value, and other types travel as they are', () => {
+  const storedAs = (type: string) =>
+    reports.map((each): StageReport => ({ ...each, kv: { type, columns: 2048 } }))
+  const wide = quality({ bytesPerSecond: 1e12 })
+  expect(wide.choose({ ...need, reports: storedAs('F32') })).toMatchObject({ lossy: false, bytes: 8_192_000 })
+  const narrow = quality().choose({ ...need, reports: storedAs('F32') })
+  expect(narrow).toMatchObject({ lossy: true, bytes: quality().choose(need).bytes })
+  expect(quality().choose({ ...need, reports: storedAs('Q8_0') })).toMatchObject({ lossy: false })
 })
 
 test('what links carry is learnt from what was waited for', () => {

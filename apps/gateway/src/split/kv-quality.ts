@@ -1,5 +1,7 @@
 import { type Calibration, cheapestLevels, DEFAULT_GUARD } from '@deos/codec'
 import type { StageReport } from '@deos/protocol'
+import { costsFor } from './kv-costs.ts'
+import { chooseEnhancement } from './kv-enhancement.ts'
 import type { QualityMode } from './split-modes.ts'
 
 export interface KvQualitySettings {
@@ -10,6 +12,8 @@ export interface KvQualitySettings {
   readonly budgetMs: number
   /** What the network between the rings carries; `null` has it measured. */
   readonly bytesPerSecond: number | null
+  /** How long after the start better copies may travel, where they are wished for. */
+  readonly enhanceMs: number
 }
 
 /** What is to be handed over. */
@@ -21,6 +25,8 @@ export interface KvNeed {
   readonly adapter: string | null
   /** Times that the guard refused what came of this prompt. */
   readonly round: number
+  /** The answer is long enough for better copies to help it. */
+  readonly refine: boolean
 }
 
 /** How the blocks of one hand-over are coded. */
@@ -30,7 +36,9 @@ export interface KvLevels {
   /** Id of the one that all stages have. */
   readonly calibration: string | null
   readonly lossy: boolean
-  /** Expected bytes; 0 where nothing is known. */
+  /** Level that blocks are refined to after the start; `null` leaves them as they come. */
+  readonly enhanceTo: number | null
+  /** Expected bytes before the start; 0 where nothing is known. */
   readonly bytes: number
   readonly reason: string
 }
@@ -69,7 +77,7 @@ export class KvQuality {
 
   /** Whether hand-overs are to be measured, even those without loss. */
   get measures(): boolean {
-    return this.settings.mode === 'guarded' && this.settings.calibration !== null
+    return this.settings.mode !== 'lossless' && this.settings.calibration !== null
   }
 
   /**
@@ -87,6 +95,7 @@ export class KvQuality {
     const calibration = commonCalibration(reports)
     const exactly = (reason: string): KvLevels => ({
       ...{ levels: Array.from({ length: layers }, () => 0), calibration, lossy: false, reason },
+      enhanceTo: null,
       bytes: this.#exactBytes(need),
     })
     if (calibration === null) return exactly(`KV travels exactly, by no calibration: ${whyNone(reports)}.`)
@@ -127,11 +136,12 @@ export class KvQuality {
   }
 
   #choose(
-    { tokens, layers, round }: KvNeed,
-    { id, costs }: Calibration,
+    { reports, tokens, layers, round, refine }: KvNeed,
+    { id, costs: ofHalves }: Calibration,
     bytesPerMs: number,
     exactly: (reason: string) => KvLevels,
   ): KvLevels {
+    const costs = costsFor(ofHalves, reports)
     if (costs.some((cost) => cost.layers.length !== layers))
       return exactly(`KV travels exactly: calibration ${id} is not of ${layers} layers.`)
     const budgetBytes = bytesPerMs * (this.#computeMsPerToken * tokens + this.settings.budgetMs)
@@ -145,16 +155,24 @@ export class KvQuality {
           : 'KV travels exactly: no level does little enough harm.',
       )
     const named = [...new Set(levels)].sort((a, b) => a - b).join(', ')
+    const { mode, enhanceMs } = this.settings
+    const enhancement =
+      refine && mode === 'refined'
+        ? chooseEnhancement(costs, levels, { tokens, budgetBytes: bytesPerMs * enhanceMs })
+        : null
+    const follows =
+      enhancement && ` Better copies at level ${enhancement.level} follow, ${kilobytes(enhancement.bytes)}.`
     return {
-      ...{ levels, calibration: id, lossy: true, bytes },
+      ...{ levels, calibration: id, lossy: true, bytes, enhanceTo: enhancement?.level ?? null },
       reason:
         `KV travels at level ${named}, ${kilobytes(bytes)} instead of ${kilobytes(exactly('').bytes)}, ` +
-        `with ${harm.toFixed(4)} nat expected: ${rate} between the rings.`,
+        `with ${harm.toFixed(4)} nat expected: ${rate} between the rings.${follows ?? ''}`,
     }
   }
 
-  #exactBytes({ tokens }: KvNeed): number {
-    const exact = this.settings.calibration?.costs.find(({ level }) => level === 0)
+  #exactBytes({ tokens, reports }: KvNeed): number {
+    const costs = costsFor(this.settings.calibration?.costs ?? [], reports)
+    const exact = costs.find(({ level }) => level === 0)
     return tokens * (exact?.layers.reduce((sum, { bytesPerToken }) => sum + bytesPerToken, 0) ?? 0)
   }
 }

@@ -11,10 +11,16 @@ import { KvQuality } from './kv-quality.ts'
  *   throws
  */
 export function openQuality(
-  { kvQuality: mode, kvCalibration, kvExposedMs: budgetMs, kvGoodputBytes }: FixedConfig,
+  {
+    kvQuality: mode,
+    kvCalibration,
+    kvExposedMs: budgetMs,
+    kvGoodputBytes,
+    kvEnhanceMs: enhanceMs,
+  }: FixedConfig,
   model: string,
 ): KvQuality {
   const calibration =
     kvCalibration === null ? null : readCalibration(new Uint8Array(readFileSync(kvCalibration)), model)
-  return new KvQuality({ mode, calibration, budgetMs, bytesPerSecond: kvGoodputBytes || null })
+  return new KvQuality({ mode, calibration, budgetMs, bytesPerSecond: kvGoodputBytes || null, enhanceMs })
 }

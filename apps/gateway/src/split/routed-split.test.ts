@@ -18,7 +18,7 @@ const statusOf = (name: string): RingStatus => ({
   reports: [
     {
       ...{ worker: workerId(name), stage: 0, layers: [0, 4], model: modelId('bytes') },
-      ...{ kvPagesFree: 90, capacity, calibration: null },
+      ...{ kvPagesFree: 90, capacity, calibration: null, kv: null },
     },
   ],
 })
@@ -50,6 +50,7 @@ function replicaOf(listing: RoutedReplica): { readonly replica: Replica; readonl
       if (request.maxTokens > 0) sayTo(request, handlers, 'hello')
     },
     cancel: () => played.asked.push('cancel'),
+    spare: (id) => played.asked.push(`spare ${id}`),
     import: (_, handlers) => played.onImport(handlers),
     endImport: (_, position) => played.asked.push(`end ${position}`),
   }
@@ -72,7 +73,14 @@ function pair({ prefillReady = true, split = 'always' as 'always' | 'auto' } = {
   const released: Replica[] = []
   const told: RequestSplit[] = []
   const routed = new RoutedSplit(
-    { split, splitBlockTokens: 16, splitDeadlineMs: 1_000, kvExposedMs: 0, kvGoodputBytes: 0 },
+    {
+      split,
+      splitBlockTokens: 16,
+      splitDeadlineMs: 1_000,
+      kvExposedMs: 0,
+      kvGoodputBytes: 0,
+      kvEnhanceMs: 0,
+    },
     {
       pool: {
         of: () => [prefill!.replica, decode!.replica],
@@ -111,7 +119,7 @@ test('a hand-over that comes to nothing leaves the answer, and its reason to the
   expect(told).toEqual([
     {
       ...{ used: false, reason: 'There are  no pages.', prefillReplicaId: prefill.replica.id },
-      ...{ tokens: 0, bytes: 0, levels: [], refusals: 0 },
+      ...{ tokens: 0, bytes: 0, levels: [], refusals: 0, enhancement: null },
     },
   ])
   expect(prefill.played.asked).toEqual([])

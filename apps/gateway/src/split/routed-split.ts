@@ -1,11 +1,11 @@
 import type { AnsweredRequest } from '@deos/api'
-import { bytes, type Random, tokens } from '@deos/domain'
+import { bytes, ms, type Random, tokens } from '@deos/domain'
 import type { Backend } from '../inference/backend.ts'
 import { RingBackend } from '../inference/ring-backend.ts'
 import type { Replica } from '../routing/replica.ts'
 import { chooseReplica } from '../routing/replica-choice.ts'
 import type { ReplicaPool } from '../routing/replica-pool.ts'
-import type { HandoverSettings, SplitRing } from './handover.ts'
+import type { HandoverSettings, Refinement, SplitRing } from './handover.ts'
 import { ANSWER_MS, MAX_BLOCK_BYTES } from './handover-limits.ts'
 import { SplitBackend } from './split-backend.ts'
 import type { SplitMode } from './split-modes.ts'
@@ -20,6 +20,7 @@ export interface RoutedSplitOptions {
   readonly splitDeadlineMs: number
   readonly kvExposedMs: number
   readonly kvGoodputBytes: number
+  readonly kvEnhanceMs: number
 }
 
 export interface RoutedSplitParts {
@@ -34,7 +35,7 @@ export interface RoutedSplitParts {
 
 const unused = (reason: string, prefillReplicaId: RequestSplit['prefillReplicaId'] = null): RequestSplit => ({
   ...{ used: false, reason, prefillReplicaId },
-  ...{ tokens: tokens(0), bytes: bytes(0), levels: [], refusals: 0 },
+  ...{ tokens: tokens(0), bytes: bytes(0), levels: [], refusals: 0, enhancement: null },
 })
 
 /** Finds for each request whose replica answers another that computes its prompt, where that is wished for. */
@@ -53,6 +54,7 @@ export class RoutedSplit {
       maxBlockBytes: MAX_BLOCK_BYTES,
       deadlineMs: options.splitDeadlineMs,
       answerMs: ANSWER_MS,
+      enhanceMs: options.kvEnhanceMs,
     }
   }
 
@@ -69,7 +71,7 @@ export class RoutedSplit {
    *
    * @param backend - of the replica
    * @param key - of the prompt's beginning: the same prompts go to the same replicas
-   * @param told - once, if replicas for prompts are wished for and a token comes
+   * @param told - if replicas for prompts are wished for and a token comes; again whenever better copies came
    */
   backendOf(replica: Replica, backend: Backend, key: string, told: (split: RequestSplit) => void): Backend {
     const tell = (split: RequestSplit): void => told(this.#counted(split))
@@ -89,6 +91,15 @@ export class RoutedSplit {
     }
     const prefill = chooseReplica(others, key, this.parts.random)
     const { advisor, quality } = this.#pairOf(replica, prefill)
+    let counted: RequestSplit | null = null
+    const refined = (refinement: Refinement): void => {
+      if (counted === null) return
+      const enhancement = enhancementOf(refinement)
+      const more = refinement.bytes - (counted.enhancement?.bytes ?? 0)
+      this.#counts.bytes += more
+      counted = { ...counted, bytes: bytes(counted.bytes + more), enhancement }
+      told(counted)
+    }
     return new SplitBackend({
       // Where to go on if the ring is lost is not decided between two of them.
       prefill: { ...this.#counting(prefill, prefill.session!.handover!), backend: null },
@@ -101,8 +112,8 @@ export class RoutedSplit {
       quality,
       now: this.parts.now,
       onNote: this.parts.onNote,
-      onOutcome: (outcome) =>
-        tell({
+      onOutcome: (outcome) => {
+        counted = {
           used: outcome.used,
           reason: oneLine(outcome.reason),
           prefillReplicaId: prefill.id,
@@ -110,7 +121,11 @@ export class RoutedSplit {
           bytes: bytes(outcome.bytes),
           levels: [...outcome.levels],
           refusals: outcome.refusals,
-        }),
+          enhancement: null,
+        }
+        tell(counted)
+      },
+      onRefined: refined,
     })
   }
 
@@ -138,8 +153,9 @@ export class RoutedSplit {
           if (open) pool.released(replica)
           open = false
         },
+        spare: (id) => connection.spare(id),
         import: (request, handlers) => connection.import(request, handlers),
-        endImport: (id, position) => connection.endImport(id, position),
+        endImport: (id, position, keep) => connection.endImport(id, position, keep),
       },
     }
   }
@@ -163,6 +179,10 @@ export class RoutedSplit {
     if (split.levels.some((level) => level > 0)) this.#counts.lossy += 1
     return split
   }
+}
+
+function enhancementOf({ level, bytes: count, endedMs, complete }: Refinement): RequestSplit['enhancement'] {
+  return { level, bytes: bytes(count), endedMs: endedMs === null ? null : ms(endedMs), complete }
 }
 
 const isReadyForPrompts = ({ role, ready, session }: Replica): boolean =>

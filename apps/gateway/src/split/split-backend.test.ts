@@ -39,8 +39,16 @@ function split(
     exact: prefill,
     decode: { ...sides(decodeRing), backend: decode },
     advisor: new SplitAdvisor(mode, 4),
-    settings: { blockTokens: 4, maxBlockBytes: 1_024, deadlineMs: 60_000, answerMs: 60_000 },
-    quality: new KvQuality({ mode: 'lossless', calibration: null, budgetMs: 0, bytesPerSecond: null }),
+    settings: {
+      blockTokens: 4,
+      maxBlockBytes: 1_024,
+      deadlineMs: 60_000,
+      answerMs: 60_000,
+      enhanceMs: 60_000,
+    },
+    quality: new KvQuality({
+      ...{ mode: 'lossless', calibration: null, budgetMs: 0, bytesPerSecond: null, enhanceMs: 0 },
+    }),
     now: () => 0,
     onNote: (_, text) => notes.push(text),
   })

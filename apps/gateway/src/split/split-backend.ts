@@ -6,7 +6,7 @@ import type {
   GenerateRequest,
 } from '../inference/backend.ts'
 import { InterruptedError, NotReadyError } from '../inference/errors.ts'
-import type { HandoverSettings, SplitRing } from './handover.ts'
+import type { HandoverSettings, Refinement, SplitRing } from './handover.ts'
 import { type Delivered, type DeliverySide, KvDelivery } from './kv-delivery.ts'
 import type { KvQuality } from './kv-quality.ts'
 import type { SplitAdvisor, SplitChoice } from './split-advisor.ts'
@@ -39,6 +39,9 @@ export interface SplitCounters {
   /** Prompts whose KV came with loss, and times that the guard refused such. */
   lossy: number
   refused: number
+  /** Of those with loss, which better copies followed to the last block; their bytes, and those of others that ended early. */
+  refined: number
+  refinedBytes: number
 }
 
 export interface SplitBackendParts {
@@ -57,6 +60,8 @@ export interface SplitBackendParts {
   readonly onNote: (requestId: string, text: string) => void
   /** Told once for each request, when its first token comes. */
   readonly onOutcome?: (outcome: SplitOutcome) => void
+  /** Told, after that, while better copies come and once when no more do: it may be after the last token. */
+  readonly onRefined?: (refinement: Refinement) => void
 }
 
 /** Before its first token: the decode ring is looked at so often, and is not waited for when it lacked so many times. */
@@ -70,6 +75,7 @@ const LOOKS = 4
 export class SplitBackend implements Backend {
   readonly #counters: SplitCounters = {
     ...{ handedOver: 0, tokens: 0, partly: 0, failed: 0, takenBack: 0, lossy: 0, refused: 0 },
+    ...{ refined: 0, refinedBytes: 0 },
   }
   #lastReason = ''
 
@@ -80,6 +86,7 @@ export class SplitBackend implements Backend {
     const [first, second] = [decode.backend.status(), prefill.backend?.status() ?? null]
     const lengths = [first.contextLength, second?.contextLength ?? null].filter((length) => length !== null)
     const { handedOver, tokens, partly, failed, takenBack, lossy, refused } = this.#counters
+    const { refined, refinedBytes } = this.#counters
     return {
       ready: first.ready || second?.ready === true,
       active: first.active,
@@ -91,6 +98,7 @@ export class SplitBackend implements Backend {
         prefill: second?.details ?? {},
         split: {
           ...{ handed_over: handedOver, tokens, partly, failed, taken_back: takenBack, lossy, refused },
+          ...{ refined, refined_bytes: refinedBytes },
           last_reason: this.#lastReason,
         },
       },
@@ -152,7 +160,9 @@ export class SplitBackend implements Backend {
       return choice.split
     }
     const onNote = (text: string): void => this.#note(request.id, text)
-    const delivery = new KvDelivery(request, { ...this.parts, worth, onNote })
+    const seen = { bytes: 0, ended: false }
+    const onRefined = (refinement: Refinement): void => this.#refined(request.id, refinement, seen)
+    const delivery = new KvDelivery(request, { ...this.parts, worth, onNote, onRefined })
     const end = (): void => delivery.end()
     signal.addEventListener('abort', end)
     try {
@@ -238,6 +248,20 @@ export class SplitBackend implements Backend {
     const tokens = Math.max(0, position - cachedTokens)
     const why = `${advice} ${coding}${reason && ` Only a part came: ${reason}`}`
     this.#tell({ used: tokens > 0, reason: why, tokens, bytes, levels, refusals })
+  }
+
+  /** @param seen - what is counted and told already */
+  #refined(id: string, refinement: Refinement, seen: { bytes: number; ended: boolean }): void {
+    const { level, bytes, endedMs, complete, reason } = refinement
+    this.#counters.refinedBytes += bytes - seen.bytes
+    seen.bytes = bytes
+    if (endedMs !== null && !seen.ended) {
+      seen.ended = true
+      if (complete) this.#counters.refined += 1
+      const took = `after ${Math.round(endedMs)} ms and ${bytes} bytes`
+      this.#note(id, `Better copies at level ${level} ended ${took}: ${reason}`)
+    }
+    this.parts.onRefined?.(refinement)
   }
 
   #tell(outcome: SplitOutcome): void {

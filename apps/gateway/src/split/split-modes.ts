@@ -2,6 +2,9 @@
 export const splitModes = ['auto', 'always', 'never'] as const
 export type SplitMode = (typeof splitModes)[number]
 
-/** How KV travels between rings: with every bit, or with a loss that is compared before the first token leaves. */
-export const qualityModes = ['lossless', 'guarded'] as const
+/**
+ * How KV travels between rings: with every bit; with a loss that is compared before the first token leaves; or so, and
+ * better copies follow while the answer goes on.
+ */
+export const qualityModes = ['lossless', 'guarded', 'refined'] as const
 export type QualityMode = (typeof qualityModes)[number]

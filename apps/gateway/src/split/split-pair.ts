@@ -17,6 +17,8 @@ export interface SplitPairOptions {
   readonly kvExposedMs: number
   /** 0 has it measured. */
   readonly kvGoodputBytes: number
+  /** How long after the start better copies may travel, where they are wished for. */
+  readonly kvEnhanceMs: number
 }
 
 /** What was learnt of hand-overs from one replica to another: when they are worth it, and what the way carries. */
@@ -35,6 +37,7 @@ export class SplitPair {
       ...coding,
       budgetMs: options.kvExposedMs,
       bytesPerSecond: options.kvGoodputBytes || null,
+      enhanceMs: options.kvEnhanceMs,
     })
   }
 

@@ -43,7 +43,7 @@ async function links() {
 }
 
 const abort: KvMessage = {
-  ...{ type: 'kv-abort', epoch: 1, session: sessionId('s'), outcome: 'keep', reason: 'over' },
+  ...{ type: 'kv-abort', epoch: 1, session: sessionId('s'), outcome: 'keep', reason: 'over', bytes: 0 },
 }
 
 test('every stage is reached under the name it proved, and answers are told apart', async () => {

@@ -22,6 +22,7 @@ const status: RingStatus = {
       model: modelId('bytes'),
       kvPagesFree: 90,
       calibration: null,
+      kv: null,
       capacity: { kvPages: 100, pageTokens: 16, contextLength: 512, maxBatchTokens: 512 },
     },
   ],

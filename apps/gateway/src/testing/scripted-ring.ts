@@ -42,6 +42,7 @@ const status = (ready: boolean): RingStatus => ({
       model,
       kvPagesFree: 90,
       calibration: null,
+      kv: null,
       capacity: { kvPages: 100, pageTokens: 16, contextLength: 2048, maxBatchTokens: 512 },
     },
   ],

@@ -54,6 +54,7 @@ export class ScriptedSplitRing implements SplitRing {
         ...{ worker: workerId(peer), stage, layers: [first, end], model: modelId('m'), kvPagesFree: 64 },
         capacity,
         calibration: null,
+        kv: null,
       })),
     }
   }
@@ -101,23 +102,25 @@ export class ScriptedSplitRing implements SplitRing {
         ring.#prompt = handlers
       },
       cancel: (id) => void ring.asked.push(`cancel ${id}`),
+      spare: (id) => void ring.asked.push(`spare ${id}`),
       import: ({ id, tokens }, handlers) => {
         ring.asked.push(`import ${id} ${tokens.length}`)
         ring.#imports = handlers
       },
-      endImport: (_, position) => {
+      endImport: (_, position, keep = false) => {
         ring.#imports = null
         ring.ended.push(position)
+        if (keep) ring.asked.push('keep')
       },
     }
   }
 }
 
 /** What a stage says that holds all it was asked for, or `position` of it when nothing more comes. */
-export function promise(message: KvMessage, position: number): KvMessage | null {
+export function promise(message: KvMessage, position: number, bytes = 0): KvMessage | null {
   if (message.type !== 'kv-commit') return null
   const { epoch, session, partial } = message
-  return { type: 'kv-committed', epoch, session, position, partial, bytes: 0 }
+  return { type: 'kv-committed', epoch, session, position, partial, coarsest: 0, bytes }
 }
 
 export const handoverSession: SessionId = sessionId(`${splitRequest.id}.kv`)

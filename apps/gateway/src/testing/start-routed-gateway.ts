@@ -24,6 +24,7 @@ const options: RoutedServingOptions = {
   splitDeadlineMs: 5_000,
   kvExposedMs: 0,
   kvGoodputBytes: 0,
+  kvEnhanceMs: 0,
 }
 
 const server = {

@@ -54,6 +54,8 @@ class CellEngine implements StageEngine {
   writes = 0
   /** Writes that came when nobody wanted them any more. */
   refused = 0
+  /** Writes into pages that sessions may hold. */
+  refined = 0
 
   async readKv({ layer, part, pages, positions }: KvSlice): Promise<Uint8Array> {
     this.reads += 1
@@ -70,6 +72,7 @@ class CellEngine implements StageEngine {
       throw new Error('not wanted')
     }
     this.writes += 1
+    if (slice.refines === true) this.refined += 1
     const { layer, part, pages, positions, data } = slice
     for (let at = positions.first; at < positions.end; at++) {
       const row = data.subarray((at - positions.first) * ROW_BYTES, (at - positions.first + 1) * ROW_BYTES)
@@ -216,9 +219,8 @@ test('what was computed lies in the pages of the import when it is promised, and
       )
     }
   }
-  const over: KvMessage = { type: 'kv-committed', epoch: 1, session, position: 8, partial: false, bytes: 0 }
-  both.from.say(over)
-  expect(both.from.heard.at(-1)).toEqual(over)
+  both.from.say(release)
+  expect(both.from.heard.at(-1)).toEqual(release)
   expect(both.from.notes.at(-1)).toMatch(/^Sent 8 blocks of s, 0 again/)
   both.to.exchange.imports({ type: 'import-closed', key: 1, session })
   expect(both.to.notes.at(-1)).toBe('Prompt s is taken over.')
@@ -230,7 +232,7 @@ test('blocks that came before do not travel again, to whichever pages', async ()
   await handOver(both, [1, 2])
   const { reads } = both.from.engine
   both.to.exchange.imports({ type: 'import-closed', key: 1, session })
-  both.to.say({ type: 'kv-abort', epoch: 1, session, outcome: 'drop', reason: 'over' })
+  both.to.say({ type: 'kv-abort', epoch: 1, session, outcome: 'drop', reason: 'over', bytes: 0 })
   both.to.heard.length = 0
   take(both, 2, [3, 4])
   both.to.say(plan('receive', { epoch: 2 }))
@@ -238,6 +240,49 @@ test('blocks that came before do not travel again, to whichever pages', async ()
   await said(both.to.heard, 'kv-committed')
   expect(both.from.engine.reads).toBe(reads)
   expect(both.to.engine.cells.get('1 value 4')).toEqual(both.from.engine.cells.get('1 value 6'))
+})
+
+const coarse: Partial<KvPlan> = { levels: [2, 2], enhanceTo: 0 }
+const release: KvMessage = {
+  ...{ type: 'kv-committed', epoch: 1, session, position: 8, partial: false, coarsest: 0, bytes: 0 },
+}
+
+test('what came with loss is refined in the pages of sessions, once the prompt is taken over', async () => {
+  const both = await pair()
+  compute(both)
+  take(both, 1, [1, 2])
+  both.to.say(plan('receive', coarse))
+  both.to.say({ ...ask, levels: [2, 2] })
+  both.from.say(plan('send', coarse))
+  await said(both.to.heard, 'kv-committed')
+  expect(both.to.engine).toMatchObject({ writes: 8, refined: 0 })
+  both.to.say(ask)
+  both.from.say(release)
+  await vi.waitFor(() => expect(both.to.engine).toMatchObject({ writes: 16, refined: 8 }))
+  expect(both.to.heard.at(-1)).toMatchObject({ type: 'kv-committed', partial: false, position: 8 })
+  await vi.waitFor(() => expect(both.from.notes.at(-1)).toMatch(/^Sent 16 blocks of s, 0 again/))
+})
+
+test('pages that are wanted for others are not refined any more, and the coordinator hears why', async () => {
+  const both = await pair()
+  compute(both)
+  take(both, 1, [1, 2])
+  both.to.say(plan('receive', coarse))
+  both.to.say({ ...ask, levels: [2, 2] })
+  both.from.say(plan('send', coarse))
+  await said(both.to.heard, 'kv-committed')
+  let open = (): void => undefined
+  both.to.engine.gate = new Promise((resolve) => {
+    open = resolve
+  })
+  both.to.say(ask)
+  both.from.say(release)
+  await vi.waitFor(() => expect(both.to.engine.asked).toBeGreaterThan(8))
+  both.to.exchange.imports({ type: 'import-closed', key: 1, session })
+  expect(await said(both.to.heard, 'kv-abort')).toMatchObject({ reason: expect.stringMatching(/written/) })
+  open()
+  await vi.waitFor(() => expect(both.to.engine.refused).toBeGreaterThan(0))
+  expect(both.to.engine).toMatchObject({ writes: 8, refined: 0 })
 })
 
 test('a write that waits while its import is lost never reaches pages that are for others now', async () => {

@@ -21,6 +21,7 @@ import {
 } from '@deos/protocol'
 import { every, type HandoverEdge, type HandoverLink, type Link, type Timers } from '@deos/transport'
 import type { KvBlockStore } from '../kv-store/index.ts'
+import { AckedGoodput } from './acked-goodput.ts'
 import { BLOCK_CODEC_VERSION, type BlockFacts, knowsLevels } from './block-codec.ts'
 import { blockPositions, parts, placeOf } from './block-place.ts'
 import type { BlockCodec } from './codec-client.ts'
@@ -69,6 +70,7 @@ export class KvExchange implements HandoverEdge {
   readonly #promised = new Set<SessionId>()
   readonly #sent = new TransferTally<SessionId>()
   readonly #came = new TransferTally<SessionId>()
+  readonly #goodput = new AckedGoodput()
   #engine: StageEngine | null = null
   /** That the engine computed so far. */
   #positions = 0
@@ -80,8 +82,14 @@ export class KvExchange implements HandoverEdge {
     this.#guests = new GuestLinks({
       ...options,
       onUp: (peer) => this.#send({ type: 'linked', peer, role: 'worker' }),
-      onMessage: (peer, message) => this.#send({ type: 'message', peer, message }),
-      onDown: (peer) => this.#send({ type: 'unlinked', peer }),
+      onMessage: (peer, message) => {
+        if (message.type === 'kv-ack') this.#goodput.acked(peer, message, this.#timers.now())
+        this.#send({ type: 'message', peer, message })
+      },
+      onDown: (peer) => {
+        this.#goodput.lost(peer)
+        this.#send({ type: 'unlinked', peer })
+      },
     })
     this.#stopTicking = every(this.#timers, TICK_MS, () => {
       this.#send({ type: 'tick' })
@@ -142,6 +150,7 @@ export class KvExchange implements HandoverEdge {
     this.#imports.delete(session)
     if (this.#promised.has(session)) {
       this.options.onNote('info', `Prompt ${session} is taken over.`)
+      this.#receive({ type: 'closed', session })
       return
     }
     this.#receive({ type: 'lost', session, reason: 'The pages were needed, or lost with their ring.' })
@@ -221,7 +230,7 @@ export class KvExchange implements HandoverEdge {
   }
 
   /** Why this stage cannot do what a plan says. */
-  #planProblem({ layers, levels, shape, calibration }: KvPlan): string | null {
+  #planProblem({ layers, levels, enhanceTo, shape, calibration }: KvPlan): string | null {
     const own = this.#engine?.kv.layers
     if (own === undefined) return 'The engine is not there.'
     if (layers.first < own.first || layers.end > own.end) {
@@ -231,15 +240,23 @@ export class KvExchange implements HandoverEdge {
     if (calibration !== null && calibration !== present?.id) {
       return `KV is to be coded with calibration ${calibration}; this worker has ${present?.id ?? 'none'}.`
     }
-    if (!knowsLevels(levels, calibration === null ? null : present)) {
+    if (!knowsLevels([...levels, enhanceTo ?? 0], calibration === null ? null : present)) {
       return `Levels ${[...new Set(levels)].join(', ')} are not all known here.`
     }
     return shape.parts === 2 ? null : 'This worker numbers keys and values apart.'
   }
 
-  #giveUp(session: SessionId, epoch: number, coordinator: string, reason: string): void {
-    this.options.onNote('warn', `Hand-over of ${session}: ${reason}`)
-    this.#gateways.get(coordinator)?.send({ type: 'kv-abort', epoch, session, outcome: 'keep', reason })
+  #giveUp(
+    session: SessionId,
+    epoch: number,
+    coordinator: string,
+    reason: string,
+    level: 'info' | 'warn' = 'warn',
+  ): void {
+    this.options.onNote(level, `Hand-over of ${session}: ${reason}`)
+    this.#gateways
+      .get(coordinator)
+      ?.send({ type: 'kv-abort', epoch, session, outcome: 'keep', reason, bytes: 0 })
   }
 
   #tellComputed(session: SessionId): void {
@@ -260,7 +277,9 @@ export class KvExchange implements HandoverEdge {
       case 'send': {
         const { peer, message } = effect
         if (message.type === 'kv-block') this.#sent.add(message.session, message, message.bytes.length)
-        ;(this.#gateways.get(peer) ?? this.#guests.link(peer))?.send(message, 'kv')
+        if (message.type === 'kv-block') this.#goodput.sent(peer, message, this.#timers.now())
+        const priority = message.type === 'kv-block' && this.#refines(message) ? 'weights' : 'kv'
+        ;(this.#gateways.get(peer) ?? this.#guests.link(peer))?.send(message, priority)
         break
       }
       case 'begin':
@@ -277,6 +296,12 @@ export class KvExchange implements HandoverEdge {
         // The gateway ends the session in the ring.
         this.#noteSent(effect.session)
     }
+  }
+
+  /** Whether a block is a better copy of one that came: on its way it waits for everything else. */
+  #refines({ session, layer, level }: Pick<KvBlock, 'session' | 'layer' | 'level'>): boolean {
+    const plan = this.#sending.get(session)?.plan
+    return plan !== undefined && level < (plan.levels[layer - plan.layers.first] ?? 0)
   }
 
   async #encode(effect: SenderEffect & { readonly type: 'encode' }): Promise<void> {
@@ -299,13 +324,16 @@ export class KvExchange implements HandoverEdge {
         effect.level === 0 &&
         rows.length + PLAIN_HEAD_BYTES <= sending.plan.maxBlockBytes &&
         this.options.codec.worth.prefersPlain(
-          this.#guests.link(effect.peer)?.estimates.bytesPerSecond ?? null,
+          this.#guests.link(effect.peer)?.estimates.bytesPerSecond ?? this.#goodput.of(effect.peer),
         )
       const coding = { level: effect.level, calibrated: calibration !== null, plain }
       const bytes = await this.options.codec.encode(rows, facts, coding)
       this.#send({ ...address, type: 'encoded', basis: basisNumber(calibration), bytes })
     } catch (error) {
-      this.#giveUp(session, epoch, sending.coordinator, `A block cannot be sent: ${describeError(error)}`)
+      // It ended meanwhile, or goes on by another plan.
+      if (this.#sending.get(session) !== sending) return
+      const reason = `A block cannot be sent: ${describeError(error)}`
+      this.#giveUp(session, epoch, sending.coordinator, reason, this.#refines(effect) ? 'info' : 'warn')
     }
   }
 
@@ -436,7 +464,9 @@ export class KvExchange implements HandoverEdge {
       this.options.store?.put(storeKey(plan, block, level), bytes, this.#recomputeMs(plan))
       this.#receive({ type: 'written', ...answer, stored: true })
     } catch (error) {
-      this.options.onNote('warn', `A block of ${session} cannot be written: ${describeError(error)}`)
+      // A better copy may find its pages closed at any time.
+      const weight = this.#promised.has(session) ? 'info' : 'warn'
+      this.options.onNote(weight, `A block of ${session} cannot be written: ${describeError(error)}`)
       this.#receive({ type: 'written', ...answer, stored: false })
     }
   }
@@ -460,8 +490,10 @@ export class KvExchange implements HandoverEdge {
       engine.capacity.pageTokens,
     )
     const { layer, part } = facts
+    // Sessions hold them since they were promised: between two steps they get what is better.
+    const refines = this.#promised.has(session)
     await engine.writeKv(
-      { layer, part, ...place, encoding: 'stored', data: rows.subarray(skipped) },
+      { layer, part, ...place, encoding: 'stored', data: rows.subarray(skipped), refines },
       () => this.#imports.get(session) === imported,
     )
   }

@@ -85,10 +85,7 @@ export class CacheLab {
   async score(cache: ContextCache, tokens: Int32Array): Promise<Float32Array> {
     const { stage } = this
     const context = cache[0]!.k.length / this.channels
-    for (const [layer, { k, v }] of cache.entries()) {
-      stage.writeKv({ ...this.slice(layer, 'key', context), data: bytesFromHalves(k) })
-      stage.writeKv({ ...this.slice(layer, 'value', context), data: bytesFromHalves(v) })
-    }
+    this.write(cache, context, false)
     stage.kv.pages.open(0, this.pages, context)
     const entries = [{ sequence: 0, count: tokens.length, outputs: 'all' as const }]
     const { logits } = await stage.forward({ entries, tokens })
@@ -96,9 +93,42 @@ export class CacheLab {
     return logits.slice(0, tokens.length * this.vocabSize)
   }
 
+  /**
+   * Tokens that follow a context, which is replaced by a better copy when `after` of them are computed; their own K and V
+   * stay what they were computed as.
+   *
+   * @returns logits `[tokens - after, vocabSize]` of those behind the change
+   */
+  async scoreReplaced(
+    begun: ContextCache,
+    better: ContextCache,
+    tokens: Int32Array,
+    after: number,
+  ): Promise<Float32Array> {
+    const { stage } = this
+    const context = begun[0]!.k.length / this.channels
+    this.write(begun, context, false)
+    stage.kv.pages.open(0, this.pages, context)
+    const before = { entries: [{ sequence: 0, count: after, outputs: 'last' as const }] }
+    await stage.forward({ ...before, tokens: tokens.slice(0, after) })
+    this.write(better, context, true)
+    const count = tokens.length - after
+    const rest = { entries: [{ sequence: 0, count, outputs: 'all' as const }] }
+    const { logits } = await stage.forward({ ...rest, tokens: tokens.slice(after) })
+    stage.kv.pages.release(0)
+    return logits.slice(0, count * this.vocabSize)
+  }
+
   close(): void {
     this.stage.close()
     this.backend.close()
+  }
+
+  private write(cache: ContextCache, context: number, refines: boolean): void {
+    for (const [layer, { k, v }] of cache.entries()) {
+      this.stage.writeKv({ ...this.slice(layer, 'key', context), data: bytesFromHalves(k), refines })
+      this.stage.writeKv({ ...this.slice(layer, 'value', context), data: bytesFromHalves(v), refines })
+    }
   }
 
   private slice(layer: number, part: KvSlice['part'], tokens: number): KvSlice {

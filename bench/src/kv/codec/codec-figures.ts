@@ -1,6 +1,7 @@
 import { compressionPays } from '@deos/codec'
 import { type Figure, measuredFigure, median, skippedFigure } from '../../contract.ts'
 import { advantage, bestWithin, type CurvePoint, guardedBytesPerToken } from './curves.ts'
+import { ENHANCED_AFTER, type EnhancementPoint } from './enhancement.ts'
 import type { GuardResult, ProbeResults } from './guard-trials.ts'
 import type { Rates } from './measure-point.ts'
 import type { ShiftResult } from './shift.ts'
@@ -12,6 +13,8 @@ export interface CodecResults {
   /** Of the best point; null if none was chosen. */
   readonly probes: ProbeResults | null
   readonly shift: ShiftResult
+  /** Better copies of a prompt that came with loss, by level and by how many tokens they come late. */
+  readonly enhancement: readonly EnhancementPoint[]
   /** Point of each family, and `best` of all, that the validation text chose. */
   readonly chosen: ReadonlyMap<string, string | null>
   /** By point. */
@@ -45,6 +48,7 @@ export function codecFigures(results: CodecResults): readonly Figure[] {
     ratio('codec.otherText.meanKl', shift.before.meanKl, 'lower'),
     ratio('codec.otherText.renewedMeanKl', shift.after.meanKl, 'lower'),
     ratio('codec.otherText.renewedRatio', shift.after.ratio, 'higher'),
+    ...enhancementFigures(results),
     ...rateFigures(results),
     ...guardFigures(results),
   ]
@@ -97,6 +101,23 @@ function advantageFigures(ours: readonly CurvePoint[], others: readonly CurvePoi
     ratio('codec.vsBestAlternative', least, 'higher', 1),
     ...each.map(({ name, value }) => ratio(`codec.versus.${name.replaceAll('.', '_')}`, value, 'higher', 1)),
   ]
+}
+
+/** Divergence of the tokens behind the better copies, as a share of what it is without them. */
+function enhancementFigures({ enhancement }: CodecResults): readonly Figure[] {
+  const family = (name: string) => name.split('.')[0]!
+  const share = (begun: string, better: string, after: number) => {
+    const point = enhancement.find(
+      (own) => family(own.begun) === begun && family(own.better) === better && own.after === after,
+    )
+    return point && point.meanKl / point.meanKlWithout
+  }
+  return ENHANCED_AFTER.flatMap((after) => [
+    ...(['l2', 'l3', 'l4'] as const).map((begun) =>
+      ratio(`enhance.${begun}.after${after}.klRatio`, share(begun, 'l0', after), 'lower'),
+    ),
+    ratio(`enhance.l3.after${after}.toL1.klRatio`, share('l3', 'l1', after), 'lower'),
+  ])
 }
 
 /** Rates, and the goodput of a link up to which a level saves time. */

@@ -5,6 +5,7 @@ import { CacheLab, type ContextCache } from './cache-lab.ts'
 import { measureSensitivity, SINK_TOKENS, weightsOf } from './calibrate.ts'
 import { codecFigures } from './codec-figures.ts'
 import { bestWithin, type CurvePoint, guardedBytesPerToken, type Limits } from './curves.ts'
+import { measureEnhancement } from './enhancement.ts'
 import { tryGuard, tryProbes } from './guard-trials.ts'
 import type { Method } from './ladder.ts'
 import { exactShare, measurePoint, measureRates } from './measure-point.ts'
@@ -81,6 +82,14 @@ export async function measureCodec(options: CodecBenchOptions) {
     const guard = tryGuard(lab, testTexts.slice(0, plan.guarded), bases, stepOf(best?.name ?? '@0.5'), tools)
     const withReference = bases.some(({ basis }) => basis.referenceChannels > 0)
     const probes = best ? await tryProbes(lab, testTexts, best, withReference) : null
+    progress('better copies after the start')
+    const named = (name: string | null | undefined) => methodNamed(ladder.methods, name) ?? []
+    const enhancement = await measureEnhancement(
+      lab,
+      testTexts,
+      ['l2', chosen.get('l3'), chosen.get('l4')].flatMap(named),
+      ['l0', 'l1', `l3.step@${plan.steps.l3[0]}`].flatMap(named),
+    )
     progress('rates')
     const timed = [
       ...ladder.methods.filter(({ family }) => !(family in ladder.families)),
@@ -116,9 +125,9 @@ export async function measureCodec(options: CodecBenchOptions) {
       bases: ladder.bases,
       sensitivity: [...sensitivity],
       rates: Object.fromEntries(rates),
-      ...{ ours, others, guard, probes, shift },
+      ...{ ours, others, guard, probes, shift, enhancement },
     }
-    const results = { ours, others, guard, probes, shift, chosen, rates, bitExact }
+    const results = { ours, others, guard, probes, shift, enhancement, chosen, rates, bitExact }
     return { figures: codecFigures({ ...results, positionBytes: lab.positionBytes }), raw }
   } finally {
     lab.close()

@@ -211,7 +211,7 @@ export function exactRecall(trials: readonly Trial[], vocabSize: number) {
   return counts
 }
 
-function divergence(p: Float32Array, q: Float32Array): number {
+export function divergence(p: Float32Array, q: Float32Array): number {
   let sum = 0
   for (let index = 0; index < p.length; index += 1) sum += Math.exp(p[index]!) * (p[index]! - q[index]!)
   return Math.max(0, sum)
@@ -223,7 +223,7 @@ function likeliest(values: Float32Array): number {
   return best
 }
 
-function logProbabilities(logits: Float32Array, vocabSize: number): Float32Array {
+export function logProbabilities(logits: Float32Array, vocabSize: number): Float32Array {
   for (let start = 0; start < logits.length; start += vocabSize) {
     const row = logits.subarray(start, start + vocabSize)
     const largest = row[likeliest(row)]!

@@ -50,7 +50,8 @@ export type Usage = z.output<typeof usageSchema>
 export const spanSchema = component(
   'RequestSpan',
   z.object({
-    phase: z.enum(['queue', 'prefill', 'decode', 'interruption']),
+    /** While `decode` lasts, better copies of KV that came with loss may follow: `enhancement`. */
+    phase: z.enum(['queue', 'prefill', 'decode', 'enhancement', 'interruption']),
     /** Since the request arrived. */
     startMs: millisecondsSchema(),
     endMs: millisecondsSchema(),

@@ -2,14 +2,14 @@ import { isWholeWithin } from '../field-rules.ts'
 import { invalidValue } from './deployment-error.ts'
 
 /** What may become of KV on its way from where a prompt is computed to where it is continued. */
-export const kvQualities = ['lossless', 'guarded'] as const
+export const kvQualities = ['lossless', 'guarded', 'refined'] as const
 export type KvQuality = (typeof kvQualities)[number]
 
 /** Prompts may be computed by other replicas than those that answer. */
 export interface SplitPolicy {
   /** Beside those that answer, which are what the number of replicas speaks of. */
   readonly prefillReplicas: number
-  /** `guarded` allows fewer bytes as long as what follows from them is checked. */
+  /** `guarded` allows fewer bytes as long as what follows from them is checked; after `refined` ones better copies follow. */
   readonly kvQuality: KvQuality
 }
 

@@ -27,10 +27,15 @@ export class Imports {
   }
 
   /** `undefined` unless it is this gateway's. */
-  take(session: SessionId, gateway: string): LeaderImport | undefined {
+  get(session: SessionId, gateway: string): LeaderImport | undefined {
     const found = this.#bySession.get(session)
-    if (found?.gateway !== gateway) return undefined
-    this.#bySession.delete(session)
+    return found?.gateway === gateway ? found : undefined
+  }
+
+  /** The same, which is over with that. */
+  take(session: SessionId, gateway: string): LeaderImport | undefined {
+    const found = this.get(session, gateway)
+    if (found !== undefined) this.#bySession.delete(session)
     return found
   }
 

@@ -42,9 +42,19 @@ export type RingClientEvent =
   | { readonly type: 'cancel'; readonly id: string }
   /** Have the ring keep pages for a prompt whose KV comes from another ring. */
   | { readonly type: 'import'; readonly request: ClientImport }
-  /** The KV of positions below is there; `open` the session next, under another id. */
-  | { readonly type: 'import-commit'; readonly id: string; readonly position: number }
+  /**
+   * The KV of positions below is there; `open` the session next, under another id. The pages may be written until
+   * `import-cancel` if they are to be kept.
+   */
+  | {
+      readonly type: 'import-commit'
+      readonly id: string
+      readonly position: number
+      readonly keep: boolean
+    }
   | { readonly type: 'import-cancel'; readonly id: string }
+  /** Nobody waits for this prompt any more: it stays until it is cancelled, or fails as its room is wanted. */
+  | { readonly type: 'spare'; readonly id: string }
   | { readonly type: 'tick' }
 
 /** `id` is never used twice, not for a request either; tenant and adapter are those of the request that follows. */

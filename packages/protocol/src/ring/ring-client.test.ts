@@ -230,6 +230,35 @@ describe('RingClient', () => {
     expect(bench.token('a', 0, 7)).toEqual([])
   })
 
+  test('a prompt that nobody waits for is not begun again', () => {
+    const bench = new Bench().connect()
+    bench.feed({ type: 'open', request: request('p', { maxTokens: 0 }) })
+    expect(bench.feed({ type: 'spare', id: 'p' })).toEqual([
+      { type: 'send-leader', message: { type: 'spare-request', session: 'p' } },
+    ])
+    expect(bench.failed('p')).toMatchObject([{ type: 'failed', id: 'p', code: 'cancelled' }])
+    expect(bench.feed({ type: 'spare', id: 'p' })).toEqual([])
+  })
+
+  test('what is kept of an import is ended once, and lost without a word', () => {
+    const bench = new Bench().connect()
+    const imported = (id: string) => {
+      const tokens = Int32Array.of(1, 2, 3)
+      bench.feed({ type: 'import', request: { id, tokens, tenant: 't', adapter: null, deadlineMs: 0 } })
+      return bench.feed({ type: 'import-commit', id, position: 2, keep: true })
+    }
+    expect(imported('i')).toEqual([
+      { type: 'send-leader', message: { type: 'import-commit', session: 'i', position: 2, keep: true } },
+    ])
+    expect(bench.feed({ type: 'import-cancel', id: 'i' })).toEqual([
+      { type: 'send-leader', message: { type: 'cancel-request', session: 'i' } },
+    ])
+    expect(bench.feed({ type: 'import-cancel', id: 'i' })).toEqual([])
+    imported('j')
+    expect(bench.failed('j')).toEqual([])
+    expect(bench.feed({ type: 'import-cancel', id: 'j' })).toEqual([])
+  })
+
   test('a duplicate id is refused without touching the first', () => {
     const bench = new Bench().connect()
     bench.feed({ type: 'open', request: request('a') })

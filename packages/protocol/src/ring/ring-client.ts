@@ -37,6 +37,8 @@ interface ClientSession {
   wire: SessionId | null
   interruptedMs: number
   retryMs: number
+  /** Nobody waits for it: it is not begun again. */
+  spare: boolean
 }
 
 /** The leader enforces deadlines; this much later the client stops believing that it will. */
@@ -58,7 +60,8 @@ export class RingClient {
   #status: RingStatus | null = null
   readonly #sessions = new Map<string, ClientSession>()
   readonly #byWire = new Map<SessionId, ClientSession>()
-  readonly #imports = new Set<string>()
+  /** Whether nothing more is told of them: their pages are filled, and only kept for better copies. */
+  readonly #imports = new Map<string, { readonly kept: boolean }>()
 
   constructor(private readonly options: RingClientOptions = defaultClientOptions) {}
 
@@ -102,10 +105,13 @@ export class RingClient {
         this.#import(event.request, out)
         break
       case 'import-commit':
-        this.#endImport(event.id, event.position, out)
+        this.#commitImport(event.id, event.position, event.keep, out)
         break
       case 'import-cancel':
-        this.#endImport(event.id, null, out)
+        this.#cancelImport(event.id, out)
+        break
+      case 'spare':
+        this.#spare(event.id, out)
         break
       case 'tick':
         this.#tick(nowMs, out)
@@ -137,6 +143,7 @@ export class RingClient {
       wire: null,
       interruptedMs: nowMs,
       retryMs: nowMs,
+      spare: false,
     }
     this.#sessions.set(request.id, session)
     this.#send(session, nowMs, out)
@@ -170,28 +177,38 @@ export class RingClient {
       out.push({ type: 'import-failed', id, message: 'The ring cannot be reached at the moment.' })
       return
     }
-    this.#imports.add(id)
+    this.#imports.set(id, { kept: false })
     out.push({ type: 'send-leader', message: { type: 'import-request', session: sessionId(id), ...rest } })
   }
 
-  /** @param position - how far it is filled; `null` gives it up */
-  #endImport(id: string, position: number | null, out: RingClientEffect[]): void {
+  /** @param position - how far it is filled */
+  #commitImport(id: string, position: number, keep: boolean, out: RingClientEffect[]): void {
+    if (this.#imports.get(id)?.kept !== false) return
+    if (keep) this.#imports.set(id, { kept: true })
+    else this.#imports.delete(id)
+    const message = { type: 'import-commit', session: sessionId(id), position, keep } as const
+    out.push({ type: 'send-leader', message })
+  }
+
+  #cancelImport(id: string, out: RingClientEffect[]): void {
     if (!this.#imports.delete(id)) return
-    const session = sessionId(id)
-    out.push({
-      type: 'send-leader',
-      message:
-        position === null
-          ? { type: 'cancel-request', session }
-          : { type: 'import-commit', session, position },
-    })
+    out.push({ type: 'send-leader', message: { type: 'cancel-request', session: sessionId(id) } })
   }
 
   /** Returns whether it was about an import. */
   #importFailed({ session, message }: Rejected | Failed, out: RingClientEffect[]): boolean {
-    if (!this.#imports.delete(session)) return false
-    out.push({ type: 'import-failed', id: session, message })
+    const found = this.#imports.get(session)
+    if (found === undefined) return false
+    this.#imports.delete(session)
+    if (!found.kept) out.push({ type: 'import-failed', id: session, message })
     return true
+  }
+
+  #spare(id: string, out: RingClientEffect[]): void {
+    const session = this.#sessions.get(id)
+    if (session === undefined || session.wire === null) return
+    session.spare = true
+    out.push({ type: 'send-leader', message: { type: 'spare-request', session: session.wire } })
   }
 
   #cancel(id: string, out: RingClientEffect[]): void {
@@ -231,6 +248,10 @@ export class RingClient {
     if (session.wire === null) return
     if (tell) this.#withdraw(session, out)
     else this.#leave(session)
+    if (session.spare) {
+      this.#fail(session, 'cancelled', reason, out)
+      return
+    }
     session.fruitless += 1
     if (session.fruitless >= MAX_FRUITLESS) {
       this.#fail(session, 'unavailable', `Interrupted ${MAX_FRUITLESS} times without a token. ${reason}`, out)
@@ -251,7 +272,8 @@ export class RingClient {
     if (link === 'leader') {
       this.#leaderLinked = false
       this.#status = null
-      for (const id of this.#imports) {
+      for (const [id, { kept }] of this.#imports) {
+        if (kept) continue
         out.push({ type: 'import-failed', id, message: `The link to the ring broke (${reason}).` })
       }
       this.#imports.clear()

@@ -1,5 +1,13 @@
 import type { LayerRange, ModelId, SessionId, WorkerId } from '@deos/domain'
-import type { Message, RingCapacity, RingMessage, SessionKey, SessionNeeds, ToGateway } from '../messages.ts'
+import type {
+  Message,
+  RingCapacity,
+  RingMessage,
+  SessionKey,
+  SessionNeeds,
+  StageKv,
+  ToGateway,
+} from '../messages.ts'
 import type { EngineSession, EngineStep, EngineStepResult } from '../stage-engine.ts'
 
 /** Where a worker stands in its ring. */
@@ -25,7 +33,7 @@ export type RingEvent =
   | { readonly type: 'gateway-message'; readonly gateway: string; readonly message: Message }
   | { readonly type: 'gateway-lost'; readonly gateway: string }
   /** The engine is loaded and holds no session. */
-  | { readonly type: 'engine-ready'; readonly capacity: RingCapacity }
+  | { readonly type: 'engine-ready'; readonly capacity: RingCapacity; readonly kv?: StageKv }
   | { readonly type: 'engine-lost'; readonly reason: string }
   /** An `engine-reset` effect is through. */
   | { readonly type: 'engine-reset-done' }

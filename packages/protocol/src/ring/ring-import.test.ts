@@ -144,10 +144,11 @@ const importOf = (id: string, tokens: Int32Array, deadlineMs = 0): GatewayToLead
   ...{ tokens, tenant: 't', adapter: null, deadlineMs },
 })
 
-const commit = (id: string, position: number): GatewayToLeader => ({
+const commit = (id: string, position: number, keep = false): GatewayToLeader => ({
   type: 'import-commit',
   session: sessionId(id),
   position,
+  keep,
 })
 
 /** Copies positions of every layer from wherever the one ring has it to wherever the other wants it. */
@@ -324,13 +325,136 @@ describe('an import', () => {
   })
 })
 
+describe('an import whose pages are kept', () => {
+  const cancel = (id: string): GatewayToLeader => ({ type: 'cancel-request', session: sessionId(id) })
+
+  test('is found by sessions at once, and may be written until it is cancelled', async () => {
+    const [prefill, decode] = [new Ring([1]), new Ring([1, 1])]
+    prefill.ask(open('p', prompt, 1))
+    decode.ask(importOf('i', prompt))
+    await prefill.settle()
+    await decode.settle()
+    await transfer(prefill, decode, 0, 28)
+    decode.ask(commit('i', 28, true))
+    decode.ask(open('d', prompt, 20))
+    await decode.settle()
+    expect(decode.cachedTokens).toBe(28)
+    expect(decode.tokens).toEqual(fakeGeneration(model, prompt, sampling, 20, []))
+    const held = () => decode.machines.map(({ node }) => node.snapshot().pagesHeld)
+    expect(held()).toEqual([7, 7])
+    expect(decode.machines.map(({ closed }) => closed.size)).toEqual([0, 0])
+    decode.ask(cancel('i'))
+    await decode.settle()
+    expect(held()).toEqual([0, 0])
+    // They stay in the cache.
+    decode.ask(open('e', prompt))
+    await decode.settle()
+    expect(decode.answers.filter((answer) => answer.type === 'token').at(-1)).toMatchObject({
+      cachedTokens: 28,
+    })
+    expect(decode.failures()).toEqual([])
+  })
+
+  test('makes room for whoever needs a page, without a word', async () => {
+    const ring = new Ring([1], { ahead: false }, { ...capacity, kvPages: 8 })
+    ring.ask(importOf('i', prompt))
+    await ring.settle()
+    ring.ask(commit('i', 28, true))
+    ring.ask(
+      open(
+        'd',
+        prompt.map((token) => (token + 1) % 97),
+        2,
+      ),
+    )
+    await ring.settle()
+    expect(ring.tokens).toHaveLength(2)
+    expect(ring.machines[0]!.closed.has('i')).toBe(true)
+    ring.ask(cancel('i'))
+    await ring.settle()
+    expect(ring.failures()).toEqual([])
+    expect(ring.machines[0]!.node.snapshot()).toMatchObject({ pagesHeld: 0 })
+  })
+
+  test('makes room for the next import', async () => {
+    const ring = new Ring([1], {}, { ...capacity, kvPages: 8 })
+    ring.ask(importOf('i', prompt))
+    await ring.settle()
+    ring.ask(commit('i', 28, true))
+    const other = prompt.map((token) => (token + 1) % 97)
+    ring.ask(importOf('j', other))
+    await ring.settle()
+    expect(ring.answers.at(-1)).toMatchObject({ type: 'import-ready', session: 'j' })
+    expect(ring.failures()).toEqual([])
+  })
+
+  test('stays while its session has the pages anyway and others fit', async () => {
+    const ring = new Ring([1], {}, { ...capacity, kvPages: 10 })
+    ring.ask(importOf('i', prompt))
+    await ring.settle()
+    ring.ask(commit('i', 28, true))
+    ring.ask(open('d', prompt, 3))
+    ring.ask(open('e', Int32Array.of(5, 6), 2))
+    await ring.settle()
+    expect(ring.machines[0]!.closed.size).toBe(0)
+    expect(ring.failures()).toEqual([])
+  })
+})
+
+describe('a prompt that nobody waits for', () => {
+  const spare = (id: string): GatewayToLeader => ({ type: 'spare-request', session: sessionId(id) })
+  const other = prompt.map((token) => (token + 1) % 97)
+
+  test.each<[string, Partial<RingLeaderOptions>, number]>([
+    ['a page', {}, 8],
+    ['a place', { maxSessions: 1 }, 24],
+  ])('stays until %s is wanted', async (_, options, kvPages) => {
+    const ring = new Ring([1, 1], options, { ...capacity, kvPages })
+    ring.ask(open('p', prompt, 0))
+    await ring.settle()
+    ring.ask(open('d', other, 2))
+    await ring.settle()
+    expect(ring.tokens).toEqual([])
+    ring.ask(spare('p'))
+    await ring.settle()
+    expect(ring.tokens).toEqual(fakeGeneration(model, other, sampling, 2, []))
+    expect(ring.failures()).toEqual(['p cancelled'])
+    expect(ring.machines.map(({ node }) => node.snapshot().pagesHeld)).toEqual([0, 0])
+  })
+
+  test('does not stand in the way of requests that would find the ring full', async () => {
+    const ring = new Ring([1], { maxSessions: 1, maxQueued: 0 })
+    ring.ask(open('p', prompt, 0))
+    await ring.settle()
+    ring.ask(spare('p'))
+    ring.ask(open('d', other, 2))
+    await ring.settle()
+    expect(ring.tokens).toHaveLength(2)
+    expect(ring.failures()).toEqual(['p cancelled'])
+  })
+
+  test('is another one than one that generates, or is still computed', async () => {
+    const ring = new Ring([1], { ahead: false })
+    ring.ask(open('p', prompt, 0))
+    ring.ask(spare('p'))
+    ring.ask(open('d', other, 40))
+    ring.ask(spare('d'))
+    await ring.settle()
+    for (const n of [1, 2, 3]) ring.ask(open(`e${n}`, prompt, 40))
+    await ring.settle()
+    expect(ring.failures().filter((failure) => failure.startsWith('d'))).toEqual([])
+  })
+})
+
 /** What happens to one prompt: it is imported or not, to some position or given up, and then answered. */
 const course = fc.record({
   prompt: fc.nat({ max: 2 }),
   length: fc.integer({ min: 2, max: 30 }),
-  imported: fc.constantFrom('no', 'whole', 'partly', 'cancelled'),
+  imported: fc.constantFrom('no', 'whole', 'partly', 'cancelled', 'kept'),
   position: fc.nat({ max: 30 }),
   pauses: fc.nat({ max: 3 }),
+  /** Its prompt is computed for another ring as well, and soon nobody waits for that. */
+  alone: fc.boolean(),
 })
 
 test('whatever is imported beside whatever runs, answers are right and every page comes back', async () => {
@@ -355,6 +479,11 @@ test('whatever is imported beside whatever runs, answers are right and every pag
           const tokens = prompts[life.prompt]!.slice(0, life.length)
           const id = `i${index}`
           for (let n = 0; n < life.pauses; n++) await ring.settle()
+          if (life.alone) {
+            ring.ask(open(`p${index}`, tokens, 0))
+            await ring.settle()
+            ring.ask({ type: 'spare-request', session: sessionId(`p${index}`) })
+          }
           if (life.imported !== 'no') {
             ring.ask(importOf(id, tokens))
             await ring.settle()
@@ -364,17 +493,25 @@ test('whatever is imported beside whatever runs, answers are right and every pag
             if (ready?.type === 'import-ready' && life.imported === 'cancelled') {
               ring.ask({ type: 'cancel-request', session: sessionId(id) })
             } else if (ready?.type === 'import-ready') {
-              const end = life.imported === 'whole' ? ready.end : Math.min(ready.end, life.position)
+              const kept = life.imported === 'kept'
+              const all = kept || life.imported === 'whole'
+              const end = all ? ready.end : Math.min(ready.end, life.position)
               const lost = () => ring.failures().some((failure) => failure.startsWith(`${id} `))
               if (!lost() && end > ready.cachedTokens) {
                 await transfer(sources[life.prompt]!, ring, ready.cachedTokens, end, id)
               }
-              ring.ask(commit(id, end))
+              ring.ask(commit(id, end, kept))
             }
           }
           ring.ask(open(`d${index}`, tokens, 5))
         })
         await Promise.all(lives)
+        for (let n = 0; n < 30; n++) await ring.settle()
+        for (const index of courses.keys()) {
+          for (const id of [`i${index}`, `p${index}`]) {
+            ring.ask({ type: 'cancel-request', session: sessionId(id) })
+          }
+        }
         for (let n = 0; n < 30; n++) await ring.settle()
         for (const [index, { prompt: which, length }] of courses.entries()) {
           const got = ring.answers.flatMap((answer) =>
@@ -389,6 +526,6 @@ test('whatever is imported beside whatever runs, answers are right and every pag
         expect(ring.machines[0]!.node.snapshot().leader).toMatchObject({ pagesHeld: 0, faults: 0 })
       },
     ),
-    { numRuns: 60 },
+    { numRuns: 120 },
   )
 })

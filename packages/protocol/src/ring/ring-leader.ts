@@ -162,6 +162,9 @@ export class RingLeader {
         break
       case 'import-commit':
         this.#importCommit(gateway, message, out)
+        break
+      case 'spare-request':
+        this.#spareRequest(gateway, message.session)
     }
     this.#pump(nowMs, out)
   }
@@ -338,7 +341,7 @@ export class RingLeader {
     const { maxSessions, maxQueued } = this.options
     // Who waits although there are places waits for pages.
     const queued = this.#queued
-    const full = this.#sessions.size >= maxSessions + maxQueued
+    const full = this.#sessions.size - this.#residents.spares >= maxSessions + maxQueued
     if (!full && !(this.#composer.blocked && queued >= maxQueued)) return null
     const retryAfterMs = this.#rate.retryAfterMs(queued)
     const message = `${queued} requests already wait. Try again in ${retryAfterMs} ms.`
@@ -396,7 +399,18 @@ export class RingLeader {
     return judgeImport(request, this.#capacity, this.options.vocabSize)
   }
 
-  #importCommit(gateway: string, { session, position }: ImportCommit, out: LeaderEffect[]): void {
+  #spareRequest(gateway: string, id: SessionId): void {
+    const session = this.#sessions.get(id)
+    if (session?.gateway !== gateway || !session.promptOnly || session.stay === null) return
+    if (session.remaining === 0) this.#residents.spare(session.stay)
+  }
+
+  #importCommit(gateway: string, { session, position, keep }: ImportCommit, out: LeaderEffect[]): void {
+    const held = keep ? this.#imports.get(session, gateway) : undefined
+    if (held !== undefined) {
+      this.#residents.keepImport(held.entry, position)
+      return
+    }
     const found = this.#imports.take(session, gateway)
     if (found !== undefined) {
       this.#residents.closeImport(found.entry, position)
@@ -542,6 +556,10 @@ export class RingLeader {
           break
         case 'import-lost':
           this.#importLost(change.entry, out)
+          break
+        case 'spared':
+          this.#forget(change.session)
+          this.#fail(change.session, 'cancelled', 'Others needed the room of this prompt.', out)
       }
     }
   }

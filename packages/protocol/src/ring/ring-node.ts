@@ -95,7 +95,7 @@ export class RingNode {
         leader?.gatewayLost(event.gateway, nowMs, this.#leaderOut)
         break
       case 'engine-ready':
-        stage.engineReady(event.capacity, this.#stageOut)
+        stage.engineReady(event.capacity, event.kv ?? null, this.#stageOut)
         break
       case 'engine-lost':
         stage.engineLost(event.reason, this.#stageOut)
@@ -219,6 +219,7 @@ function isGatewayRequest(message: Message): message is GatewayToLeader {
     case 'cancel-request':
     case 'import-request':
     case 'import-commit':
+    case 'spare-request':
       return true
     default:
       return false

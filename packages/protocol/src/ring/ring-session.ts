@@ -41,6 +41,8 @@ export class RingSession {
   paid = 0
   /** Positions of its prompt still to compute, as estimated when it began to wait. */
   estimate = 0
+  /** Nobody waits for it any more: it ends as soon as its place or pages are wanted. */
+  spare = false
   /** While it waits: somebody else's prompt that begins alike, and how far that must get. */
   follows: { readonly stay: Stay; readonly until: number } | null = null
 

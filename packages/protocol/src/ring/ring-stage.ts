@@ -11,6 +11,7 @@ import type {
   RingMessage,
   SessionKey,
   SessionNeeds,
+  StageKv,
   StageReport,
   StageTime,
   Step,
@@ -86,6 +87,7 @@ export class RingStage {
   /** Whether the engine may hold sessions. */
   #dirty = false
   #capacity: RingCapacity | null = null
+  #kv: StageKv | null = null
   readonly #pages = new HeldPages()
   readonly #preparing = new Map<number, Prepare>()
   readonly #sessions = new Map<SessionKey, StageSession>()
@@ -145,8 +147,10 @@ export class RingStage {
     this.#sendFault(this.#faultReason, out)
   }
 
-  engineReady(capacity: RingCapacity, out: StageEffect[]): void {
+  /** @param kv - `null` if the engine does not say */
+  engineReady(capacity: RingCapacity, kv: StageKv | null, out: StageEffect[]): void {
     this.#capacity = capacity
+    this.#kv = kv
     this.#engine = 'ready'
     this.#dirty = false
     this.#releaseHeld(out)
@@ -280,6 +284,7 @@ export class RingStage {
       kvPagesFree: capacity.kvPages - this.#pages.count,
       capacity,
       calibration,
+      kv: this.#kv,
     }
     out.push({ type: 'ring', message: { ...message, reports: [...message.reports, report] } })
   }

@@ -60,6 +60,7 @@ const report: fc.Arbitrary<StageReport> = fc.record({
   kvPagesFree: u32,
   calibration: fc.option(id),
   capacity,
+  kv: fc.option(fc.record({ type: id, columns: u32 })),
 })
 const reports = fc.array(report, { maxLength: 4 })
 
@@ -172,6 +173,7 @@ export const messageArbitraries: {
     }),
   ),
   'cancel-request': fc.record({ type: fc.constant('cancel-request'), session: id.map(sessionId) }),
+  'spare-request': fc.record({ type: fc.constant('spare-request'), session: id.map(sessionId) }),
   rejected: fc.record({
     type: fc.constant('rejected'),
     session: id.map(sessionId),
@@ -265,6 +267,7 @@ export const messageArbitraries: {
     type: fc.constant('import-commit'),
     session: id.map(sessionId),
     position: token,
+    keep: fc.boolean(),
   }),
   rank: fc.record({
     type: fc.constant('rank'),
@@ -313,6 +316,7 @@ export const messageArbitraries: {
     ...epochAndSession,
     position: token,
     partial: fc.boolean(),
+    coarsest: fc.nat({ max: 255 }),
     bytes: fc.maxSafeNat(),
   }),
   'kv-abort': fc.record({
@@ -320,6 +324,7 @@ export const messageArbitraries: {
     ...epochAndSession,
     outcome: fc.constantFrom('keep', 'drop'),
     reason: text,
+    bytes: fc.maxSafeNat(),
   }),
   'kv-guard': fc.record({
     type: fc.constant('kv-guard'),

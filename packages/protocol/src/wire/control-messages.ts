@@ -18,6 +18,7 @@ import type {
   RingStatus,
   RingUsage,
   SessionNeeds,
+  StageKv,
   StageReport,
 } from '../messages.ts'
 import { rankMessageKinds } from '../messages.ts'
@@ -100,6 +101,8 @@ export function decodeControl(
       return readOpenRequest(fields, payload, limits)
     case 'cancel-request':
       return { type: 'cancel-request', session: sessionId(fields.id('session', limits.maxIdBytes)) }
+    case 'spare-request':
+      return { type: 'spare-request', session: sessionId(fields.id('session', limits.maxIdBytes)) }
     case 'rejected':
       return readRejected(fields, limits)
     case 'failed':
@@ -130,6 +133,7 @@ export function decodeControl(
         type: 'import-commit',
         session: sessionId(fields.id('session', limits.maxIdBytes)),
         position: fields.integer('position', 0, MAX_TOKEN),
+        keep: fields.boolean('keep'),
       }
     case 'rank':
       return {
@@ -346,8 +350,14 @@ function readReport(fields: Fields, limits: WireLimits): StageReport {
     kvPagesFree: fields.integer('kvPagesFree'),
     capacity: readCapacity(fields.child('capacity')),
     calibration: fields.isNull('calibration') ? null : fields.id('calibration', limits.maxIdBytes),
+    kv: fields.isNull('kv') ? null : readStageKv(fields.child('kv'), limits),
   }
 }
+
+const readStageKv = (fields: Fields, limits: WireLimits): StageKv => ({
+  type: fields.id('type', limits.maxIdBytes),
+  columns: fields.integer('columns', 0),
+})
 
 function readCapacity(fields: Fields): RingCapacity {
   return {

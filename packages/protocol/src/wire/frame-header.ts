@@ -49,6 +49,7 @@ export const messageTypes: Readonly<Record<MessageType, TypeTraits>> = {
   'import-commit': { code: 19, payload: false, epoch: false },
   import: { code: 20, payload: true, epoch: true },
   rank: { code: 21, payload: true, epoch: true },
+  'spare-request': { code: 22, payload: false, epoch: false },
   'kv-plan': { code: 32, payload: true, epoch: true },
   'kv-offer': { code: 33, payload: false, epoch: true },
   'kv-have': { code: 34, payload: true, epoch: true },

@@ -20,9 +20,10 @@ const codings: readonly (readonly [value: SpecFieldValues['activations'], label:
   ['int4h', '4 bits, answers change'],
 ]
 
-const kvQualities: readonly (readonly [value: 'lossless' | 'guarded', label: string])[] = [
+const kvQualities: readonly (readonly [value: 'lossless' | 'guarded' | 'refined', label: string])[] = [
   ['lossless', 'exact'],
   ['guarded', 'smaller, and checked before it is used'],
+  ['refined', 'smaller and checked, and better copies behind'],
 ]
 
 interface SpecFieldsProps {

@@ -4,7 +4,7 @@ import { Card, Facts } from '../../components/card.tsx'
 import { BackLink, Page } from '../../components/page.tsx'
 import { Problem } from '../../components/problem.tsx'
 import { SkeletonPage } from '../../components/skeleton.tsx'
-import { splitText } from '../../components/split-text.ts'
+import { enhancementText, splitText } from '../../components/split-text.ts'
 import { Time } from '../../components/time.tsx'
 import { Timeline } from '../../components/timeline.tsx'
 import { useNames } from '../../data/names.ts'
@@ -93,6 +93,7 @@ export function RequestPage() {
                 ['Used', splitText(record.split)],
                 ['Why', record.split.reason],
                 ['Replica', record.split.prefillReplicaId ?? nothing],
+                ['Better copies', enhancementText(record.split)],
               ]}
             />
           </Card>

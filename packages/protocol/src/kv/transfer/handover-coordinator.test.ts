@@ -47,8 +47,16 @@ class Desk {
     return this.effects
   }
 
-  promise(peer: string, position: number, partial = false, epoch = this.coordinator.epoch): void {
-    const message: KvMessage = { type: 'kv-committed', epoch, session, position, partial, bytes: 0 }
+  promise(
+    peer: string,
+    position: number,
+    partial = false,
+    epoch = this.coordinator.epoch,
+    coarsest = this.coordinator.phase === 'refining' ? 0 : 3,
+  ): void {
+    const message: KvMessage = {
+      ...{ type: 'kv-committed', epoch, session, position, partial, coarsest, bytes: 0 },
+    }
     this.feed({ type: 'message', peer, message })
   }
 
@@ -177,6 +185,111 @@ test('who is replaced is told when its link is back', () => {
   desk.echo('p0')
   desk.feed({ type: 'linked', peer: 'p0' })
   expect(desk.effects).toEqual([])
+})
+
+/** The decode ring has the session, and the prefill ring knows it. */
+function refining(overrides: Partial<HandoverOptions> = {}): Desk {
+  const desk = new Desk({ levels: [3, 0, 3], enhanceTo: 1, enhanceMs: 700, judgedLater: true, ...overrides })
+  desk.promise('d0', LENGTH)
+  desk.promise('d1', LENGTH)
+  desk.feed({ type: 'started', epoch: 4 })
+  const told = ['p0', 'p1'].map((peer) => [peer, desk.sent(peer)[0]!] as const)
+  for (const [peer, message] of told) desk.feed({ type: 'message', peer, message })
+  return desk
+}
+
+test('after the start better copies follow, until every receiver has them', () => {
+  const desk = new Desk({ levels: [3, 0, 3], enhanceTo: 1, judgedLater: true })
+  desk.promise('d0', LENGTH)
+  desk.promise('d1', LENGTH)
+  desk.feed({ type: 'started', epoch: 4 })
+  expect(desk.rest).toMatchObject([{ type: 'decided', outcome: 'decode' }])
+  expect(desk.sent('p0')).toMatchObject([{ type: 'kv-committed', partial: false }])
+  expect(desk.sent('d0')).toEqual([])
+  const told = new Map(['p0', 'p1'].map((peer) => [peer, desk.sent(peer)[0]!]))
+  for (const [peer, message] of told) desk.feed({ type: 'message', peer, message })
+  expect(desk.coordinator.phase).toBe('refining')
+  expect(desk.sent('d0')).toMatchObject([{ type: 'kv-commit', partial: false, levels: [1, 0] }])
+  expect(desk.sent('d1')).toMatchObject([{ type: 'kv-commit', partial: false, levels: [1] }])
+  // What a receiver tells meanwhile is not yet all.
+  desk.promise('d0', LENGTH, true)
+  desk.promise('d0', LENGTH)
+  expect(desk.effects).toEqual([])
+  // A late answer to the first question is none to the second.
+  desk.promise('d1', LENGTH, false, 4, 3)
+  expect(desk.effects).toEqual([])
+  desk.promise('d1', LENGTH)
+  expect(desk.rest).toMatchObject([{ type: 'refined', complete: true }])
+  const over = ['p0', 'p1', 'd0', 'd1'].map((peer) => [peer, desk.sent(peer)[0]!] as const)
+  expect(over.map(([, message]) => message)).toMatchObject(
+    new Array(4).fill({ type: 'kv-abort', outcome: 'drop' }),
+  )
+  for (const [peer, message] of over) desk.feed({ type: 'message', peer, message })
+  expect(desk.rest).toEqual([{ type: 'over' }])
+})
+
+test.each<[string, RegExp, (desk: Desk) => void]>([
+  [
+    'a receiver whose pages are closed',
+    /wanted/,
+    (desk) => {
+      const reason = 'The pages are wanted.'
+      const message = { type: 'kv-abort', epoch: 4, session, outcome: 'keep', reason, bytes: 9 } as const
+      desk.feed({ type: 'message', peer: 'd1', message })
+    },
+  ],
+  ['a link that breaks', /p1 is gone/, (desk) => desk.feed({ type: 'unlinked', peer: 'p1' })],
+  ['a prefill ring that lets go', /let go/, (desk) => desk.feed({ type: 'senders-changed', senders: null })],
+  ['a decode ring that fails', /failed/, (desk) => desk.feed({ type: 'receivers-changed', receivers: null })],
+  ['the end of the session', /over/, (desk) => desk.feed({ type: 'cancel' })],
+  [
+    'its time',
+    /too long/,
+    (desk) => {
+      desk.nowMs = 700
+      desk.feed({ type: 'tick' })
+    },
+  ],
+])('%s ends better copies, and nothing else', (_, reason, happen) => {
+  const desk = refining()
+  happen(desk)
+  expect(desk.rest).toEqual([{ type: 'refined', complete: false, reason: expect.stringMatching(reason) }])
+  expect(desk.coordinator.owner).toBe('decode')
+  expect(desk.sent('d0')).toMatchObject([{ type: 'kv-abort', outcome: 'drop' }])
+  desk.nowMs = 2_000
+  desk.feed({ type: 'tick' })
+  expect(desk.effects).toEqual([{ type: 'over' }])
+})
+
+test('nothing is refined that came as well already, only in part, or whose senders are gone', () => {
+  const fine = new Desk({ levels: [1, 0, 1], enhanceTo: 1, judgedLater: true })
+  const gone = new Desk({ levels: [3, 3, 3], enhanceTo: 1, judgedLater: true })
+  for (const desk of [fine, gone]) {
+    desk.promise('d0', LENGTH)
+    desk.promise('d1', LENGTH)
+  }
+  gone.feed({ type: 'senders-changed', senders: null })
+  const partly = new Desk({ levels: [3, 3, 3], enhanceTo: 1, judgedLater: true, deadlineMs: 10 })
+  partly.nowMs = 10
+  partly.feed({ type: 'tick' })
+  partly.promise('d0', 8, true)
+  partly.promise('d1', 8, true)
+  for (const desk of [fine, gone, partly]) {
+    desk.feed({ type: 'started', epoch: 4 })
+    expect(desk.sent('d0')).toMatchObject([{ type: 'kv-abort', outcome: 'drop' }])
+  }
+  expect(fine.sent('p0')).toMatchObject([{ type: 'kv-committed', partial: true }])
+})
+
+test('what fails while the prefill ring is told ends better copies before they begin', () => {
+  const desk = new Desk({ levels: [3, 0, 3], enhanceTo: 1, judgedLater: true })
+  desk.promise('d0', LENGTH)
+  desk.promise('d1', LENGTH)
+  desk.feed({ type: 'started', epoch: 4 })
+  const messages = ['p0', 'p1'].map((peer) => [peer, desk.sent(peer)[0]!] as const)
+  desk.feed({ type: 'senders-changed', senders: null })
+  for (const [peer, message] of messages) desk.feed({ type: 'message', peer, message })
+  expect(desk.rest).toMatchObject([{ type: 'refined', complete: false }])
 })
 
 test('every wait ends', () => {

@@ -21,7 +21,10 @@ export interface HandoverOptions {
   readonly receivers: readonly KvRoute[]
   /** For each layer the level to send. */
   readonly levels: readonly number[]
+  /** Level that blocks are refined to once the decode ring has the session; `null` leaves them as they came. */
   readonly enhanceTo: number | null
+  /** How long that may take. Default 10 s. */
+  readonly enhanceMs?: number
   /** Id of the calibration that all workers have and blocks are coded with. Default none. */
   readonly calibration?: string | null
   /**
@@ -40,7 +43,8 @@ export interface HandoverOptions {
 /**
  * `streaming`: blocks are under way. `settling`: no more will come, how far do they reach? `judging`: all is there, is it
  * good enough? `starting`: the decode ring was asked to begin. Until it says that it has, the prefill side owns the
- * session and keeps everything; `releasing`: it may let go. `aborting`: everybody is told that it is off.
+ * session and keeps everything; `releasing`: it may let go. `refining`: better copies of what came with loss follow.
+ * `aborting`: everybody is told that it is off.
  */
 export type HandoverPhase =
   | 'streaming'
@@ -48,6 +52,7 @@ export type HandoverPhase =
   | 'judging'
   | 'starting'
   | 'releasing'
+  | 'refining'
   | 'aborting'
   | 'over'
 
@@ -84,8 +89,12 @@ export type CoordinatorEffect =
   | { readonly type: 'start'; readonly epoch: number; readonly position: number }
   /** It is decided who goes on. Comes once. */
   | { readonly type: 'decided'; readonly outcome: HandoverOutcome; readonly reason: string }
+  /** Nothing is refined any more: everything was, or `reason` says why not. Comes once, if anything was to be refined. */
+  | { readonly type: 'refined'; readonly complete: boolean; readonly reason: string }
   /** Everybody knows, or will find out alone; forget the coordinator. */
   | { readonly type: 'over' }
+
+const ENHANCE_MS = 10_000
 
 /**
  * Hands one session over from the ring that computes its prompt to the ring that will decode it, once every receiver has
@@ -105,6 +114,10 @@ export class HandoverCoordinator {
   #untilMs = Number.POSITIVE_INFINITY
   #rows: readonly KvGuardRow[] | null = null
   #guardPassed = false
+  /** Better copies are to follow the start. */
+  #refines = false
+  /** Why they cannot, as is known before they would begin. */
+  #hindrance: string | null = null
   readonly #linked = new Set<string>()
   /** How far each receiver promised to hold the session. */
   readonly #promised = new Map<string, number>()
@@ -158,6 +171,7 @@ export class HandoverCoordinator {
         this.#linked.delete(event.peer)
         // It may come back without its memory.
         if (this.#phase === 'streaming' || this.#phase === 'settling') this.#promised.delete(event.peer)
+        if (this.#phase === 'refining') this.#endRefining(false, `${event.peer} is gone.`, nowMs, out)
         break
       case 'message':
         this.#message(event.peer, event.message, nowMs, out)
@@ -242,9 +256,12 @@ export class HandoverCoordinator {
   #ask({ peer, layers }: KvRoute, out: CoordinatorEffect[]): void {
     if (!this.#linked.has(peer)) return
     const partial = this.#phase === 'settling'
+    const { session, enhanceTo } = this.options
+    const most = this.#phase === 'refining' ? (enhanceTo ?? 0) : Number.POSITIVE_INFINITY
     // What was not compared with the exact cache is not built upon.
-    const levels = this.#levels.slice(layers.first, layers.end).map((level) => (partial ? 0 : level))
-    const { session } = this.options
+    const levels = this.#levels
+      .slice(layers.first, layers.end)
+      .map((level) => (partial ? 0 : Math.min(level, most)))
     const message: KvMessage = { type: 'kv-commit', epoch: this.#epoch, session, partial, levels }
     out.push({ type: 'send', peer, message })
   }
@@ -253,29 +270,33 @@ export class HandoverCoordinator {
     if (message.session !== this.options.session) return
     switch (message.type) {
       case 'kv-committed':
-        if (this.#phase === 'releasing') this.#told(peer, out)
+        if (this.#untold.get(peer)?.type === 'kv-committed') this.#told(peer, nowMs, out)
         else this.#promise(peer, message, nowMs, out)
         break
       case 'kv-guard':
         this.#guard(peer, message.epoch, message.rows, nowMs, out)
         break
       case 'kv-abort':
-        if (this.#untold.get(peer)?.type === 'kv-abort') this.#told(peer, out)
+        if (this.#untold.get(peer)?.type === 'kv-abort') this.#told(peer, nowMs, out)
         else if (message.epoch === this.#epoch) this.#refused(peer, message.reason, nowMs, out)
     }
   }
 
   #promise(
     peer: string,
-    { epoch, position, partial }: KvCommitted,
+    { epoch, position, partial, coarsest }: KvCommitted,
     nowMs: number,
     out: CoordinatorEffect[],
   ): void {
     // Answers to the question before the last one do not count.
-    if (epoch !== this.#epoch || this.#phase !== (partial ? 'settling' : 'streaming')) return
+    const refined = !partial && this.#phase === 'refining' && coarsest <= (this.options.enhanceTo ?? 0)
+    if (epoch !== this.#epoch || !(refined || this.#phase === (partial ? 'settling' : 'streaming'))) return
     if (!this.#receivers.some((receiver) => receiver.peer === peer)) return
     this.#promised.set(peer, Math.min(position, this.options.shape.length))
-    this.#decide(nowMs, out)
+    if (!refined) this.#decide(nowMs, out)
+    else if (this.#promised.size === this.#receivers.length) {
+      this.#endRefining(true, 'Everything is refined.', nowMs, out)
+    }
   }
 
   #guard(
@@ -307,6 +328,9 @@ export class HandoverCoordinator {
 
   #start(position: number, nowMs: number, out: CoordinatorEffect[]): void {
     this.#phase = 'starting'
+    const { enhanceTo, shape } = this.options
+    const whole = position === shape.length && !this.#sendersGone
+    this.#refines = whole && enhanceTo !== null && this.#levels.some((level) => level > enhanceTo)
     this.#untilMs = nowMs + this.options.answerMs
     out.push({ type: 'start', epoch: this.#epoch, position })
   }
@@ -347,6 +371,8 @@ export class HandoverCoordinator {
   }
 
   #changeSenders(senders: readonly KvRoute[] | null, nowMs: number, out: CoordinatorEffect[]): void {
+    if (this.#phase === 'starting') this.#refines = false
+    if (this.#hindersRefining('The prefill ring has let go of the prompt.', nowMs, out)) return
     if (!this.#undecided || this.#phase === 'starting') return
     if (senders !== null) checkCover('senders', senders, this.options.levels.length)
     this.#dismiss(this.#senders, senders ?? [], out)
@@ -358,6 +384,7 @@ export class HandoverCoordinator {
   }
 
   #changeReceivers(receivers: readonly KvRoute[] | null, nowMs: number, out: CoordinatorEffect[]): void {
+    if (this.#hindersRefining('The decode ring has failed.', nowMs, out)) return
     if (!this.#undecided) return
     if (receivers === null) {
       this.#abort(this.#sendersGone ? 'drop' : 'keep', 'The decode ring is gone.', nowMs, out)
@@ -381,7 +408,7 @@ export class HandoverCoordinator {
 
   /** A worker cannot go on: without a sender the rest is computed, without a receiver nothing is handed over. */
   #refused(peer: string, reason: string, nowMs: number, out: CoordinatorEffect[]): void {
-    if (!this.#undecided) return
+    if (this.#hindersRefining(reason, nowMs, out) || !this.#undecided) return
     if (this.#receivers.some((receiver) => receiver.peer === peer)) {
       this.#abort(this.#sendersGone ? 'drop' : 'keep', reason, nowMs, out)
     } else if (this.#phase === 'streaming' && this.#senders.some((sender) => sender.peer === peer)) {
@@ -399,14 +426,18 @@ export class HandoverCoordinator {
       case 'starting':
         this.#abort(this.#sendersGone ? 'drop' : 'keep', 'The decode ring does not answer.', nowMs, out)
         break
+      case 'refining':
+        this.#endRefining(false, 'It took too long.', nowMs, out)
+        break
       default:
         this.#untold.clear()
-        this.#finish(out)
+        this.#finish(nowMs, out)
     }
   }
 
   #cancel(nowMs: number, out: CoordinatorEffect[]): void {
-    if (this.#phase !== 'aborting') this.#abort('drop', 'Cancelled as asked.', nowMs, out)
+    if (this.#phase === 'refining') this.#endRefining(false, 'The session is over.', nowMs, out)
+    else if (this.#phase !== 'aborting') this.#abort('drop', 'Cancelled as asked.', nowMs, out)
   }
 
   /** The decode ring owns the session: the others may let go. */
@@ -414,18 +445,19 @@ export class HandoverCoordinator {
     this.#phase = 'releasing'
     this.#started = true
     this.#decideFor('decode', 'The decode ring holds the session.', out)
-    const { session, shape, enhanceTo } = this.options
+    const { session, shape } = this.options
     const { length } = shape
     const committed: KvMessage = {
       type: 'kv-committed',
       epoch: this.#epoch,
       session,
       position: length,
-      partial: false,
+      partial: !this.#refines,
+      coarsest: 0,
       bytes: 0,
     }
     if (!this.#sendersGone) for (const { peer } of this.#senders) this.#untold.set(peer, committed)
-    if (enhanceTo === null) {
+    if (!this.#refines) {
       const over = this.#abortMessage('drop', 'It is handed over.')
       for (const { peer } of this.#receivers) this.#untold.set(peer, over)
     }
@@ -451,25 +483,52 @@ export class HandoverCoordinator {
   #tellAll(nowMs: number, out: CoordinatorEffect[]): void {
     this.#untilMs = nowMs + this.options.answerMs
     for (const peer of this.#untold.keys()) this.#greet(peer, out)
-    if (this.#untold.size === 0) this.#finish(out)
+    if (this.#untold.size === 0) this.#finish(nowMs, out)
   }
 
-  #told(peer: string, out: CoordinatorEffect[]): void {
+  #told(peer: string, nowMs: number, out: CoordinatorEffect[]): void {
     if (!this.#untold.delete(peer) || this.#untold.size > 0) return
-    if (this.#phase === 'releasing' || this.#phase === 'aborting') this.#finish(out)
+    if (this.#phase === 'releasing' || this.#phase === 'aborting') this.#finish(nowMs, out)
   }
 
-  /** While receivers refine what they have, the coordinator stays to end that. */
-  #finish(out: CoordinatorEffect[]): void {
-    this.#untilMs = Number.POSITIVE_INFINITY
-    if (this.#phase === 'releasing' && this.options.enhanceTo !== null) return
+  #finish(nowMs: number, out: CoordinatorEffect[]): void {
+    if (this.#phase === 'releasing' && this.#refines) {
+      this.#refine(nowMs, out)
+      return
+    }
     this.#phase = 'over'
     out.push({ type: 'over' })
   }
 
+  /** Senders know that they may; receivers are asked to say when they have it. */
+  #refine(nowMs: number, out: CoordinatorEffect[]): void {
+    this.#phase = 'refining'
+    this.#promised.clear()
+    this.#untilMs = nowMs + (this.options.enhanceMs ?? ENHANCE_MS)
+    const parties = [...this.#senders, ...this.#receivers]
+    const gone = parties.find(({ peer }) => !this.#linked.has(peer))
+    const problem = gone === undefined ? this.#hindrance : `${gone.peer} is gone.`
+    if (problem !== null) this.#endRefining(false, problem, nowMs, out)
+    else for (const receiver of this.#receivers) this.#ask(receiver, out)
+  }
+
+  /** Whether it happened when only better copies could suffer from it. */
+  #hindersRefining(reason: string, nowMs: number, out: CoordinatorEffect[]): boolean {
+    if (this.#phase === 'refining') this.#endRefining(false, reason, nowMs, out)
+    else if (this.#phase === 'releasing') this.#hindrance ??= reason
+    else return false
+    return true
+  }
+
+  /** Nobody waits for better copies: whatever is in their way ends them. */
+  #endRefining(complete: boolean, reason: string, nowMs: number, out: CoordinatorEffect[]): void {
+    out.push({ type: 'refined', complete, reason })
+    this.#abort('drop', reason, nowMs, out)
+  }
+
   #abortMessage(outcome: KvAbortOutcome, reason: string): KvMessage {
     const { session } = this.options
-    return { type: 'kv-abort', epoch: this.#epoch, session, outcome, reason }
+    return { type: 'kv-abort', epoch: this.#epoch, session, outcome, reason, bytes: 0 }
   }
 }
 

@@ -20,8 +20,13 @@ export class IncomingTransfer {
   lookedUp = false
   /** How far it reaches was said, and must not change under the decode side. */
   sealed = false
+  /** The pages may not be written any more. */
+  closed = false
+  /** All that was wanted was promised: what comes from now on refines. */
+  refining = false
   orphanedMs = Number.POSITIVE_INFINITY
   #receivedBytes = 0
+  #refined = 0
   readonly #slice: KvSlice
   /** The level at which each block is stored; {@link NO_LEVEL} if it is not. */
   readonly #levels: Uint8Array
@@ -109,6 +114,13 @@ export class IncomingTransfer {
     return writing
   }
 
+  /** Whether it is time to say what came so far: an eighth more of all blocks was refined. */
+  reports(): boolean {
+    if (!this.refining) return false
+    this.#refined += 1
+    return this.#refined % Math.max(1, this.#slice.size >> 3) === 0
+  }
+
   /** What was still being written. */
   abandon(): readonly Writing[] {
     const writing = [...this.#writing.values()].flat()
@@ -140,6 +152,17 @@ export class IncomingTransfer {
       if (this.#levels[index]! > levels[layer - first]!) return block * this.plan.shape.blockTokens
     }
     return this.plan.shape.length
+  }
+
+  /** Level of the coarsest block that is stored for positions below. */
+  coarsest(position: number): number {
+    let coarsest = 0
+    for (let index = 0; index < this.#slice.size; index++) {
+      const level = this.#levels[index]!
+      if (this.#slice.address(index).block * this.plan.shape.blockTokens >= position) break
+      if (level !== NO_LEVEL) coarsest = Math.max(coarsest, level)
+    }
+    return coarsest
   }
 
   #wanted(layer: number): number {

@@ -28,7 +28,7 @@ const plan = (id: string, overrides: Partial<KvPlan> = {}): KvPlan => ({
 
 const senderOptions = {
   ...{ maxBytesInFlight: 4 * BLOCK_BYTES, maxRefusals: 3, offerRetryMs: 100, orphanPatienceMs: 1_000 },
-  maxTransfers: 2,
+  ...{ maxTransfers: 2, maxRefiningBytes: BLOCK_BYTES },
 }
 const receiverOptions = { windowBytes: 4 * BLOCK_BYTES, orphanPatienceMs: 1_000, maxTransfers: 2 }
 
@@ -162,8 +162,14 @@ test('blocks leave while the rest is computed, in the order in which they are ne
   expect(pair.inFlight).toBe(4 * BLOCK_BYTES)
 })
 
-test('the sooner deadline goes first, and what refines goes last', () => {
-  const late = plan('a', { deadlineMs: 5_000, levels: [2, 2], enhanceTo: 0 })
+/** The decode side has a session; what is to be refined may be. */
+const committed = (id: string, partial = false): KvMessage => ({
+  ...{ type: 'kv-committed', epoch: 1, session: sessionId(id), position: 20, partial },
+  ...{ coarsest: 0, bytes: 0 },
+})
+
+test('the sooner deadline goes first', () => {
+  const late = plan('a', { deadlineMs: 5_000 })
   const soon = plan('b', {
     deadlineMs: 100,
     shape: { length: 4, blockTokens: 4, parts: 2 },
@@ -174,11 +180,85 @@ test('the sooner deadline goes first, and what refines goes last', () => {
   pair.computed('a', 20)
   pair.computed('b', 4)
   pair.drain()
-  const order = pair.asked.map((key) => (key.startsWith('b') ? 'b' : key.endsWith('2') ? 'base' : 'better'))
   // The window was full of the first before there was anything of the second.
-  expect(order.slice(0, 8)).toEqual(['base', 'base', 'base', 'base', 'b', 'b', 'b', 'b'])
-  expect(order.lastIndexOf('base')).toBeLessThan(order.indexOf('better'))
-  expect(order.filter((kind) => kind === 'better')).toHaveLength(20)
+  expect(pair.asked.slice(0, 8).map(([id]) => id)).toEqual(['a', 'a', 'a', 'a', 'b', 'b', 'b', 'b'])
+})
+
+test('what refines waits until the decode side has the session, and then for every block of others', () => {
+  const refined = plan('a', { levels: [2, 2], enhanceTo: 0 })
+  const pair = new Pair([refined, plan('b', { deadlineMs: 9_000 })])
+  pair.drain()
+  pair.computed('a', 20)
+  pair.drain()
+  expect(pair.asked.every((key) => key.endsWith('2'))).toBe(true)
+  pair.send({ type: 'message', peer: 'g', message: committed('a') })
+  pair.move()
+  expect(pair.asked.slice(20)).toEqual(['a,0,2,0,0'])
+  pair.computed('b', 20)
+  pair.drain()
+  // One block may be under way before those that somebody waits for.
+  expect(pair.asked.slice(20).map(([id]) => id)).toEqual([
+    'a',
+    ...new Array<string>(20).fill('b'),
+    ...new Array<string>(19).fill('a'),
+  ])
+  expect(pair.released).toEqual(['a'])
+})
+
+test('a session whose pages are closed is not refined, and says so when it is asked', () => {
+  const refined = plan('a', { levels: [2, 2], enhanceTo: 0 })
+  const pair = new Pair([refined])
+  pair.computed('a', 20)
+  pair.drain()
+  pair.send({ type: 'message', peer: 'g', message: committed('a') })
+  for (let n = 0; n < 6; n++) pair.move()
+  pair.receive({ type: 'closed', session: sessionId('a') })
+  const ask = { type: 'kv-commit', epoch: 1, session: sessionId('a'), partial: false } as const
+  pair.receive({ type: 'message', peer: 'g', message: { ...ask, levels: [2, 2] } })
+  pair.receive({ type: 'message', peer: 'g', message: { ...ask, levels: [0, 0] } })
+  expect(pair.answers.slice(-2)).toMatchObject([
+    { type: 'kv-committed', position: 20 },
+    { type: 'kv-abort', outcome: 'keep', reason: expect.stringContaining('cannot be written') },
+  ])
+  const { size } = pair.arrived
+  pair.drain()
+  // What was under way is dropped, and nothing follows it.
+  expect(pair.arrived.size).toBeLessThanOrEqual(size + 1)
+})
+
+test('while it is refined the receiver tells now and then what came, and the last word counts all', () => {
+  const pair = new Pair([plan('a', { levels: [2, 2], enhanceTo: 0 })])
+  pair.computed('a', 20)
+  pair.drain()
+  const ask = {
+    type: 'kv-commit',
+    epoch: 1,
+    session: sessionId('a'),
+    partial: false,
+    levels: [2, 2],
+  } as const
+  pair.receive({ type: 'message', peer: 'g', message: ask })
+  pair.send({ type: 'message', peer: 'g', message: committed('a') })
+  pair.drain()
+  const told = pair.answers.flatMap((answer) =>
+    answer.type === 'kv-committed' && answer.bytes > 0 ? [answer] : [],
+  )
+  // Twenty blocks as they came, and a word for every two that came better.
+  expect(told.map(({ bytes }) => bytes / BLOCK_BYTES)).toEqual([20, 22, 24, 26, 28, 30, 32, 34, 36, 38, 40])
+  expect(told.map(({ partial }) => partial)).toEqual([false, ...new Array<boolean>(10).fill(true)])
+  const over: KvMessage = {
+    ...{ type: 'kv-abort', epoch: 1, session: sessionId('a'), outcome: 'drop', reason: 'over', bytes: 0 },
+  }
+  pair.receive({ type: 'message', peer: 'g', message: over })
+  expect(pair.answers.at(-1)).toEqual({ ...over, bytes: 40 * BLOCK_BYTES })
+})
+
+test('a sender that is told that nothing is to be refined lets go at once', () => {
+  const pair = new Pair([plan('a', { levels: [2, 2], enhanceTo: 0 })])
+  pair.computed('a', 20)
+  pair.drain()
+  pair.send({ type: 'message', peer: 'g', message: committed('a', true) })
+  expect(pair.released).toEqual(['a'])
 })
 
 test('a link that is killed after any message: no block arrives twice, and all arrive', () => {
@@ -236,6 +316,7 @@ test('the sender keeps everything until it is told, and answers as often as it i
     session: sessionId('a'),
     position: 20,
     partial: false,
+    coarsest: 0,
     bytes: 0,
   }
   pair.send({ type: 'message', peer: 'd', message })

@@ -52,6 +52,8 @@ export type ReceiverEvent =
     } & KvAddress)
   /** The session's pages are gone: its KV cannot be kept any longer. */
   | { readonly type: 'lost'; readonly session: SessionId; readonly reason: string }
+  /** The session's pages hold what was promised, and cannot be written any more: nothing is refined from now on. */
+  | { readonly type: 'closed'; readonly session: SessionId }
   | { readonly type: 'tick' }
 
 export type ReceiverEffect =
@@ -134,6 +136,9 @@ export class KvReceiver {
       case 'lost':
         this.#lost(event.session, event.reason, out)
         break
+      case 'closed':
+        this.#closed(event.session, out)
+        break
       case 'tick':
         for (const transfer of [...this.#transfers.values()]) {
           if (nowMs - transfer.orphanedMs > this.options.orphanPatienceMs) {
@@ -177,7 +182,7 @@ export class KvReceiver {
     }
     if (former === undefined && this.#transfers.size >= this.options.maxTransfers) {
       const reason = `${this.#transfers.size} sessions are being taken over already.`
-      const message: KvMessage = { type: 'kv-abort', epoch, session, outcome: 'keep', reason }
+      const message: KvMessage = { type: 'kv-abort', epoch, session, outcome: 'keep', reason, bytes: 0 }
       out.push({ type: 'send', peer, message })
       return
     }
@@ -280,6 +285,8 @@ export class KvReceiver {
     const { peer, bytes } = done
     this.#free(peer, bytes)
     this.#ack(transfer, peer, { block, layer, part, level, stored }, out)
+    // Unasked, since it may be over before everything is refined.
+    if (stored && transfer.reports()) this.#promise(transfer, transfer.plan.shape.length, true, out)
     if (this.#senders.get(peer)?.bytes === 0) this.#drained(peer, out)
     this.#vote(transfer, out)
   }
@@ -309,6 +316,7 @@ export class KvReceiver {
     if (transfer?.coordinator !== peer || transfer.plan.epoch !== message.epoch) return
     if (message.levels.length !== transfer.plan.levels.length) return
     transfer.commit = message
+    transfer.orphanedMs = Number.POSITIVE_INFINITY
     this.#vote(transfer, out)
   }
 
@@ -317,16 +325,24 @@ export class KvReceiver {
     const { commit } = transfer
     if (commit === null || !transfer.lookedUp) return
     const position = transfer.prefix(commit.levels)
-    if (!commit.partial && position < transfer.plan.shape.length) return
+    if (!commit.partial && position < transfer.plan.shape.length) {
+      if (transfer.closed) this.#refuse(transfer, 'Its pages cannot be written any more.', out)
+      return
+    }
     // What is being written would only be lost to a question about what is there.
     if (commit.partial && transfer.pendingCount > 0) return
     transfer.commit = null
     if (commit.partial) transfer.sealed = true
+    else transfer.refining = true
+    this.#promise(transfer, position, commit.partial, out)
+  }
+
+  #promise(transfer: IncomingTransfer, position: number, partial: boolean, out: ReceiverEffect[]): void {
     const { session, epoch } = transfer.plan
-    const { partial } = commit
-    const { receivedBytes: bytes } = transfer
-    const message: KvMessage = { type: 'kv-committed', epoch, session, position, partial, bytes }
-    out.push({ type: 'send', peer: transfer.coordinator, message })
+    const { receivedBytes: bytes, coordinator: peer } = transfer
+    const coarsest = transfer.coarsest(position)
+    const message: KvMessage = { type: 'kv-committed', epoch, session, position, partial, coarsest, bytes }
+    out.push({ type: 'send', peer, message })
   }
 
   #abort(peer: string, message: KvAbort, out: ReceiverEffect[]): void {
@@ -335,6 +351,23 @@ export class KvReceiver {
       if (transfer.coordinator !== peer || message.epoch < transfer.plan.epoch) return
       this.#end(transfer, message.epoch, out)
     }
+    const bytes = transfer?.receivedBytes ?? 0
+    out.push({ type: 'send', peer, message: { ...message, bytes } })
+  }
+
+  #closed(session: SessionId, out: ReceiverEffect[]): void {
+    const transfer = this.#transfers.get(session)
+    if (transfer === undefined) return
+    transfer.sealed = true
+    transfer.closed = true
+    this.#vote(transfer, out)
+  }
+
+  #refuse(transfer: IncomingTransfer, reason: string, out: ReceiverEffect[]): void {
+    const { session, epoch } = transfer.plan
+    const { receivedBytes: bytes, coordinator: peer } = transfer
+    transfer.commit = null
+    const message: KvMessage = { type: 'kv-abort', epoch, session, outcome: 'keep', reason, bytes }
     out.push({ type: 'send', peer, message })
   }
 
@@ -342,7 +375,7 @@ export class KvReceiver {
     const transfer = this.#transfers.get(session)
     if (transfer === undefined) return
     const { epoch } = transfer.plan
-    const message: KvMessage = { type: 'kv-abort', epoch, session, outcome: 'keep', reason }
+    const message: KvMessage = { type: 'kv-abort', epoch, session, outcome: 'keep', reason, bytes: 0 }
     out.push({ type: 'send', peer: transfer.coordinator, message })
     this.#end(transfer, epoch, out)
   }

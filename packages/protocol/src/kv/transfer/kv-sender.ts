@@ -16,6 +16,8 @@ import type {
 export interface KvSenderOptions {
   /** Bytes under way on one link, those being encoded included; the receiver's own limit holds if it is lower. */
   readonly maxBytesInFlight: number
+  /** Of those, bytes that only refine: they are all that a block that somebody waits for may find before it. */
+  readonly maxRefiningBytes: number
   /** A block refused so often ends the transfer: it will not get better. */
   readonly maxRefusals: number
   /** After so long without an answer an offer is made again. */
@@ -27,6 +29,7 @@ export interface KvSenderOptions {
 
 export const defaultSenderOptions: KvSenderOptions = {
   maxBytesInFlight: 8 * 1024 * 1024,
+  maxRefiningBytes: 1024 * 1024,
   maxRefusals: 3,
   offerRetryMs: 2_000,
   orphanPatienceMs: 60_000,
@@ -88,6 +91,8 @@ interface Transfer {
   guard: readonly KvGuardRow[] | null
   /** The decode side owns the session; only refinements are still sent. */
   committed: boolean
+  /** It is told to refine what is there. */
+  refines: boolean
   orphanedMs: number
 }
 
@@ -101,7 +106,8 @@ interface Link {
  * before enhancement, then by deadline, then by position and layer. What a link may carry at once is bounded, and a
  * block is encoded only when it may leave, so that memory is bounded too.
  *
- * The stage keeps the KV until the effect `release`: until then it can send everything again, to whomever.
+ * The stage keeps the KV until the effect `release`: until then it can send everything again, to whomever. What refines
+ * leaves only when the decode side has the session, since until then it may still be judged as it came.
  */
 export class KvSender {
   readonly #links = new Map<string, Link>()
@@ -121,6 +127,14 @@ export class KvSender {
     let bytes = 0
     for (const { routes } of this.#transfers.values()) {
       for (const route of routes) if (route.peer === peer) bytes += route.bytesInFlight
+    }
+    return bytes
+  }
+
+  #refiningBytesInFlight(peer: string): number {
+    let bytes = 0
+    for (const { routes } of this.#transfers.values()) {
+      for (const route of routes) if (route.peer === peer) bytes += route.refiningBytesInFlight
     }
     return bytes
   }
@@ -217,7 +231,7 @@ export class KvSender {
     }
     if (former === undefined && this.#transfers.size >= this.options.maxTransfers) {
       const reason = `${this.#transfers.size} sessions are being handed over already.`
-      const message: KvMessage = { type: 'kv-abort', epoch, session, outcome: 'keep', reason }
+      const message: KvMessage = { type: 'kv-abort', epoch, session, outcome: 'keep', reason, bytes: 0 }
       out.push({ type: 'send', peer, message })
       return
     }
@@ -230,6 +244,7 @@ export class KvSender {
       ready: former?.ready ?? new Map(),
       guard: former?.guard ?? null,
       committed: false,
+      refines: false,
       orphanedMs: Number.POSITIVE_INFINITY,
     }
     this.#transfers.set(session, transfer)
@@ -261,11 +276,11 @@ export class KvSender {
     const [transfer, route] = found
     for (const verdict of message.verdicts) {
       const refusals = route.settle(verdict)
-      if (refusals < this.options.maxRefusals || transfer.committed) continue
+      if (refusals < this.options.maxRefusals) continue
       const { block, layer, level } = verdict
       const reason = `Block ${block} of layer ${layer} at level ${level} was refused ${refusals} times.`
       const { session, epoch } = message
-      const abort: KvMessage = { type: 'kv-abort', epoch, session, outcome: 'keep', reason }
+      const abort: KvMessage = { type: 'kv-abort', epoch, session, outcome: 'keep', reason, bytes: 0 }
       out.push({ type: 'send', peer: transfer.coordinator, message: abort })
       return
     }
@@ -277,6 +292,8 @@ export class KvSender {
     if (transfer !== undefined) {
       if (transfer.coordinator !== peer || message.epoch < transfer.plan.epoch) return
       transfer.committed = true
+      transfer.orphanedMs = Number.POSITIVE_INFINITY
+      transfer.refines = transfer.plan.enhanceTo !== null && !message.partial
     }
     out.push({ type: 'send', peer, message })
   }
@@ -351,6 +368,7 @@ export class KvSender {
   #pump(out: SenderEffect[]): void {
     for (const [peer, { windowBytes }] of this.#links) {
       let left = windowBytes - this.bytesInFlight(peer)
+      let refining = this.#refiningBytesInFlight(peer)
       for (;;) {
         const next = this.#next(peer)
         if (next === null) break
@@ -358,6 +376,10 @@ export class KvSender {
         const { session, epoch, maxBlockBytes } = transfer.plan
         // A block larger than the window travels alone.
         if (maxBlockBytes > left && left < windowBytes) break
+        if (candidate.pass === 'enhancement') {
+          if (refining > 0 && refining + maxBlockBytes > this.options.maxRefiningBytes) break
+          refining += maxBlockBytes
+        }
         left -= maxBlockBytes
         route.begin(candidate, maxBlockBytes)
         const address = route.slice.address(candidate.index)
@@ -374,7 +396,7 @@ export class KvSender {
     for (const transfer of this.#transfers.values()) {
       for (const route of transfer.routes) {
         if (route.peer !== peer) continue
-        const candidate = route.next(transfer.ready)
+        const candidate = route.next(transfer.ready, transfer.refines)
         if (candidate === null) continue
         if (best === null || precedes(transfer, candidate, best.transfer, best.candidate)) {
           best = { transfer, route, candidate }
@@ -388,8 +410,8 @@ export class KvSender {
   #finish(out: SenderEffect[]): void {
     for (const transfer of [...this.#transfers.values()]) {
       if (!transfer.committed) continue
-      const refining = transfer.plan.enhanceTo !== null && transfer.orphanedMs === Number.POSITIVE_INFINITY
-      if (refining && transfer.routes.some((route) => route.baseDone && !route.done)) continue
+      const refining = transfer.refines && transfer.orphanedMs === Number.POSITIVE_INFINITY
+      if (refining && transfer.routes.some((route) => !route.done)) continue
       this.#end(transfer, transfer.plan.epoch)
       out.push({ type: 'release', session: transfer.plan.session })
     }

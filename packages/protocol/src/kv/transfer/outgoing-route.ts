@@ -61,6 +61,13 @@ export class OutgoingRoute {
     return bytes
   }
 
+  /** Of those, bytes that only refine. */
+  get refiningBytesInFlight(): number {
+    let bytes = 0
+    for (const { pass, bytes: own } of this.#flights.values()) if (pass === 'enhancement') bytes += own
+    return bytes
+  }
+
   /** The link is new: whatever was under way may or may not have arrived. */
   reset(): void {
     this.#have = null
@@ -87,14 +94,15 @@ export class OutgoingRoute {
    * The block needed first of those that can be sent.
    *
    * @param ready - for each layer, positions whose KV is there
+   * @param refines - whether what is there may be refined already
    */
-  next(ready: ReadonlyMap<number, number>): Candidate | null {
+  next(ready: ReadonlyMap<number, number>, refines: boolean): Candidate | null {
     const have = this.#have
     if (have === null) return null
     while (this.#cursor < have.size && have.has(this.#cursor)) this.#cursor += 1
     const base = this.#find(this.#cursor, ready, (index) => have.has(index))
     if (base >= 0) return { index: base, pass: 'base', level: this.#level(base) }
-    if (!have.full || this.plan.enhanceTo === null) return null
+    if (!refines || !have.full || this.plan.enhanceTo === null) return null
     const index = this.#find(this.#skipBetter(), ready, (at) => this.#fine(at))
     return index < 0 ? null : { index, pass: 'enhancement', level: this.plan.enhanceTo }
   }

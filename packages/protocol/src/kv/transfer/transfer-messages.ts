@@ -49,7 +49,10 @@ export interface KvPlan {
   readonly layers: LayerRange
   /** For each of those layers the coarsest level that will do; a sender sends exactly that one first. */
   readonly levels: readonly number[]
-  /** Level to refine blocks to when all is there, at the lowest priority; `null` leaves them as they are. */
+  /**
+   * Level to refine blocks to when the decode side has the session, behind every block that somebody waits for; `null`
+   * leaves them as they are.
+   */
   readonly enhanceTo: number | null
   /** Id of the calibration that both sides have and blocks are coded with; `null` codes them with none. */
   readonly calibration: string | null
@@ -142,16 +145,19 @@ export interface KvCommit {
 }
 
 /**
- * Receiver → coordinator: all of its layers are stored for positions `[0, position)`. Coordinator → sender: the
- * decode side has the session, let go of it; the sender returns the message as its answer.
+ * Receiver → coordinator: all of its layers are stored for positions `[0, position)`; while it refines, now and then,
+ * what came so far. Coordinator → sender: the decode side has the session, let go of it as soon as everything wanted is
+ * refined; the sender returns the message as its answer.
  */
 export interface KvCommitted {
   readonly type: 'kv-committed'
   readonly epoch: number
   readonly session: SessionId
   readonly position: number
-  /** Of the question that it answers; `false` from the coordinator. */
+  /** Of the question that it answers; what came so far is partial. From the coordinator: nothing is to be refined. */
   readonly partial: boolean
+  /** Level of the coarsest block below that position; 0 from the coordinator. */
+  readonly coarsest: number
   /** Of all blocks that were received and stored for the session, as they travelled; 0 from the coordinator. */
   readonly bytes: number
 }
@@ -159,13 +165,15 @@ export interface KvCommitted {
 /** `keep`: the prefill side goes on by itself; `drop`: nobody needs it any more. */
 export type KvAbortOutcome = 'keep' | 'drop'
 
-/** Coordinator → worker: the transfer is off. Worker → coordinator: I cannot go on. */
+/** Coordinator → worker: the transfer is off. Worker → coordinator: I cannot go on, or have heard that it is off. */
 export interface KvAbort {
   readonly type: 'kv-abort'
   readonly epoch: number
   readonly session: SessionId
   readonly outcome: KvAbortOutcome
   readonly reason: string
+  /** Of all blocks that a receiver stored for the session, as they travelled; 0 from everybody else. */
+  readonly bytes: number
 }
 
 export interface KvGuardRow {

@@ -156,11 +156,13 @@ export function encodeKv(message: KvMessage): readonly Uint8Array[] {
     case 'kv-committed':
       meta.number('position', 4, message.position)
       meta.number('partial', 1, message.partial ? 1 : 0)
+      meta.number('coarsest', 1, message.coarsest)
       meta.number('bytes', 8, message.bytes)
       return meta.finish()
     case 'kv-abort':
       meta.number('outcome', 1, outcomes.indexOf(message.outcome))
       meta.text('reason', message.reason)
+      meta.number('bytes', 8, message.bytes)
       return meta.finish()
     case 'kv-guard':
       meta.number('rows.length', 1, message.rows.length)
@@ -305,17 +307,23 @@ function readMessage(
     case 'kv-committed': {
       const position = reader.number('position', 4, 0, MAX_POSITION)
       const partial = reader.flag('partial')
-      const bytes = reader.finite('bytes')
-      if (!Number.isSafeInteger(bytes) || bytes < 0) throw reader.fail('bytes', `is ${bytes}, not a size`)
-      return { type: 'kv-committed', ...heading, position, partial, bytes }
+      const coarsest = reader.number('coarsest', 1, 0, NO_LEVEL)
+      return { type: 'kv-committed', ...heading, position, partial, coarsest, bytes: readSize(reader) }
     }
     case 'kv-abort': {
       const outcome = outcomes[reader.number('outcome', 1, 0, 1)]!
-      return { type: 'kv-abort', ...heading, outcome, reason: reader.text('reason', limits.maxTextBytes) }
+      const reason = reader.text('reason', limits.maxTextBytes)
+      return { type: 'kv-abort', ...heading, outcome, reason, bytes: readSize(reader) }
     }
     case 'kv-guard':
       return { type: 'kv-guard', ...heading, rows: readRows(reader) }
   }
+}
+
+function readSize(reader: MetaReader): number {
+  const bytes = reader.finite('bytes')
+  if (!Number.isSafeInteger(bytes) || bytes < 0) throw reader.fail('bytes', `is ${bytes}, not a size`)
+  return bytes
 }
 
 function readIntroduction(

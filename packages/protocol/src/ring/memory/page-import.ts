@@ -10,4 +10,6 @@ export interface PageImport {
   /** Positions `[first, end)` are to come; those before were cached. Both are multiples of the page size. */
   readonly first: number
   readonly end: number
+  /** Positions below are stored and in the cache; the pages stay until better copies are there. `null` before that. */
+  kept: number | null
 }

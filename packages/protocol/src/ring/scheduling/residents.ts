@@ -20,6 +20,8 @@ export type ResidenceChange =
   | { readonly type: 'importing'; readonly entry: PageImport }
   /** It had to make room, and is closed. */
   | { readonly type: 'import-lost'; readonly entry: PageImport }
+  /** Nobody waited for it, and others needed its room: it is over. */
+  | { readonly type: 'spared'; readonly session: RingSession }
 
 export interface ResidenceCounters {
   promptTokens: number
@@ -146,13 +148,15 @@ export class Residents {
     const memory = this.#memory
     const capacity = this.#capacity
     if (memory === null || capacity === null) return null
+    if (this.size >= this.maxSessions) this.#endSpare()
     if (this.size >= this.maxSessions && !this.#makeRoom(session, 0)) return null
-    const missing = this.#missing(session, memory)
+    let missing = this.#missing(session, memory)
+    if (missing > 0 && this.#endCourtesies()) missing = this.#missing(session, memory)
     if (missing > 0 && !this.#makeRoom(session, missing)) return null
     let prefix = memory.lookUp(session.scope, session.tokens)
     let holding = memory.open(session.scope, prefix, session.tokens.length)
     // Alone, every session fits: only imports can be in its way.
-    while (holding === null && this.size === 0 && this.#giveUpImport()) {
+    while (holding === null && this.size === 0 && (this.#endCourtesies() || this.#giveUpImport())) {
       prefix = memory.lookUp(session.scope, session.tokens)
       holding = memory.open(session.scope, prefix, session.tokens.length)
     }
@@ -186,7 +190,7 @@ export class Residents {
     while (!memory.extend(stay.holding)) {
       // Whoever is leaving already may bring enough.
       if (this.#leaving > 0) return false
-      if (this.#giveUpImport()) continue
+      if (this.#endCourtesies() || this.#giveUpImport()) continue
       const victim = this.#victim()
       if (victim === null)
         throw new Error(`Session ${stay.session.request.session} fits alone, but gets no page.`)
@@ -237,24 +241,40 @@ export class Residents {
     const memory = this.#memory
     const capacity = this.#capacity
     if (memory === null || capacity === null) return null
-    const prefix = memory.lookUp(scope, tokens)
     const end = Math.floor((tokens.length - 1) / capacity.pageTokens) * capacity.pageTokens
-    let needed = memory.pagesFor(end) - prefix.blocks + prefix.idle
-    for (const stay of this.#byKey.values()) if (!stay.leaving) needed += this.#growth(stay)
-    if (needed > memory.available) return null
+    const fits = (): boolean => {
+      const { blocks, idle } = memory.lookUp(scope, tokens)
+      let needed = memory.pagesFor(end) - blocks + idle
+      for (const stay of this.#byKey.values()) if (!stay.leaving) needed += this.#growth(stay)
+      return needed <= memory.available
+    }
+    if (!fits() && !(this.#endCourtesies() && fits())) return null
+    const prefix = memory.lookUp(scope, tokens)
     const holding = memory.open(scope, prefix, end)
     if (holding === null) return null
     const first = prefix.blocks * capacity.pageTokens
-    const entry: PageImport = { key: this.#freshKey(), tokens, holding, first, end }
+    const entry: PageImport = { key: this.#freshKey(), tokens, holding, first, end, kept: null }
     this.#imports.set(entry.key, entry)
     this.#changes.push({ type: 'importing', entry })
     return entry
   }
 
+  /**
+   * Sessions find what was filled from now on, and the pages stay with the import so that better copies can be written.
+   *
+   * @param position - how far its pages were filled
+   */
+  keepImport(entry: PageImport, position: number): void {
+    if (!this.#imports.has(entry.key)) return
+    entry.kept = Math.min(entry.end, Math.max(entry.first, position))
+    this.#memory!.stored(entry.holding, entry.tokens, entry.kept)
+    this.departures += 1
+  }
+
   /** @param position - how far its pages were filled; they stay in the cache, the others go back */
   closeImport(entry: PageImport, position: number): void {
     if (!this.#imports.delete(entry.key)) return
-    const length = Math.min(entry.end, Math.max(entry.first, position))
+    const length = entry.kept ?? Math.min(entry.end, Math.max(entry.first, position))
     this.#memory!.close(entry.holding, entry.tokens, length)
     this.departures += 1
     this.#changes.push({ type: 'closed', key: entry.key })
@@ -262,10 +282,51 @@ export class Residents {
 
   /** The youngest import makes room: nobody has seen anything of it yet. */
   #giveUpImport(): boolean {
-    const entry = [...this.#imports.values()].at(-1)
+    const entry = [...this.#imports.values()].findLast(({ kept }) => kept === null)
     if (entry === undefined) return false
     this.closeImport(entry, entry.first)
     this.#changes.push({ type: 'import-lost', entry })
+    return true
+  }
+
+  /** A prompt that nobody waits for any more; it stays until room is needed. */
+  spare(stay: Stay): void {
+    stay.session.spare = true
+    this.departures += 1
+  }
+
+  /** Sessions that end as soon as room is needed. */
+  get spares(): number {
+    let count = 0
+    for (const { session } of this.#byKey.values()) if (session.spare) count += 1
+    return count
+  }
+
+  /** The oldest session that nobody waits for makes room. */
+  #endSpare(): boolean {
+    for (const stay of this.#byKey.values()) {
+      if (!stay.session.spare) continue
+      this.close(stay)
+      this.#changes.push({ type: 'spared', session: stay.session })
+      return true
+    }
+    return false
+  }
+
+  /**
+   * Whatever is only there to make better what others have already goes, if that brings a page.
+   *
+   * @returns whether it did
+   */
+  #endCourtesies(): boolean {
+    const kept = [...this.#imports.values()].filter((entry) => entry.kept !== null)
+    const spare = [...this.#byKey.values()].filter(({ session }) => session.spare)
+    const freedBy = this.#memory!.freedBy()
+    let freed = 0
+    for (const { holding } of [...kept, ...spare]) freed += freedBy(holding)
+    if (freed === 0) return false
+    for (const entry of kept) this.closeImport(entry, entry.end)
+    while (this.#endSpare());
     return true
   }
 
@@ -351,6 +412,11 @@ export class Residents {
   }
 
   #preempt(stay: Stay): void {
+    if (stay.session.spare) {
+      this.close(stay)
+      this.#changes.push({ type: 'spared', session: stay.session })
+      return
+    }
     this.counters.preemptions += 1
     this.close(stay)
     this.#observer?.preempted(stay.session)

@@ -147,7 +147,7 @@ export class LeaderBench {
     const { epoch } = this.snapshot
     const report = {
       ...{ worker: workerId('w'), stage: 0, layers: [0, 1] as const, model: modelId('m') },
-      ...{ kvPagesFree: capacity.kvPages, capacity, calibration: null },
+      ...{ kvPagesFree: capacity.kvPages, capacity, calibration: null, kv: null },
     }
     const probe = { type: 'probe', epoch, sequence: 1_000_000, reports: [report] } as const
     this.#act((out) => this.leader.probeReturned(probe, this.nowMs, out))
