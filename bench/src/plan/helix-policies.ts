@@ -32,22 +32,21 @@ export const admissions: Readonly<Record<ServingMode, readonly Admission[]>> = {
   ],
   online: [helixAdmission],
 }
-export const stepLimits = [null, 160, 80, 40]
+export const stepLimits = [null, 160, 80, 40, 28, 24]
 export const favours: Readonly<Record<ServingMode, readonly number[]>> = {
   offline: [0],
-  online: [0, 0.1, 0.2, 0.3, 0.5],
+  online: [0, 0.1, 0.2, 0.25, 0.3, 0.5],
 }
 /** By which candidates are compared. */
 export const firstPolicies: Readonly<Record<ServingMode, readonly ServingPolicy[]>> = {
   offline: [{ admission: waves(0.65), stepsPerPass: 80, favour: 0, kindsApart: false, next: 'leastAfter' }],
   online: [false, true].flatMap((kindsApart) =>
-    (['leastBefore', 'leastAfter'] as const).map((next) => ({
-      admission: helixAdmission,
-      stepsPerPass: 80,
-      favour: 0.2,
-      kindsApart,
-      next,
-    })),
+    (['leastBefore', 'leastAfter'] as const).flatMap((next) =>
+      [
+        { stepsPerPass: 80, favour: 0.2 },
+        { stepsPerPass: 28, favour: 0.25 },
+      ].map((batching) => ({ admission: helixAdmission, ...batching, kindsApart, next })),
+    ),
   ),
 }
 /** The instance by whose flow requests are divided. */
