@@ -30,7 +30,7 @@ export interface PipelineState {
 
 const activationBytesPerElement = 2
 /** Of its time, what the busiest part may be planned to work; queues grow without end near all of it. */
-const mostBusy = 0.9
+export const mostBusy = 0.9
 
 /** Stages in order, with what a request takes of each. */
 export class ServingPipeline {

@@ -36,6 +36,22 @@ const llama8b = shapeFromHuggingFace(
   },
   'Llama-3-8B',
 )
+const mixture = shapeFromHuggingFace(
+  {
+    model_type: 'mixtral',
+    hidden_size: 2048,
+    intermediate_size: 5632,
+    num_hidden_layers: 24,
+    num_attention_heads: 16,
+    num_key_value_heads: 8,
+    num_local_experts: 8,
+    num_experts_per_tok: 2,
+    vocab_size: 32000,
+    max_position_embeddings: 32768,
+    tie_word_embeddings: false,
+  },
+  'Mixture',
+)
 const workload: ServingWorkload = {
   requestsPerS: null,
   promptTokens: { mean: 800, p95: 1600 },
@@ -238,6 +254,52 @@ describe('any plan', () => {
     )
   })
 
+  test('stays within its bound, whatever is asked', () => {
+    const asked = fc.record({
+      goal: fc.constantFrom('throughput', 'latency', 'cost'),
+      roles: fc.constantFrom('together', 'split', 'either'),
+      promptTokens: fc.constantFrom({ mean: 100, p95: 200 }, { mean: 3000, p95: 12_000 }),
+      shape: fc.constantFrom(llama8b, mixture),
+    })
+    fc.assert(
+      fc.property(fleets(6), asked, (fleet, { goal, roles, promptTokens, shape }) => {
+        const requestsPerS = goal === 'cost' ? 0.5 : null
+        const outcome = planServing(
+          shape,
+          fleet,
+          { ...workload, goal, roles, promptTokens, requestsPerS, contextTokens: 16_384, ttftMs: null },
+          quick,
+        )
+        if (outcome.kind === 'refused') return
+        expect(outcome.bound.value).toBeGreaterThan(0)
+        expect(outcome.bound.gap).toBeGreaterThanOrEqual(0)
+        expect(outcome.bound.gap).toBeLessThan(1)
+      }),
+      { numRuns: 30 },
+    )
+  })
+
+  test('is not made worse by a machine more, nor is the bound', () => {
+    fc.assert(
+      fc.property(fleets(5), fc.constantFrom('throughput', 'latency'), (fleet, goal) => {
+        if (fleet.machines.length === 1) return
+        const asked: ServingWorkload = { ...workload, goal }
+        const fewer = planServing(llama8b, { ...fleet, machines: fleet.machines.slice(1) }, asked, quick)
+        const all = planServing(llama8b, fleet, asked, quick)
+        if (fewer.kind === 'refused') return
+        if (all.kind === 'refused') throw new Error(`With a machine more: ${all.binding}`)
+        const sign = goal === 'throughput' ? 1 : -1
+        const notLess = (more: number, less: number) =>
+          expect(sign * (more - less)).toBeGreaterThanOrEqual(-less * roundingError)
+        const reached = ({ predicted }: ServingPlan) =>
+          goal === 'throughput' ? predicted.requestsPerS : latencyMs(predicted)
+        notLess(all.bound.value, fewer.bound.value)
+        notLess(reached(all), reached(fewer))
+      }),
+      { numRuns: 25 },
+    )
+  })
+
   test('does not depend on the order of machines', () => {
     fc.assert(
       fc.property(fleets(6), fc.integer(), (fleet, seed) => {
@@ -278,3 +340,9 @@ describe('any plan', () => {
     )
   })
 })
+
+const roundingError = 1e-9
+
+function latencyMs({ ttftMs, tpotMs }: ServingPlan['predicted']): number {
+  return ttftMs + workload.outputTokens.mean * tpotMs
+}
