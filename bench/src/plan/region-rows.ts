@@ -30,6 +30,8 @@ export const freedoms = {
   int8: { gradientBytesPerParameter: quantised(8), activationBytesPerElement: quantised(8) },
   /** Gradients with Hadamard rotation and error feedback. */
   int4Gradients: { gradientBytesPerParameter: quantised(4), activationBytesPerElement: quantised(8) },
+  /** Activations rotated as well. */
+  int4: { gradientBytesPerParameter: quantised(4), activationBytesPerElement: quantised(4) },
   int8AndEightLocalSteps: {
     gradientBytesPerParameter: quantised(8),
     activationBytesPerElement: quantised(8),
@@ -47,6 +49,7 @@ export const freedomNames = [
   'halfGradients',
   'int8',
   'int4Gradients',
+  'int4',
   'int8AndEightLocalSteps',
   'int4AndEightLocalSteps',
 ] as const satisfies readonly Freedom[]
@@ -59,6 +62,8 @@ export interface Row {
   readonly dtFmS: number
   /** Our planner with the same freedoms on the same devices in one data centre. */
   readonly togetherS: number
+  /** The same with nothing sent in fewer bits and an exchange in every step, as a data centre trains. */
+  readonly togetherExactS: number
 }
 
 const dtFmTerms = () => ({ stages, random: seededRandom(1), steps: 20_000, restarts: 4 })
@@ -76,6 +81,7 @@ export function faithfulRow({ scattered, together }: RegionFleet, work: Training
     megatronS: secondsOf(planMegatron(costs)),
     dtFmS: secondsOf(planDtFm(costs, dtFmTerms())),
     togetherS: secondsOf(ours(together, work, freedoms[freedom])),
+    togetherExactS: secondsOf(ours(together, work)),
   }
 }
 
@@ -92,6 +98,7 @@ export function freeRow({ scattered, together }: RegionFleet, work: TrainingWork
     megatronS: secondsOf(planMegatron(costs, ways)),
     dtFmS: secondsOf(planDtFm(costs, dtFmTerms(), ways)),
     togetherS: secondsOf(ours(together, work, fixed)),
+    togetherExactS: secondsOf(ours(together, work)),
   }
 }
 
@@ -124,6 +131,7 @@ export function ablation({ scattered }: RegionFleet) {
     ['compression', 'gradients in fp16', with_(freedoms.halfGradients)],
     ['compression', 'gradients and activations in int8', with_(freedoms.int8)],
     ['compression', 'gradients in int4', with_(freedoms.int4Gradients)],
+    ['compression', 'activations in int4', with_(freedoms.int4)],
     ['fewer synchronisations', 'an exchange every 8 steps', with_(freedoms.int4AndEightLocalSteps)],
   ]
   return rows.map(([kind, what, stepS], at) => ({
