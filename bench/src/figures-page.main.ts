@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util'
 import { type CollectedReports, lastReports, renderFiguresPage } from './figures-page.ts'
 import { reportPage } from './report/report-page.ts'
 
-const { html } = parseArgs({ options: { html: { type: 'string' } } }).values
+const html = pictureFile()
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const folder = join(root, 'bench', 'results')
@@ -23,4 +23,13 @@ process.stdout.write(`${page} shows ${names.join(', ')}.\n`)
 if (html !== undefined) {
   writeFileSync(html, reportPage(lastReports(runs).map(({ report }) => report)))
   process.stdout.write(`${html} has the pictures.\n`)
+}
+
+function pictureFile(): string | undefined {
+  try {
+    return parseArgs({ options: { html: { type: 'string' } } }).values.html
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\nUsage: npm run figures [-- --html FILE]\n`)
+    process.exit(2)
+  }
 }

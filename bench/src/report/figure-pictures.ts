@@ -8,14 +8,14 @@ const missed = 4
  * Every figure that has a bar, by how many times it reaches it: 1 is the bar, more is better whichever way the figure
  * counts. Figures of which the bar or the value is 0 have no such number; the table shows them.
  */
-export function figurePictures({ figures }: BenchReport): string {
+export function figurePictures({ bench, figures }: BenchReport): string {
   const rows = figures.flatMap((figure) => {
     const times = timesBar(figure)
     if (times === null) return []
     const { id, pass, value, unit, bar } = figure
     return [
       {
-        name: id,
+        name: id.startsWith(`${bench}.`) ? id.slice(bench.length + 1) : id,
         value: times,
         text: `${short(value!)}${unit === 'ratio' ? '' : ` ${unit}`} (${short(bar!)})`,
         colour: pass ? reached : missed,

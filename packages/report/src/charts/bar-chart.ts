@@ -18,12 +18,19 @@ export interface GroupRow {
   readonly values: readonly (number | null)[]
 }
 
-const [width, left, right] = [760, 210, 64]
+const [width, right] = [760, 64]
+/** Longest name that is written whole, and the width of one of its letters, of the wider ones. */
+const [mostLetters, letterWidth] = [38, 6.7]
 
-const clip = (name: string): string => (name.length > 36 ? `…${name.slice(-35)}` : name)
+const clip = (name: string): string => (name.length > mostLetters ? `…${name.slice(1 - mostLetters)}` : name)
+
+/** Where bars begin: to the right of all names. */
+const leftOf = (rows: readonly { readonly name: string }[]): number =>
+  Math.ceil(20 + letterWidth * Math.max(12, ...rows.map(({ name }) => clip(name).length)))
 
 /** Bars from the left, each with its value and, where it has one, a mark to reach. Logarithmic axes begin at 1. */
 export function barChart(name: string, axis: Axis, rows: readonly BarRow[]): string {
+  const left = leftOf(rows)
   const values = rows.flatMap(({ value, mark }) => [value, ...(mark == null ? [] : [mark])])
   const scale = placeAxis(axis, axis.log ? [1, ...values] : values, [left, width - right])
   const zero = scale.at(axis.log ? 1 : 0)
@@ -48,7 +55,9 @@ export function barChart(name: string, axis: Axis, rows: readonly BarRow[]): str
       label(Math.max(zero, end) + 6, y + 11, text, 'class="soft"')
     )
   })
-  return figure(svg(width, bottom + 34, name, [...body, ...foot(scale.ticks, bottom, axis.title)].join('')))
+  return figure(
+    svg(width, bottom + 34, name, [...body, ...foot(scale.ticks, left, bottom, axis.title)].join('')),
+  )
 }
 
 /** For each row a bar of every series, one below the other. */
@@ -58,6 +67,7 @@ export function groupedBarChart(
   series: readonly string[],
   rows: readonly GroupRow[],
 ): string {
+  const left = leftOf(rows)
   const values = rows.flatMap((row) => row.values.filter((value) => value !== null))
   const scale = placeAxis(axis, axis.log ? [Math.min(1, ...values), ...values] : values, [
     left,
@@ -88,13 +98,14 @@ export function groupedBarChart(
     return label(left - 8, y + (step - 9) / 2 + 3, clip(row.name), 'text-anchor="end"') + bars.join('')
   })
   return figure(
-    svg(width, bottom + 34, name, [...body, ...foot(scale.ticks, bottom, axis.title)].join('')),
+    svg(width, bottom + 34, name, [...body, ...foot(scale.ticks, left, bottom, axis.title)].join('')),
     key(series.map((each, at) => [each, colour(at)])),
   )
 }
 
 const foot = (
   ticks: readonly { readonly at: number; readonly text: string }[],
+  left: number,
   y: number,
   title: string,
 ): readonly string[] => [

@@ -60,11 +60,24 @@ test('bars are as long as their values, and marks stand where they are to reach'
     { name: 'two', value: 2, text: '2', colour: 0 },
   ]
   const html = barChart('bars', { title: 'x' }, rows)
-  const widths = [...html.matchAll(/<rect x="210" y="[\d.]+" width="([\d.]+)"/g)].map((match) =>
+  const widths = [...html.matchAll(/<rect [^>]*width="([\d.]+)"[^>]*rx="2"/g)].map((match) =>
     Number(match[1]),
   )
   expect(widths[1]! / widths[0]!).toBeCloseTo(2)
   expect(html).toContain('bar 2')
+})
+
+test('names are written beside bars, not over the edge, and long ones lose their beginning', () => {
+  const rows = ['short', 'a.name.of.thirty.six.letters.in.full', `x${'.long'.repeat(20)}`].map((name) => ({
+    ...{ name, value: 1, text: '1', colour: 0 },
+  }))
+  const html = barChart('bars', { title: 'x' }, rows)
+  expect(html).toContain('a.name.of.thirty.six.letters.in.full<')
+  expect(html).toMatch(/>…[.long]{37}</)
+  const [end] = [...html.matchAll(/<text x="([\d.]+)"[^>]*text-anchor="end"/g)].map((match) =>
+    Number(match[1]),
+  )
+  expect(end).toBeGreaterThan(38 * 6)
 })
 
 test('groups have a bar for each value that is there', () => {
