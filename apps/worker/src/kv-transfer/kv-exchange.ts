@@ -185,7 +185,9 @@ export class KvExchange implements HandoverEdge {
     return {
       message: (message) => {
         if (this.#callers.get(peer) !== link) return
-        if (message.type === 'kv-block') this.#came.add(message.session, message, message.bytes.length)
+        // What comes when its session is over would be counted for ever.
+        if (message.type === 'kv-block' && this.#receiving.has(message.session))
+          this.#came.add(message.session, message, message.bytes.length)
         this.#receive({ type: 'message', peer, message })
       },
       closed: () => {
@@ -208,13 +210,7 @@ export class KvExchange implements HandoverEdge {
           this.#giveUp(session, message.epoch, peer, problem)
           return
         }
-        if (message.role === 'send') {
-          this.#sending.set(session, { plan: message, coordinator: peer })
-          this.#send({ type: 'message', peer, message })
-        } else {
-          this.#receiving.set(session, message)
-          this.#receive({ type: 'message', peer, message })
-        }
+        this.#follow(peer, message)
         return
       }
       case 'kv-commit':
@@ -226,6 +222,22 @@ export class KvExchange implements HandoverEdge {
       case 'kv-abort':
         if (this.#receiving.has(session)) this.#receive({ type: 'message', peer, message })
         else this.#send({ type: 'message', peer, message })
+    }
+  }
+
+  /** Only plans that are taken count: not those that come late, or doubled, or of somebody else. */
+  #follow(coordinator: string, plan: KvPlan): void {
+    const { session } = plan
+    const event = { type: 'message', peer: coordinator, message: plan } as const
+    const now = this.#timers.now()
+    if (plan.role === 'send') {
+      const effects = this.#sender.onEvent(event, now)
+      if (this.#sender.planOf(session) === plan) this.#sending.set(session, { plan, coordinator })
+      for (const effect of effects) this.#performSender(effect)
+    } else {
+      const effects = this.#receiver.onEvent(event, now)
+      if (this.#receiver.planOf(session) === plan) this.#receiving.set(session, plan)
+      for (const effect of effects) this.#performReceiver(effect)
     }
   }
 
@@ -371,6 +383,7 @@ export class KvExchange implements HandoverEdge {
   #noteSent(session: SessionId): void {
     const plan = this.#sending.get(session)?.plan
     this.#sending.delete(session)
+    this.#goodput.over(session)
     this.#noteCount('Sent', session, this.#sent.take(session), plan)
   }
 

@@ -122,6 +122,11 @@ export class KvSender {
     return this.#transfers.size
   }
 
+  /** The plan in force; `null` if the session is not handed over. */
+  planOf(session: SessionId): KvPlan | null {
+    return this.#transfers.get(session)?.plan ?? null
+  }
+
   /** Bytes under way to a receiver, those being encoded counted as large as they may become. */
   bytesInFlight(peer: string): number {
     let bytes = 0
