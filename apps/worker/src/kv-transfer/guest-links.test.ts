@@ -1,4 +1,5 @@
 import { ringId, sessionId } from '@deos/domain'
+import type { KvIntroduce } from '@deos/protocol'
 import { ringNetwork } from '@deos/transport'
 import { VirtualTimers } from '@deos/transport/testing'
 import { expect, test, vi } from 'vitest'
@@ -13,10 +14,10 @@ test('a worker that cannot be reached is called on for a while after its last in
     ...{ onUp: () => undefined, onMessage: () => undefined, onDown: () => undefined },
   })
   // Nobody listens there.
-  const introduction = {
+  const introduction: KvIntroduce = {
     ...{ type: 'kv-introduce', epoch: 0, session: sessionId('s'), peer: 'd', ring: ringId('decode') },
     ...{ address: '127.0.0.1:1', key: new Uint8Array(32) },
-  } as const
+  }
   const retried = async (untilMs: number): Promise<void> => {
     while (timers.now() < untilMs && !/Given up/.test(notes.at(-1) ?? '')) {
       const count = notes.length

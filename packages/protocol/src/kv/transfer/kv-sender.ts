@@ -196,6 +196,10 @@ export class KvSender {
   #offer(transfer: Transfer, route: OutgoingRoute, nowMs: number, out: SenderEffect[]): void {
     route.reset()
     route.offer += 1
+    this.#sendOffer(transfer, route, nowMs, out)
+  }
+
+  #sendOffer(transfer: Transfer, route: OutgoingRoute, nowMs: number, out: SenderEffect[]): void {
     route.offeredMs = nowMs
     const { epoch, session } = transfer.plan
     const { layers } = route.slice
@@ -365,7 +369,8 @@ export class KvSender {
       }
       for (const route of transfer.routes) {
         if (route.answered || !this.#links.has(route.peer)) continue
-        if (nowMs - route.offeredMs >= offerRetryMs) this.#offer(transfer, route, nowMs, out)
+        // The same offer: behind blocks of others the answer to the first may take longer than that.
+        if (nowMs - route.offeredMs >= offerRetryMs) this.#sendOffer(transfer, route, nowMs, out)
       }
     }
   }
