@@ -239,9 +239,18 @@ export class PeerNode {
 
   /** The relay goes on carrying the connection until another way is there. */
   async #findWay(connection: PeerConnection, side: 'dialler' | 'acceptor', circuit: Circuit): Promise<void> {
-    if (circuit.localPort === null || this.options.punches === false) return
-    const raw = await punch(this.dial, circuit.peerAt, circuit.localPort, () => systemTimers.now())
+    if (circuit.localPort === null || this.options.punches === false || !connection.isOpen) return
+    const over = new AbortController()
+    void connection.closed.then(() => over.abort())
+    const raw = await punch(
+      this.dial,
+      circuit.peerAt,
+      circuit.localPort,
+      () => systemTimers.now(),
+      AbortSignal.any([this.#stopping.signal, over.signal]),
+    )
     if (raw === null) {
+      if (!connection.isOpen) return
       this.options.onNote?.(`No direct way to ${circuit.peerAt} was found; the relay is used on.`)
       return
     }

@@ -4,6 +4,7 @@ import { ringId } from '@deos/domain'
 import type { Message } from '@deos/protocol'
 import { afterEach, expect, test, vi } from 'vitest'
 import { type Dial, dialTcp } from '../dial.ts'
+import { LinkError } from '../link-error.ts'
 import { linkIdentity } from '../link-identity.ts'
 import { passingKey } from '../peer/machine-key.ts'
 import { parsePeerAddress } from '../peer/peer-address.ts'
@@ -104,6 +105,28 @@ test('a link moves from the relay to a direct path without losing a message', as
   expect(here).toEqual(numbers(here!.length))
   expect(relay.passedBytes).toBe(passed)
   expect(there!.length).toBe(sent)
+})
+
+test('nobody looks for a direct way of a connection that has ended', async () => {
+  const { address } = await relayed()
+  const signals: (AbortSignal | undefined)[] = []
+  const dial: Dial = (at, options) => {
+    if (!options.localPort) return dialTcp(at, options)
+    signals.push(options.signal)
+    return new Promise((_, reject) => {
+      options.signal?.addEventListener('abort', () =>
+        reject(new LinkError('LINK_ABORTED', 'It was given up.')),
+      )
+    })
+  }
+  const far = machine(true, 'far', dial)
+  const near = machine(true, 'near', dial)
+  await far.transport.listen('127.0.0.1:0', () => ({ onMessage: () => {}, onClose: () => {} }))
+  const own = await far.node.waitAt(address)
+  await near.transport.connect(own, { onMessage: () => {}, onClose: () => {} })
+  await vi.waitFor(() => expect(signals).toHaveLength(2))
+  await near.transport.stop()
+  await vi.waitFor(() => expect(signals.map((signal) => signal?.aborted)).toEqual([true, true]))
 })
 
 test('a machine that is not known finds no place, and says why', async () => {
