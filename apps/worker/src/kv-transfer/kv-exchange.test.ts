@@ -407,3 +407,26 @@ test('an older plan changes nothing: blocks are kept under the ids of the one in
   both.to.say({ ...ask, session: next, partial: true })
   expect(await said(both.to.heard, 'kv-committed')).toMatchObject({ session: next, position: 0 })
 })
+
+test('looking up the blocks of a long prompt lets others have their turns', async () => {
+  const { heard, say, exchange } = await side('d')
+  const blocks = 256
+  exchange.imports({
+    ...{ type: 'import-opened', key: 1, session, gateway: 'g', first: 0, end: 4 * blocks, pages: [] },
+  })
+  let turns = 0
+  const count = (): void => {
+    turns += 1
+    if (heard.length === 0) setImmediate(count)
+  }
+  setImmediate(count)
+  say(
+    plan('receive', {
+      shape: { length: 4 * blocks, blockTokens: 4, parts: 2 },
+      ids: new Uint8Array(blocks * KV_ID_BYTES),
+    }),
+  )
+  say({ ...ask, partial: true })
+  expect(await said(heard, 'kv-committed')).toMatchObject({ position: 0 })
+  expect(turns).toBeGreaterThan(8)
+})

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { describeError, kvColumns, type PositionRange, type SessionId } from '@deos/domain'
 import {
   blocksOf,
@@ -46,6 +47,8 @@ interface Sending {
 
 type Import = ImportEffect & { readonly type: 'import-opened' }
 const TICK_MS = 100
+/** Runs of positions that are looked up between two turns of the event loop. */
+const LOOK_UPS_PER_TURN = 16
 /** More than a block as it is stored has before its values. */
 const PLAIN_HEAD_BYTES = 64
 
@@ -436,6 +439,8 @@ export class KvExchange implements HandoverEdge {
     }
     const blocks: (KvAddress & { readonly level: number })[] = []
     for (let block = 0; block < blocksOf(shape); block++) {
+      // Tens of thousands are looked up of a long prompt: steps go on meanwhile.
+      if (block % LOOK_UPS_PER_TURN === LOOK_UPS_PER_TURN - 1) await setImmediate()
       const cached = blockPositions(shape, { block }).end <= imported.first
       for (let layer = layers.first; layer < layers.end; layer++) {
         for (const part of parts.keys()) {
