@@ -74,6 +74,8 @@ export interface HandoverResult {
   readonly complete: boolean
   /** Positions that it had before. */
   readonly cachedTokens: number
+  /** Positions that it lacked and that were asked for; 0 if nothing was begun. */
+  readonly wantedTokens: number
   /** From the beginning of the prompt's computation until the decode ring could start. */
   readonly durationMs: number
   /** KV that was received for it, as it travelled. */
@@ -374,7 +376,9 @@ export class Handover {
     const durationMs = systemTimers.now() - this.#beganMs
     const bytes = this.#received
     const cachedTokens = this.#cachedTokens
-    this.#resolve({ position, complete: this.#complete, cachedTokens, durationMs, bytes, reason })
+    const wantedTokens = this.#coordinator === null ? 0 : this.#end - cachedTokens
+    const came = { position, complete: this.#complete, cachedTokens, wantedTokens }
+    this.#resolve({ ...came, durationMs, bytes, reason })
   }
 
   #giveUp(reason: string): void {
