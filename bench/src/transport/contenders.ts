@@ -156,7 +156,7 @@ export function secure(): Promise<Contender> {
 export async function relayed(): Promise<Contender> {
   const limits = {
     ...{ namesPerMachine: 1, circuitsPerMachine: 4, circuitsPerAddress: 4, bytesPerSecond: 1e12 },
-    ...{ idleMs: 30_000, handshakeMs: 10_000, maxConnections: 16 },
+    ...{ idleMs: 30_000, handshakeMs: 10_000, handshakesPerAddress: 16, maxConnections: 16 },
   }
   const relay = new Relay({ key: passingKey(), host: '127.0.0.1', port: 0, isMember: () => true, limits })
   const address = await relay.start()

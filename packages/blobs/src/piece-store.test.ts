@@ -139,6 +139,22 @@ describe('a blob in part', () => {
     await expect(store.ensure(blob, [], [])).rejects.toThrow(BlobPiecesError)
   })
 
+  test('what another process adds is seen, however many look at once', async () => {
+    const folder = newPath()
+    const [one, other] = [await PieceStore.open(folder), await PieceStore.open(folder)]
+    const bytes = bytesOf(64)
+    const blob = cut(bytes, 4)
+    const rangeOf = (index: number): ByteRange => ({ first: 4 * index, end: 4 * index + 4 })
+    await one.ensure(blob, [rangeOf(0)], [new FakeSource('a', bytes)])
+    expect(await other.has(blob.digest, rangeOf(0))).toBe(true)
+    for (let index = 1; index + 3 < blob.pieces.length; index += 3) {
+      await one.ensure(blob, [rangeOf(index), rangeOf(index + 1)], [new FakeSource('a', bytes)])
+      await Promise.all(Array.from({ length: 8 }, () => other.has(blob.digest, rangeOf(index + 2))))
+      await one.ensure(blob, [rangeOf(index + 2)], [new FakeSource('a', bytes)])
+      expect(await other.has(blob.digest, rangeOf(index + 2)), `piece ${index + 2}`).toBe(true)
+    }
+  })
+
   test('is shared by two stores in one folder', async () => {
     const folder = newPath()
     const bytes = bytesOf(640)

@@ -62,6 +62,8 @@ export class StoredBlob {
   #recordBytes = 0
   /** The end of the record that is no whole line yet. */
   #rest = ''
+  /** Settles when nobody reads the record. */
+  #refreshed: Promise<unknown> = Promise.resolve()
 
   private constructor(
     readonly folder: string,
@@ -126,7 +128,14 @@ export class StoredBlob {
   }
 
   /** Reads what was added to the record since the last time, also by other processes. */
-  async refresh(): Promise<ReadonlySet<number>> {
+  refresh(): Promise<ReadonlySet<number>> {
+    // One after another: two at once would count what they both read twice, and skip as much of what comes.
+    const added = this.#refreshed.then(() => this.#readAdded())
+    this.#refreshed = added.catch(() => undefined)
+    return added
+  }
+
+  async #readAdded(): Promise<ReadonlySet<number>> {
     const file = await open(this.recordPath, 'r').catch((error: unknown) => {
       if (errorCode(error) === 'ENOENT') return null
       throw error

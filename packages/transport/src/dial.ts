@@ -1,4 +1,4 @@
-import { createConnection, type Socket } from 'node:net'
+import { createConnection, isIP, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connectThrough, type HttpProxy } from './http-proxy.ts'
 import { LinkError, type LinkErrorCode } from './link-error.ts'
@@ -51,7 +51,8 @@ export function dialTcp(address: string, { timeoutMs, signal, localPort }: DialO
 function begin(address: string, localPort: number | undefined): Socket {
   const { host, port } = parseTcpAddress(address)
   // Only a socket that was bound explicitly shares its port with later ones.
-  const local = localPort === undefined ? {} : { localPort, localAddress: '0.0.0.0', family: 4 }
+  const own = isIP(host) === 6 ? { localAddress: '::', family: 6 } : { localAddress: '0.0.0.0', family: 4 }
+  const local = localPort === undefined ? {} : { localPort, ...own }
   return createConnection({ host, port, noDelay: true, ...local })
 }
 

@@ -3,8 +3,10 @@ import { createServer, type IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { ringId } from '@deos/domain'
 import { afterEach, expect, test } from 'vitest'
+import { dialBy } from './dial.ts'
 import { connectThrough, type HttpProxy, parseHttpProxy } from './http-proxy.ts'
 import { linkIdentity } from './link-identity.ts'
+import { askCircuit } from './relay/relay-client.ts'
 import { TcpTransport } from './tcp-transport.ts'
 
 const toStop: (() => unknown)[] = []
@@ -93,6 +95,24 @@ test('a proxy that is not there, and one that is none', async () => {
   await expect(connectThrough(proxy, target, { timeoutMs: 5000 })).rejects.toThrow('no HTTP')
 })
 
+test('a proxy that resets a connection which it opened ends no more than that', async () => {
+  const server = createServer()
+  server.on('connect', (_, stream) => {
+    const client = stream as Socket
+    client.write('HTTP/1.1 200 Connection established\r\n\r\n', () => client.resetAndDestroy())
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  toStop.push(() => server.close())
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const proxy: HttpProxy = { host: '127.0.0.1', port, authorization: null }
+  const asked = askCircuit(dialBy(proxy), '127.0.0.1:9', 'a'.repeat(20), 5_000)
+  await expect(asked).rejects.toMatchObject({
+    code: expect.stringMatching(/^LINK_(CLOSED|REFUSED|UNREACHABLE)$/),
+  })
+})
+
 test('waiting for a proxy can be given up', async () => {
   const { proxy } = await startProxy('')
   const signal = AbortSignal.abort()
@@ -107,6 +127,8 @@ test.each([
   ['http://proxy:3128', { host: 'proxy', port: 3128, authorization: null }],
   ['http://[::1]', { host: '::1', port: 80, authorization: null }],
   ['http://x:y@proxy:1/', { host: 'proxy', port: 1, authorization: 'Basic eDp5' }],
+  ['http://x:%79@proxy:1/', { host: 'proxy', port: 1, authorization: 'Basic eDp5' }],
+  ['http://x:100%@proxy:1/', { host: 'proxy', port: 1, authorization: `Basic ${btoa('x:100%')}` }],
 ])('%s is a proxy', (text, proxy) => {
   expect(parseHttpProxy(text)).toEqual(proxy)
 })

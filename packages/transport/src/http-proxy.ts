@@ -18,11 +18,20 @@ export function parseHttpProxy(text: string): HttpProxy {
     throw new LinkError('LINK_PROXY', `"${text.replace(/\/\/[^@/]*@/, '//…@')}" is not an HTTP proxy.`)
   }
   const { username, password } = url
-  const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
+  const credentials = `${unescaped(username)}:${unescaped(password)}`
   return {
     host: url.hostname.replace(/^\[|\]$/g, ''),
     port: url.port === '' ? 80 : Number(url.port),
     authorization: username === '' ? null : `Basic ${Buffer.from(credentials, 'utf8').toString('base64')}`,
+  }
+}
+
+/** A percent sign that escapes nothing stands for itself: passwords are pasted as they are. */
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
   }
 }
 
@@ -84,6 +93,8 @@ export function connectThrough(
         return
       }
       settle()
+      // Without a listener a reset would end the process.
+      socket.on('error', () => undefined)
       socket.pause()
       const rest = answer.subarray(end + 4)
       if (rest.length > 0) socket.unshift(rest)

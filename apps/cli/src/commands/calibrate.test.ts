@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { readCalibration } from '@deos/codec'
+import { DomainError } from '@deos/domain'
 import { openModel } from '@deos/engine/weights'
 import { afterAll, expect, test } from 'vitest'
 import { Interrupts } from '../interrupts.ts'
@@ -43,4 +44,18 @@ test('a text too short is refused, and nothing is written', async () => {
   const short = { ...options, text, output: join(folder, 'none.kv') }
   await expect(calibrate(small, short, quiet(), interrupts)).rejects.toThrow('too short')
   expect(readdirSync(folder).sort()).toEqual(['short.txt', 'small.kv'])
+})
+
+test.each([
+  ['a text that is not there', { text: join(folder, 'nowhere.txt') }, 'nowhere.txt cannot be read: '],
+  ['a folder as text', { text: folder }, 'cannot be read: '],
+  ['a folder that is not there', { output: join(folder, 'nowhere', 'a.kv') }, 'a.kv cannot be written: '],
+  ['a folder as output', { output: folder }, 'is a folder'],
+])('%s is named before anything is computed', async (_, wrong, message) => {
+  const before = readdirSync(folder)
+  const attempt = calibrate(small, { ...options, ...wrong }, quiet(), interrupts)
+  await expect(attempt).rejects.toSatisfy(
+    (error) => error instanceof DomainError && error.message.includes(message) && error.hint !== '',
+  )
+  expect(readdirSync(folder)).toEqual(before)
 })

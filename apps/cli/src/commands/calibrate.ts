@@ -1,11 +1,11 @@
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type Calibration, CalibrationFitter, partName, readCalibration } from '@deos/codec'
-import { bytes, formatBytes } from '@deos/domain'
+import { bytes, describeError, formatBytes } from '@deos/domain'
 import { openModel } from '@deos/engine/weights'
 import { ModelCaches } from '../calibration/model-caches.ts'
 import { type Continuation, measureSensitivity } from '../calibration/sensitivity.ts'
-import { UsageError } from '../cli-error.ts'
+import { CommandError, UsageError } from '../cli-error.ts'
 import type { Interrupts } from '../interrupts.ts'
 import type { Output } from '../output.ts'
 import { cacheFolder, packageRoot } from '../package-root.ts'
@@ -31,7 +31,12 @@ const TRIALS = 3
 /** Expected divergences of the steps, in nats. A guard lets a mean of 0.01 pass. */
 const TARGETS = [0.0001, 0.0005, 0.0015, 0.004]
 
-/** Writes a model's calibration file. @throws the model's errors; InterruptedError, with nothing left behind */
+/**
+ * Writes a model's calibration file.
+ *
+ * @throws the model's errors; UsageError for a text that is none; CommandError, before anything is computed, if the file
+ *   cannot be written; InterruptedError. Nothing is left behind then.
+ */
 export async function calibrate(
   path: string,
   options: CalibrateOptions,
@@ -39,6 +44,7 @@ export async function calibrate(
   interrupts: Interrupts,
 ): Promise<void> {
   const began = performance.now()
+  const file = resolve(options.output)
   const source = await openModel(path)
   const { fingerprint: model, config } = source
   const progress = output.progress()
@@ -46,7 +52,8 @@ export async function calibrate(
   const { threads, tokens } = options
   const caches = await ModelCaches.open(source, { threads, cacheDir: cacheFolder(), maxTokens })
   try {
-    const text = caches.encode(await readFile(options.text ?? defaultText, 'utf8')).slice(0, tokens)
+    const text = caches.encode(await readText(options.text ?? defaultText)).slice(0, tokens)
+    await begin(file)
     const fitter = new CalibrationFitter(caches.parts, caches.rotary)
     const trials = await readContexts(caches, fitter, text, maxTokens - FOLLOWING_TOKENS, (done) => {
       interrupts.signal.throwIfAborted()
@@ -59,10 +66,9 @@ export async function calibrate(
     progress.show('fitting')
     const content = fitter.finish({ model, modelName: config.name, sensitivity, targets: TARGETS })
     const calibration = readCalibration(content, model)
-    const file = resolve(options.output)
     // Whoever reads it at this moment finds the old one or the new one.
-    await writeFile(`${file}.part`, content)
-    await rename(`${file}.part`, file)
+    await writeFile(partOf(file), content)
+    await rename(partOf(file), file)
     progress.end()
     const durationMs = Math.round(performance.now() - began)
     const { id, sizeBytes, steps, costs } = calibration
@@ -72,6 +78,32 @@ export async function calibrate(
   } finally {
     progress.end()
     caches.close()
+    await rm(partOf(file), { force: true })
+  }
+}
+
+const partOf = (file: string): string => `${file}.part`
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (cause) {
+    throw new UsageError(
+      `The text ${path} cannot be read: ${describeError(cause)}`,
+      'Give a file of plain text with --text.',
+    )
+  }
+}
+
+/** So that minutes of computing do not end in a file that cannot be written. */
+async function begin(file: string): Promise<void> {
+  const hint = 'Give a file in a folder that exists with --out.'
+  const there = await stat(file).catch(() => null)
+  if (there?.isDirectory()) throw new CommandError(`${file} is a folder.`, hint)
+  try {
+    await writeFile(partOf(file), '')
+  } catch (cause) {
+    throw new CommandError(`${file} cannot be written: ${describeError(cause)}`, hint)
   }
 }
 

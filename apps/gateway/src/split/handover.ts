@@ -13,6 +13,7 @@ import {
 } from '@deos/protocol'
 import { every, type RingConnection, systemTimers } from '@deos/transport'
 import type { GenerateRequest } from '../inference/backend.ts'
+import { largestBlockBytes } from './handover-limits.ts'
 import type { StageLinks } from './stage-links.ts'
 
 /** One of the two rings. */
@@ -28,6 +29,7 @@ export interface SplitRing {
 export interface HandoverSettings {
   /** Positions of a block: a multiple of the rings' page size. */
   readonly blockTokens: number
+  /** What blocks may have at most, unless those of the rings' model are larger. */
   readonly maxBlockBytes: number
   /** What has not come by then is computed by the decode ring. */
   readonly deadlineMs: number
@@ -72,6 +74,8 @@ export interface HandoverResult {
   readonly complete: boolean
   /** Positions that it had before. */
   readonly cachedTokens: number
+  /** Positions that it lacked and that were asked for; 0 if nothing was begun. */
+  readonly wantedTokens: number
   /** From the beginning of the prompt's computation until the decode ring could start. */
   readonly durationMs: number
   /** KV that was received for it, as it travelled. */
@@ -184,14 +188,19 @@ export class Handover {
   #begin(end: number): void {
     const { settings, request } = this
     this.#end = end
-    this.#senders = routesOf(this.prefill.connection.status?.reports ?? [])
-    this.#receivers = routesOf(this.decode.connection.status?.reports ?? [])
+    const senders = this.prefill.connection.status?.reports ?? []
+    const receivers = this.decode.connection.status?.reports ?? []
+    this.#senders = routesOf(senders)
+    this.#receivers = routesOf(receivers)
     this.#beganMs = systemTimers.now()
     this.#coordinator = new HandoverCoordinator({
       session: sessionId(this.#id),
       shape: { length: end, blockTokens: settings.blockTokens, parts: 2 },
       ids: this.#blockIds(end),
-      maxBlockBytes: settings.maxBlockBytes,
+      maxBlockBytes: largestBlockBytes(settings.blockTokens, settings.maxBlockBytes, [
+        ...senders,
+        ...receivers,
+      ]),
       senders: this.#senders,
       receivers: this.#receivers,
       levels: this.coding.levels,
@@ -367,7 +376,9 @@ export class Handover {
     const durationMs = systemTimers.now() - this.#beganMs
     const bytes = this.#received
     const cachedTokens = this.#cachedTokens
-    this.#resolve({ position, complete: this.#complete, cachedTokens, durationMs, bytes, reason })
+    const wantedTokens = this.#coordinator === null ? 0 : this.#end - cachedTokens
+    const came = { position, complete: this.#complete, cachedTokens, wantedTokens }
+    this.#resolve({ ...came, durationMs, bytes, reason })
   }
 
   #giveUp(reason: string): void {

@@ -29,3 +29,24 @@ test('samples that contradict each other give a rate', () => {
   advisor.handedOver(200, 200, 0)
   expect(advisor.choose(1_000)).toMatchObject({ split: false, reason: expect.stringContaining('no prompt') })
 })
+
+test('hand-overs that fell short cost what they took, and are tried again later each time', () => {
+  const advisor = new SplitAdvisor('auto', 1)
+  for (const tokens of [100, 200]) advisor.computedHere(tokens, 2 * tokens)
+  for (const tokens of [100, 200]) advisor.fellShort(tokens, 60_000)
+  const untilTried = (): number => {
+    let count = 0
+    for (; !advisor.choose(1_000).split; count++) advisor.computedHere(100, 200)
+    return count
+  }
+  expect(untilTried()).toBe(128)
+  expect(advisor.choose(1_000).reason).toContain('measured again')
+  advisor.fellShort(1_000, 60_000)
+  expect(untilTried()).toBe(256)
+  // The way is open again: old samples are forgotten as new ones come.
+  for (let count = 0; count < 32; count++) advisor.handedOver(1_000 + count, 100, 10)
+  expect(advisor.choose(1_000)).toMatchObject({
+    split: true,
+    reason: expect.not.stringContaining('measured again'),
+  })
+})

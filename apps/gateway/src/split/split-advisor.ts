@@ -11,6 +11,9 @@ export interface SplitChoice {
 const ENOUGH = 2
 /** Samples that are remembered: conditions change. */
 const KEPT = 32
+/** Prompts computed here after which a hand-over is tried again: what made them slow may be over. */
+const TRY_AGAIN = 32
+const LATEST_TRY = 1024
 
 /** Times that grow with a number of tokens, as the last samples say. */
 class Line {
@@ -53,6 +56,9 @@ export class SplitAdvisor {
   readonly #here = new Line()
   readonly #there = new Line()
   readonly #takeOver = new Line()
+  /** Prompts computed here since the last hand-over. */
+  #sinceThere = 0
+  #tryAgainAfter = TRY_AGAIN
 
   constructor(
     private readonly mode: SplitMode,
@@ -70,7 +76,7 @@ export class SplitAdvisor {
     if (!this.#here.known) return { split: false, reason: 'How long prompts take here is being measured.' }
     if (!this.#there.known) return { split: true, reason: 'How long hand-overs take is being measured.' }
     const { startMs, msPerToken } = this.#there.fit
-    return adviseSplit(tokens, {
+    const choice = adviseSplit(tokens, {
       hereMsPerToken: this.#here.rate,
       thereMsPerToken: msPerToken,
       thereStartMs: startMs,
@@ -78,16 +84,30 @@ export class SplitAdvisor {
       // Hand-overs are measured as a whole, so that their way is in the rates above.
       ...{ bytesPerToken: 0, bytesPerSecond: 1, rttMs: 0, lastPieceBytes: 0 },
     })
+    return choice.split || this.#sinceThere < this.#tryAgainAfter
+      ? choice
+      : { split: true, reason: `How long hand-overs take is measured again. ${choice.reason}` }
   }
 
   /** A prompt was computed by the decode ring: `tokens` positions until the first token. */
   computedHere(tokens: number, durationMs: number): void {
-    if (tokens >= this.leastTokens) this.#here.add(tokens, durationMs)
+    if (tokens < this.leastTokens) return
+    this.#here.add(tokens, durationMs)
+    this.#sinceThere += 1
   }
 
   /** A prompt was handed over, and the decode ring then took `takeOverMs` to its first token. */
   handedOver(tokens: number, durationMs: number, takeOverMs: number): void {
     this.#there.add(tokens, durationMs)
     this.#takeOver.add(1, takeOverMs)
+    this.#sinceThere = 0
+    this.#tryAgainAfter = TRY_AGAIN
+  }
+
+  /** Not all of a prompt came: it took so long to its first token all the same. Tried again later each time. */
+  fellShort(tokens: number, durationMs: number): void {
+    this.#there.add(tokens, durationMs)
+    this.#sinceThere = 0
+    this.#tryAgainAfter = Math.min(LATEST_TRY, 2 * this.#tryAgainAfter)
   }
 }

@@ -27,6 +27,7 @@ const breaking: Script = async function* () {
 function split(
   scripts: { readonly prefill?: Script; readonly decode?: Script } = {},
   mode: SplitMode = 'always',
+  { deadlineMs = 60_000, now = (): number => 0 } = {},
 ) {
   const prefillRing = new ScriptedSplitRing('strong', [['p0', 0, 4]])
   const decodeRing = new ScriptedSplitRing('cheap', [['d0', 0, 4]])
@@ -34,25 +35,26 @@ function split(
   const prefill = new ScriptedBackend(scripts.prefill ?? counting)
   const decode = new ScriptedBackend(scripts.decode ?? counting)
   const notes: string[] = []
+  const advisor = new SplitAdvisor(mode, 4)
   const backend = new SplitBackend({
     prefill: { ...sides(prefillRing), backend: prefill },
     exact: prefill,
     decode: { ...sides(decodeRing), backend: decode },
-    advisor: new SplitAdvisor(mode, 4),
+    advisor,
     settings: {
       blockTokens: 4,
       maxBlockBytes: 1_024,
-      deadlineMs: 60_000,
+      deadlineMs,
       answerMs: 60_000,
       enhanceMs: 60_000,
     },
     quality: new KvQuality({
       ...{ mode: 'lossless', calibration: null, budgetMs: 0, bytesPerSecond: null, enhanceMs: 0 },
     }),
-    now: () => 0,
+    now,
     onNote: (_, text) => notes.push(text),
   })
-  return { backend, prefillRing, decodeRing, prefill, decode, notes }
+  return { backend, advisor, prefillRing, decodeRing, prefill, decode, notes }
 }
 
 const sides = ({ ring, connection, links }: ScriptedSplitRing) => ({ ring, connection, links })
@@ -79,6 +81,28 @@ test('a prompt is handed over, and the decode ring answers', async () => {
   expect(prefillRing.asked).toEqual(['prompt r.kv 8 0', 'cancel r.kv'])
   expect(prefill.requests).toEqual([])
   expect(counters(backend)).toMatchObject({ handed_over: 1, tokens: 8, partly: 0, failed: 0 })
+})
+
+test('hand-overs of which nothing came in time are no reason for more of them', async () => {
+  let clockMs = 0
+  const now = (): number => {
+    clockMs += 1_000
+    return clockMs
+  }
+  const { backend, advisor, decodeRing } = split({}, 'auto', { deadlineMs: 1, now })
+  for (const count of [9, 18]) advisor.computedHere(count, 2 * count)
+  // Senders do not get through to the stages, which have nothing when they are asked for what is there.
+  decodeRing.onTold = (_, message) =>
+    message.type === 'kv-commit' && message.partial ? promise(message, 0) : null
+  for (let count = 0; count < 2; count++) {
+    const answer = tokens(backend)
+    await Promise.resolve()
+    decodeRing.givePages(0, 8)
+    expect(await answer).toEqual([0, 1, 2, 3])
+  }
+  expect(counters(backend)).toMatchObject({ handed_over: 2 })
+  expect(advisor.choose(9)).toMatchObject({ split: false })
+  expect(advisor.choose(10_000)).toMatchObject({ split: false })
 })
 
 test('without pages, or without the prefill ring, the decode ring computes the prompt', async () => {

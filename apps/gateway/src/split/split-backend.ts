@@ -167,7 +167,7 @@ export class SplitBackend implements Backend {
     signal.addEventListener('abort', end)
     try {
       const delivered = await delivery.run(signal)
-      const { position, cachedTokens, durationMs, reason, scope } = delivered
+      const { position, cachedTokens, scope } = delivered
       signal.throwIfAborted()
       if (!decode.connection.ready) throw new NotReadyError('The decode ring is not there.', 1_000)
       const startMs = now()
@@ -176,9 +176,7 @@ export class SplitBackend implements Backend {
         if (first) {
           delivery.started()
           this.#count(request, delivered, advice)
-          if (position !== null && reason === '') {
-            this.parts.advisor.handedOver(position - cachedTokens, durationMs, now() - startMs)
-          }
+          this.#learn(delivered, now() - startMs)
         }
         first = false
         // What came from the prefill ring was computed for this request, too.
@@ -248,6 +246,16 @@ export class SplitBackend implements Backend {
     const tokens = Math.max(0, position - cachedTokens)
     const why = `${advice} ${coding}${reason && ` Only a part came: ${reason}`}`
     this.#tell({ used: tokens > 0, reason: why, tokens, bytes, levels, refusals })
+  }
+
+  /** What did not come in time was waited for, and computed here all the same. */
+  #learn(
+    { position, complete, cachedTokens, wantedTokens, durationMs }: Delivered,
+    takeOverMs: number,
+  ): void {
+    const { advisor } = this.parts
+    if (position !== null && complete) advisor.handedOver(position - cachedTokens, durationMs, takeOverMs)
+    else if (wantedTokens > 0) advisor.fellShort(wantedTokens, durationMs + takeOverMs)
   }
 
   /** @param seen - what is counted and told already */

@@ -67,3 +67,11 @@ test('what is long ago is forgotten', () => {
   }
   expect(goodput.of('d')).toBe(200_000)
 })
+
+test('blocks of a session that is over are not waited for', () => {
+  const goodput = new AckedGoodput()
+  for (const index of [0, 1]) goodput.sent('d', block(index), 0)
+  goodput.sent('d', { ...block(0), session: sessionId('other') }, 0)
+  goodput.over(session)
+  expect(goodput.waiting).toBe(1)
+})

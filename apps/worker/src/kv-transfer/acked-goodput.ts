@@ -61,6 +61,18 @@ export class AckedGoodput {
     if (way.samples.length > KEPT) way.samples.shift()
   }
 
+  /** Nobody answers for blocks of the session any more. */
+  over(session: string): void {
+    for (const { underWay } of this.#ways.values()) {
+      for (const name of underWay.keys()) if (name.startsWith(`${session},`)) underWay.delete(name)
+    }
+  }
+
+  /** Blocks that were not answered yet. */
+  get waiting(): number {
+    return [...this.#ways.values()].reduce((sum, { underWay }) => sum + underWay.size, 0)
+  }
+
   /** The link is gone, and with it whatever was under way. */
   lost(peer: string): void {
     this.#ways.get(peer)?.underWay.clear()

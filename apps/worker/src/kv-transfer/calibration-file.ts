@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { type Calibration, readCalibration } from '@deos/codec'
+import { type Calibration, CalibrationError, readCalibration } from '@deos/codec'
 
 /** A calibration, and its bytes for threads. */
 export interface LoadedCalibration {
@@ -9,9 +9,15 @@ export interface LoadedCalibration {
 
 /**
  * @param model - fingerprint of the model that it must be of
- * @throws CalibrationError if it is of another one; CorruptBlockError if it is damaged; what reading the file throws
+ * @throws CalibrationError if it is of another one, is damaged, or cannot be read
  */
 export async function loadCalibration(path: string, model: string): Promise<LoadedCalibration> {
-  const bytes = new Uint8Array(await readFile(path))
-  return { calibration: readCalibration(bytes, model), bytes }
+  try {
+    const bytes = new Uint8Array(await readFile(path))
+    return { calibration: readCalibration(bytes, model), bytes }
+  } catch (cause) {
+    throw new CalibrationError(
+      `The calibration ${path} cannot be used: ${cause instanceof Error ? cause.message : String(cause)}`,
+    )
+  }
 }

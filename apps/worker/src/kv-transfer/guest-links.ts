@@ -26,11 +26,14 @@ export interface GuestLinksOptions {
 
 interface Visit {
   readonly introduction: KvIntroduce
+  introducedMs: number
   readonly link: SupervisedLink
   readonly transport: Transport
 }
 
 const reconnect = { firstDelayMs: 50, maxDelayMs: 2_000 } as const
+/** Who cannot be reached so long after its last introduction is called on no more: its ring may be gone for good. */
+const PATIENCE_MS = 120_000
 /** Workers of other rings that are called on at once; the one introduced longest ago makes room. */
 const MAX_VISITS = 64
 
@@ -46,8 +49,10 @@ export class GuestLinks {
 
   introduce(introduction: KvIntroduce): void {
     const { peer, ring, address, key } = introduction
+    const { worker, network, timers, random, onNote } = this.options
     const known = this.#visits.get(peer)
     if (known !== undefined && sameDoor(known.introduction, introduction)) {
+      known.introducedMs = timers.now()
       // The most recent stay longest.
       this.#visits.delete(peer)
       this.#visits.set(peer, known)
@@ -58,7 +63,6 @@ export class GuestLinks {
       if (this.#visits.size < MAX_VISITS) break
       this.#end(oldest, visit)
     }
-    const { worker, network, timers, random, onNote } = this.options
     const transport = ringTransport(address, linkIdentity('guest', worker, ring), key, network)
     const link = new SupervisedLink({ address, ...reconnect }, transport, timers, random, {
       onUp: (open) => {
@@ -71,10 +75,19 @@ export class GuestLinks {
         else open.close(`a host sends no ${message.type}`)
       },
       onDown: () => this.options.onDown(peer),
-      onRetry: (error, delayMs) =>
-        onNote('warn', `Guest link to ${peer}: ${describeError(error)} Again in ${delayMs} ms.`),
+      onRetry: (error, delayMs) => {
+        const sinceMs = timers.now() - visit.introducedMs
+        const said = `Guest link to ${peer}: ${describeError(error)}`
+        if (sinceMs < PATIENCE_MS) {
+          onNote('warn', `${said} Again in ${delayMs} ms.`)
+          return
+        }
+        this.#end(peer, visit)
+        onNote('info', `${said} Given up ${Math.round(sinceMs / 1000)} s after its last introduction.`)
+      },
     })
-    this.#visits.set(peer, { introduction, link, transport })
+    const visit: Visit = { introduction, introducedMs: timers.now(), link, transport }
+    this.#visits.set(peer, visit)
     link.start()
   }
 

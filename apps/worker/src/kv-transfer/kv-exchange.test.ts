@@ -357,3 +357,76 @@ test('an import without pages here is given up at once', async () => {
   say(plan('receive'))
   expect(await said(heard, 'kv-abort')).toMatchObject({ reason: expect.stringMatching(/no pages/) })
 })
+
+/** A link over which a worker of another ring calls. */
+function guestOf({ exchange }: Awaited<ReturnType<typeof side>>) {
+  const { link } = gatewayLink()
+  return exchange.accept({ ...link, peer: 'p', role: 'guest' })
+}
+
+test('blocks that come when their session is over are not counted', async () => {
+  const both = await pair()
+  compute(both)
+  const late = guestOf(both.to)
+  both.to.say({ type: 'kv-abort', epoch: 1, session, outcome: 'drop', reason: 'over', bytes: 0 })
+  const bytes = new Uint8Array(8)
+  late.message({
+    ...{ type: 'kv-block', epoch: 1, session, block: 0, layer: 0, part: 0, level: 0, basis: 0, checksum: 0 },
+    bytes,
+  })
+  late.closed('enough')
+  take(both, 1, [1, 2])
+  both.to.say(plan('receive', { epoch: 2 }))
+  both.to.say({ ...ask, epoch: 2 })
+  both.from.say(plan('send', { epoch: 2 }))
+  await said(both.to.heard, 'kv-committed')
+  both.to.say({ type: 'kv-abort', epoch: 2, session, outcome: 'drop', reason: 'over', bytes: 0 })
+  expect(both.to.notes.at(-1)).toMatch(/^Took 8 blocks of s/)
+})
+
+test('an older plan changes nothing: blocks are kept under the ids of the one in force', async () => {
+  const both = await pair()
+  compute(both)
+  const others = Uint8Array.from({ length: 2 * KV_ID_BYTES }, (_, at) => 255 - at)
+  take(both, 1, [1, 2])
+  both.to.say(plan('receive', { epoch: 2 }))
+  both.to.say(plan('receive', { epoch: 1, ids: others }))
+  both.to.say({ ...ask, epoch: 2 })
+  both.from.say(plan('send', { epoch: 2 }))
+  both.from.say(plan('send', { epoch: 1, shape: { length: 4, blockTokens: 4, parts: 2 } }))
+  await said(both.to.heard, 'kv-committed')
+  both.from.say({ ...release, epoch: 2 })
+  expect(both.from.notes.at(-1)).toMatch(/^Sent 8 blocks of s, .* for 8 positions/)
+  // Another prompt, whose blocks nobody ever sent.
+  const next = sessionId('t')
+  both.to.exchange.imports({
+    ...{ type: 'import-opened', key: 2, session: next, gateway: 'g', first: 0, end: 8, pages: [3, 4] },
+  })
+  both.to.heard.length = 0
+  both.to.say({ ...plan('receive', { ids: others }), session: next })
+  both.to.say({ ...ask, session: next, partial: true })
+  expect(await said(both.to.heard, 'kv-committed')).toMatchObject({ session: next, position: 0 })
+})
+
+test('looking up the blocks of a long prompt lets others have their turns', async () => {
+  const { heard, say, exchange } = await side('d')
+  const blocks = 256
+  exchange.imports({
+    ...{ type: 'import-opened', key: 1, session, gateway: 'g', first: 0, end: 4 * blocks, pages: [] },
+  })
+  let turns = 0
+  const count = (): void => {
+    turns += 1
+    if (heard.length === 0) setImmediate(count)
+  }
+  setImmediate(count)
+  say(
+    plan('receive', {
+      shape: { length: 4 * blocks, blockTokens: 4, parts: 2 },
+      ids: new Uint8Array(blocks * KV_ID_BYTES),
+    }),
+  )
+  say({ ...ask, partial: true })
+  expect(await said(heard, 'kv-committed')).toMatchObject({ position: 0 })
+  expect(turns).toBeGreaterThan(8)
+})

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { describeError, kvColumns, type PositionRange, type SessionId } from '@deos/domain'
 import {
   blocksOf,
@@ -46,6 +47,8 @@ interface Sending {
 
 type Import = ImportEffect & { readonly type: 'import-opened' }
 const TICK_MS = 100
+/** Runs of positions that are looked up between two turns of the event loop. */
+const LOOK_UPS_PER_TURN = 16
 /** More than a block as it is stored has before its values. */
 const PLAIN_HEAD_BYTES = 64
 
@@ -185,7 +188,9 @@ export class KvExchange implements HandoverEdge {
     return {
       message: (message) => {
         if (this.#callers.get(peer) !== link) return
-        if (message.type === 'kv-block') this.#came.add(message.session, message, message.bytes.length)
+        // What comes when its session is over would be counted for ever.
+        if (message.type === 'kv-block' && this.#receiving.has(message.session))
+          this.#came.add(message.session, message, message.bytes.length)
         this.#receive({ type: 'message', peer, message })
       },
       closed: () => {
@@ -208,13 +213,7 @@ export class KvExchange implements HandoverEdge {
           this.#giveUp(session, message.epoch, peer, problem)
           return
         }
-        if (message.role === 'send') {
-          this.#sending.set(session, { plan: message, coordinator: peer })
-          this.#send({ type: 'message', peer, message })
-        } else {
-          this.#receiving.set(session, message)
-          this.#receive({ type: 'message', peer, message })
-        }
+        this.#follow(peer, message)
         return
       }
       case 'kv-commit':
@@ -226,6 +225,22 @@ export class KvExchange implements HandoverEdge {
       case 'kv-abort':
         if (this.#receiving.has(session)) this.#receive({ type: 'message', peer, message })
         else this.#send({ type: 'message', peer, message })
+    }
+  }
+
+  /** Only plans that are taken count: not those that come late, or doubled, or of somebody else. */
+  #follow(coordinator: string, plan: KvPlan): void {
+    const { session } = plan
+    const event = { type: 'message', peer: coordinator, message: plan } as const
+    const now = this.#timers.now()
+    if (plan.role === 'send') {
+      const effects = this.#sender.onEvent(event, now)
+      if (this.#sender.planOf(session) === plan) this.#sending.set(session, { plan, coordinator })
+      for (const effect of effects) this.#performSender(effect)
+    } else {
+      const effects = this.#receiver.onEvent(event, now)
+      if (this.#receiver.planOf(session) === plan) this.#receiving.set(session, plan)
+      for (const effect of effects) this.#performReceiver(effect)
     }
   }
 
@@ -371,6 +386,7 @@ export class KvExchange implements HandoverEdge {
   #noteSent(session: SessionId): void {
     const plan = this.#sending.get(session)?.plan
     this.#sending.delete(session)
+    this.#goodput.over(session)
     this.#noteCount('Sent', session, this.#sent.take(session), plan)
   }
 
@@ -423,6 +439,8 @@ export class KvExchange implements HandoverEdge {
     }
     const blocks: (KvAddress & { readonly level: number })[] = []
     for (let block = 0; block < blocksOf(shape); block++) {
+      // Tens of thousands are looked up of a long prompt: steps go on meanwhile.
+      if (block % LOOK_UPS_PER_TURN === LOOK_UPS_PER_TURN - 1) await setImmediate()
       const cached = blockPositions(shape, { block }).end <= imported.first
       for (let layer = layers.first; layer < layers.end; layer++) {
         for (const part of parts.keys()) {

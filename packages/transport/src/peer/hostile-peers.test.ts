@@ -1,4 +1,4 @@
-import { createConnection } from 'node:net'
+import { createConnection, createServer } from 'node:net'
 import { ringId } from '@deos/domain'
 import { encodeMessage, type Message } from '@deos/protocol'
 import fc from 'fast-check'
@@ -9,11 +9,12 @@ import { defaultLinkLimits } from '../link-limits.ts'
 import { joinParts } from '../outgoing-frame.ts'
 import { ringKey } from '../ring-secret.ts'
 import { type RawMachine, rawMachine } from '../testing/raw-peer.ts'
-import { CHUNK_BYTES } from './chunk.ts'
+import { CHUNK_BYTES, ChunkReader, chunkHeader } from './chunk.ts'
 import { passingKey } from './machine-key.ts'
 import { formatPeerAddress, parsePeerAddress } from './peer-address.ts'
 import { PeerNode } from './peer-node.ts'
 import { ringProof } from './ring-proof.ts'
+import { secureStream } from './secure-stream.ts'
 
 const ring = ringId('ring-1')
 const secret = new Uint8Array(32).fill(1)
@@ -125,6 +126,35 @@ test('whoever came in as a member is no guest, and the other way round', async (
   await unharmed()
 })
 
+test('a machine that says hello without proving the ring secret is not taken for a member', async () => {
+  const key = passingKey()
+  const impostor = createServer(async (socket) => {
+    socket.on('error', () => {})
+    const own = { key, side: 'acceptor', expected: null, timeoutMs: 5_000, name: 'visitor' } as const
+    const { stream } = await secureStream(socket, own)
+    const reader = new ChunkReader({
+      onData: () => {},
+      onControl: (kind, channel) => {
+        if (kind !== 'open') return
+        const said = hello('impostor')
+        stream.write(Buffer.concat([chunkHeader('data', 0, channel, said.length), said]))
+      },
+    })
+    stream.on('data', (bytes: Buffer) => reader.push(bytes))
+    stream.resume()
+  })
+  await new Promise<void>((resolve) => impostor.listen(0, '127.0.0.1', resolve))
+  ends.push(() => impostor.close())
+  const bound = impostor.address()
+  const at = `127.0.0.1:${typeof bound === 'object' && bound ? bound.port : 0}`
+  const transport = new PeerNode({ key: passingKey() }).transport({
+    ...{ identity: linkIdentity('gateway', 'victim', ring), secret },
+  })
+  ends.push(() => transport.stop())
+  const attempt = transport.connect(formatPeerAddress({ at, key: key.publicKey, circuit: null }), nothing)
+  await expect(attempt).rejects.toMatchObject({ message: expect.stringContaining('before it was accepted') })
+})
+
 test('chunks of nonsense, too large or about nothing end that connection alone', async () => {
   const { raw, unharmed } = await besieged()
   const attacks: ((machine: RawMachine) => void)[] = [
@@ -217,6 +247,17 @@ test('a connection that opens no link is given up', async () => {
   const { raw, unharmed } = await besieged({ handshakeTimeoutMs: 100 })
   const machine = await raw()
   await machine.closed
+  await unharmed()
+})
+
+test('keys alone open few connections from one address: each is to prove a ring first', async () => {
+  const { raw, refused, unharmed } = await besieged()
+  const crowd = await Promise.all(Array.from({ length: 32 }, () => raw()))
+  await expect(raw()).rejects.toMatchObject({ code: 'LINK_UNAUTHENTICATED' })
+  expect(refused.at(-1)).toMatchObject({ code: 'LINK_CLOSED', message: expect.stringContaining('32') })
+  crowd[0]!.open(1, ring, secretKey)
+  await vi.waitFor(() => expect(crowd[0]!.heard.map(({ kind }) => kind)).toContain('accept'))
+  await raw()
   await unharmed()
 })
 

@@ -74,6 +74,9 @@ export class PeerConnection implements ChannelCarrier {
   /** Resolves when the socket is gone. */
   readonly closed: Promise<void>
   #resolveClosed: () => void = () => {}
+  /** Resolves when a link's ring was proved on it, or it has ended. */
+  readonly proven: Promise<void>
+  #resolveProven: () => void = () => {}
 
   constructor(
     secure: SecureStream,
@@ -86,6 +89,9 @@ export class PeerConnection implements ChannelCarrier {
     this.#nextChannel = options.side === 'dialler' ? 1 : 2
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve
+    })
+    this.proven = new Promise((resolve) => {
+      this.#resolveProven = resolve
     })
     this.#reader = new ChunkReader({
       onData: (channel, priority, bytes) => this.#data(channel, priority, bytes),
@@ -265,6 +271,11 @@ export class PeerConnection implements ChannelCarrier {
     const channel = this.#channels.get(id)
     // It may have been closed here while this was under way.
     if (channel === undefined || this.#end !== null) return
+    // Nothing of the peer's is taken before its proof: what it says it could say without the ring's secret.
+    if (channel.state === 'opening') {
+      this.cut(`${this.options.name} sent data on link ${id} before it was accepted`)
+      return
+    }
     if (!channel.received(priority, bytes)) {
       this.cut(`${this.options.name} sent more than it may`)
       return
@@ -324,7 +335,7 @@ export class PeerConnection implements ChannelCarrier {
       channel.cut('the link is not wanted', answer)
       return
     }
-    this.#hasCarried = true
+    this.#carries()
     channel.state = 'open'
     this.#command('accept', id, answer)
   }
@@ -341,8 +352,13 @@ export class PeerConnection implements ChannelCarrier {
       return
     }
     channel.state = 'open'
-    this.#hasCarried = true
+    this.#carries()
     channel.owner?.onAccepted()
+  }
+
+  #carries(): void {
+    this.#hasCarried = true
+    this.#resolveProven()
   }
 
   #credited(id: number, priority: number, payload: Buffer): void {
@@ -463,6 +479,7 @@ export class PeerConnection implements ChannelCarrier {
     this.#cancelIdle()
     for (const channel of [...this.#channels.values()]) this.#endChannel(channel, reason, 'closed', false)
     this.#cancelIdle()
+    this.#resolveProven()
     this.owner.onClosed(reason)
   }
 

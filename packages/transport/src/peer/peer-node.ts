@@ -31,7 +31,7 @@ export interface PeerNodeOptions {
 /** Unguessable: who does not know it cannot even ask. */
 export const newCircuitName = (): string => randomBytes(18).toString('base64url')
 
-/** Unfinished handshakes of one address. */
+/** Connections of one address on which no ring's secret was proved yet: any key gets as far as that. */
 const MOST_HANDSHAKES = 32
 /** About finding a better way. */
 const MOST_WORDS = 2
@@ -214,7 +214,10 @@ export class PeerNode {
     socket.on('error', () => {})
     if (open >= MOST_HANDSHAKES) {
       socket.destroy()
-      this.#onRefused(host, new LinkError('LINK_CLOSED', `${host} has ${open} unfinished handshakes.`))
+      this.#onRefused(
+        host,
+        new LinkError('LINK_CLOSED', `${host} has ${open} connections that proved nothing yet.`),
+      )
       return
     }
     this.#handshakes.set(host, open + 1)
@@ -231,14 +234,23 @@ export class PeerNode {
 
   async #accept(raw: Duplex, circuit: Circuit | null, from: string): Promise<void> {
     const secure = await this.#secured(raw, 'acceptor', null, from)
-    if (secure !== null) this.#connected(secure, 'acceptor', circuit, from)
+    if (secure !== null) await this.#connected(secure, 'acceptor', circuit, from).proven
   }
 
   /** The relay goes on carrying the connection until another way is there. */
   async #findWay(connection: PeerConnection, side: 'dialler' | 'acceptor', circuit: Circuit): Promise<void> {
-    if (circuit.localPort === null || this.options.punches === false) return
-    const raw = await punch(this.dial, circuit.peerAt, circuit.localPort, () => systemTimers.now())
+    if (circuit.localPort === null || this.options.punches === false || !connection.isOpen) return
+    const over = new AbortController()
+    void connection.closed.then(() => over.abort())
+    const raw = await punch(
+      this.dial,
+      circuit.peerAt,
+      circuit.localPort,
+      () => systemTimers.now(),
+      AbortSignal.any([this.#stopping.signal, over.signal]),
+    )
     if (raw === null) {
+      if (!connection.isOpen) return
       this.options.onNote?.(`No direct way to ${circuit.peerAt} was found; the relay is used on.`)
       return
     }

@@ -35,6 +35,8 @@ export interface DoorCall {
 export class PeerTransport implements Transport {
   readonly #key: Buffer
   readonly #links = new Set<PeerLink>()
+  /** Those that wait for a hello. */
+  readonly #pending = new Set<PeerLink>()
   #onLink: ((link: Link) => LinkHandlers) | null = null
   #stopped = false
 
@@ -78,6 +80,7 @@ export class PeerTransport implements Transport {
   async stop(): Promise<void> {
     if (this.#stopped) return
     this.#stopped = true
+    for (const link of [...this.#pending]) link.refuse(new LinkError('LINK_ABORTED', 'This side stopped.'))
     const links = [...this.#links]
     for (const link of links) link.close('this side stopped')
     await Promise.all(links.map(({ closed }) => closed))
@@ -99,11 +102,15 @@ export class PeerTransport implements Transport {
     }
     const onLink = this.#onLink
     if (onLink === null || this.#stopped) return null
-    new PeerLink(channel, connection, identity, limits, 'acceptor', {
+    const link = new PeerLink(channel, connection, identity, limits, 'acceptor', {
       helloProblem: (hello) => guestProblem(hello, guest),
-      onOpen: (link) => this.#register(link, onLink(link)),
-      onRefused: (error) => onRefused?.(from, error),
+      onOpen: (self) => this.#register(self, onLink(self)),
+      onRefused: (error) => {
+        this.#pending.delete(link)
+        onRefused?.(from, error)
+      },
     })
+    this.#pending.add(link)
     return ringProof(key, binding, door, channel.id, 'accept')
   }
 
@@ -129,10 +136,12 @@ export class PeerTransport implements Transport {
           return this.#register(self, handlers)
         },
         onRefused: (error) => {
+          this.#pending.delete(link)
           settle()
           reject(error)
         },
       })
+      this.#pending.add(link)
       signal?.addEventListener('abort', abort)
     })
   }
@@ -143,6 +152,7 @@ export class PeerTransport implements Transport {
   }
 
   #register(link: PeerLink, handlers: LinkHandlers): LinkHandlers {
+    this.#pending.delete(link)
     this.#links.add(link)
     return {
       onMessage: (message, self) => handlers.onMessage(message, self),

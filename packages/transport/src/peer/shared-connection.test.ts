@@ -53,6 +53,27 @@ test('many rings share one connection, and the end of one leaves the others', as
   expect(links[1]!.path).toBe('direct')
 })
 
+test('a link that waits for a hello when its ring stops does not come about later', async () => {
+  const far = new PeerNode({ key: passingKey() })
+  const links: string[] = []
+  const stopping = ringOn(far, 'stopping', 'far')
+  const listener = (link: Link) => {
+    links.push(link.peer)
+    return { onMessage: () => {}, onClose: () => {} }
+  }
+  const address = await stopping.listen('127.0.0.1:0', listener)
+  await ringOn(far, 'staying', 'far').listen('127.0.0.1:0', listener)
+  const machine = await rawMachine(address)
+  stops.push(async () => machine.destroy())
+  machine.open(1, 'stopping', ringKey(secret, ringId('stopping')))
+  await vi.waitFor(() => expect(machine.heard.map(({ kind }) => kind)).toContain('accept'))
+  await stopping.stop()
+  const hello = encodeMessage(helloOf(linkIdentity('gateway', 'late', ringId('stopping'))))
+  machine.chunk('data', 1, Buffer.concat(hello))
+  await vi.waitFor(() => expect(machine.heard.map(({ kind }) => kind)).toContain('close'))
+  expect(links).toEqual([])
+})
+
 test('a token overtakes a block of KV that is under way', async () => {
   const [near, far] = [new PeerNode({ key: passingKey() }), new PeerNode({ key: passingKey() })]
   const order: string[] = []

@@ -10,18 +10,19 @@ const GIVE_UP_MS = 5_000
  * Dials the other end from the port that its NAT has seen, while the other end does the same: each one's first packet
  * opens its own NAT for the other's, and TCP's simultaneous open (RFC 9293, 3.5) makes one connection of the two.
  *
- * @returns `null` if the NATs between do not allow it
+ * @returns `null` if the NATs between do not allow it, or it was given up
  */
 export async function punch(
   dial: Dial,
   peerAt: string,
   localPort: number,
   now: () => number,
+  signal: AbortSignal,
 ): Promise<Duplex | null> {
   const startedMs = now()
-  while (now() - startedMs < GIVE_UP_MS) {
+  while (!signal.aborted && now() - startedMs < GIVE_UP_MS) {
     try {
-      return await dial(peerAt, { timeoutMs: TRY_MS, localPort })
+      return await dial(peerAt, { timeoutMs: TRY_MS, localPort, signal })
     } catch (error) {
       if (!(error instanceof LinkError)) throw error
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))

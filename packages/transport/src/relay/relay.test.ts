@@ -1,12 +1,15 @@
 import { type AddressInfo, createConnection, createServer, type Socket } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import { ringId } from '@deos/domain'
 import type { Message } from '@deos/protocol'
 import { afterEach, expect, test, vi } from 'vitest'
 import { type Dial, dialTcp } from '../dial.ts'
+import { LinkError } from '../link-error.ts'
 import { linkIdentity } from '../link-identity.ts'
 import { passingKey } from '../peer/machine-key.ts'
 import { parsePeerAddress } from '../peer/peer-address.ts'
 import { PeerNode } from '../peer/peer-node.ts'
+import { secureStream } from '../peer/secure-stream.ts'
 import { parseTcpAddress } from '../tcp-address.ts'
 import { defaultRelayLimits, Relay, type RelayLimits } from './relay.ts'
 import { askCircuit } from './relay-client.ts'
@@ -17,9 +20,13 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end()
 })
 
-async function relayed(changed: Partial<RelayLimits> = {}, isMember: (key: string) => boolean = () => true) {
+async function relayed(
+  changed: Partial<RelayLimits> = {},
+  isMember: (key: string) => boolean = () => true,
+  host = '127.0.0.1',
+) {
   const limits = { ...defaultRelayLimits, ...changed }
-  const relay = new Relay({ key: passingKey(), host: '127.0.0.1', port: 0, isMember, limits })
+  const relay = new Relay({ key: passingKey(), host, port: 0, isMember, limits })
   const address = await relay.start()
   ends.push(() => relay.stop())
   return { relay, address }
@@ -80,7 +87,7 @@ test('a link moves from the relay to a direct path without losing a message', as
     onClose: () => {},
   })
   expect(link.path).toBe('relayed')
-  expect(relay.counts).toEqual({ names: 1, circuits: 1 })
+  expect(relay.counts).toMatchObject({ names: 1, circuits: 1 })
   let sent = 0
   await vi.waitFor(
     () => {
@@ -92,12 +99,34 @@ test('a link moves from the relay to a direct path without losing a message', as
   for (let burst = 0; burst < 20; burst++) link.send(step(sent++))
   const numbers = (count: number): number[] => Array.from({ length: count }, (_, number) => number)
   await vi.waitFor(() => expect(there).toEqual(numbers(sent)))
-  await vi.waitFor(() => expect(relay.counts).toEqual({ names: 1, circuits: 0 }))
+  await vi.waitFor(() => expect(relay.counts).toMatchObject({ names: 1, circuits: 0 }))
   const passed = relay.passedBytes
   await vi.waitFor(() => expect(here!.length).toBeGreaterThan(50))
   expect(here).toEqual(numbers(here!.length))
   expect(relay.passedBytes).toBe(passed)
   expect(there!.length).toBe(sent)
+})
+
+test('nobody looks for a direct way of a connection that has ended', async () => {
+  const { address } = await relayed()
+  const signals: (AbortSignal | undefined)[] = []
+  const dial: Dial = (at, options) => {
+    if (!options.localPort) return dialTcp(at, options)
+    signals.push(options.signal)
+    return new Promise((_, reject) => {
+      options.signal?.addEventListener('abort', () =>
+        reject(new LinkError('LINK_ABORTED', 'It was given up.')),
+      )
+    })
+  }
+  const far = machine(true, 'far', dial)
+  const near = machine(true, 'near', dial)
+  await far.transport.listen('127.0.0.1:0', () => ({ onMessage: () => {}, onClose: () => {} }))
+  const own = await far.node.waitAt(address)
+  await near.transport.connect(own, { onMessage: () => {}, onClose: () => {} })
+  await vi.waitFor(() => expect(signals).toHaveLength(2))
+  await near.transport.stop()
+  await vi.waitFor(() => expect(signals.map((signal) => signal?.aborted)).toEqual([true, true]))
 })
 
 test('a machine that is not known finds no place, and says why', async () => {
@@ -153,6 +182,59 @@ test('connections that say nothing, or nonsense, or not enough are dropped', asy
       return new Promise<void>((resolve) => socket.once('close', () => resolve()))
     }),
   )
+})
+
+test('who is refused and does not hang up is cut off all the same', async () => {
+  const { relay, address } = await relayed({}, () => false)
+  const { at } = parsePeerAddress(address)
+  const target = parseTcpAddress(at)
+  for (const question of [`connect ${'a'.repeat(20)}`, `accept ${'a'.repeat(24)}`]) {
+    const socket = createConnection({ ...target, allowHalfOpen: true })
+    ends.push(() => socket.destroy())
+    socket.on('error', () => {})
+    socket.resume()
+    socket.write(`DEOS-CIRCUIT 1 ${question}\n`)
+    await new Promise<void>((resolve) => socket.once('end', () => resolve()))
+  }
+  const raw = createConnection({ ...target, allowHalfOpen: true })
+  ends.push(() => raw.destroy())
+  const own = { key: passingKey(), side: 'dialler', expected: null, timeoutMs: 5_000, name: at } as const
+  const { stream } = await secureStream(raw, own)
+  stream.write(`wait ${'a'.repeat(20)}\n`)
+  await vi.waitFor(() => expect(relay.counts.connections).toBe(0))
+})
+
+test('one address leaves handshakes to others, however many it begins', async () => {
+  const { relay, address } = await relayed({ handshakesPerAddress: 4 })
+  const target = parseTcpAddress(parsePeerAddress(address).at)
+  const far = machine(false, 'far')
+  await far.transport.listen('127.0.0.1:0', () => ({ onMessage: () => {}, onClose: () => {} }))
+  await far.node.waitAt(address)
+  let ended = 0
+  for (let count = 0; count < 20; count++) {
+    const socket = createConnection(target)
+    ends.push(() => socket.destroy())
+    socket.on('error', () => {})
+    socket.on('close', () => {
+      ended += 1
+    })
+    socket.resume()
+  }
+  await vi.waitFor(() => expect(ended).toBe(16))
+  expect(relay.counts).toMatchObject({ names: 1, connections: 5 })
+})
+
+const hasIpv6 = Object.values(networkInterfaces()).some((each) =>
+  each?.some(({ address }) => address === '::1'),
+)
+test.skipIf(!hasIpv6)('a relay at an IPv6 address is reached from both sides', async () => {
+  const { address } = await relayed({}, () => true, '::1')
+  const far = machine(false, 'far')
+  await far.transport.listen('127.0.0.1:0', () => ({ onMessage: () => {}, onClose: () => {} }))
+  const own = await far.node.waitAt(address)
+  const near = machine(false, 'near')
+  const link = await near.transport.connect(own, { onMessage: () => {}, onClose: () => {} })
+  expect(link.path).toBe('relayed')
 })
 
 test('a circuit is no faster than its machine may be', async () => {

@@ -21,6 +21,8 @@ export interface RelayLimits {
   /** A circuit without a byte is ended after so long; links say something every second. */
   readonly idleMs: number
   readonly handshakeMs: number
+  /** Connections of one address that have not said yet what they want. */
+  readonly handshakesPerAddress: number
   readonly maxConnections: number
 }
 
@@ -31,6 +33,7 @@ export const defaultRelayLimits: RelayLimits = {
   bytesPerSecond: 64 * 2 ** 20,
   idleMs: 30_000,
   handshakeMs: 10_000,
+  handshakesPerAddress: 128,
   maxConnections: 4096,
 }
 
@@ -66,6 +69,8 @@ const NAME = /^[A-Za-z0-9_-]{16,64}$/
 /** A machine that says nothing for so long is gone; it says something every ten seconds. */
 const SILENCE_MS = 30_000
 const TLS_HANDSHAKE = 0x16
+/** Of answers to a machine, which are short: one that lets more of them lie does not read. */
+const MOST_UNREAD_BYTES = 64 * 1024
 
 const observed = ({ remoteAddress = '', remotePort = 0 }: Socket): string =>
   formatTcpAddress({ host: remoteAddress.replace(/^::ffff:/, ''), port: remotePort })
@@ -82,6 +87,7 @@ export class Relay {
   readonly #names = new Map<string, Waiting>()
   readonly #asked = new Map<string, Asked>()
   readonly #byAddress = new Map<string, number>()
+  readonly #handshakes = new Map<string, number>()
   /** Bytes passed on since the start. */
   passedBytes = 0
 
@@ -115,16 +121,24 @@ export class Relay {
     return closed
   }
 
-  /** Machines that wait here, and circuits open now. */
-  get counts(): { readonly names: number; readonly circuits: number } {
+  /** Machines that wait here, circuits open now, and connections of any kind. */
+  get counts(): { readonly names: number; readonly circuits: number; readonly connections: number } {
     const circuits = [...this.#machines.values()].reduce((sum, machine) => sum + machine.circuits, 0)
-    return { names: this.#names.size, circuits }
+    return { names: this.#names.size, circuits, connections: this.#sockets.size }
   }
 
   async #serve(socket: Socket): Promise<void> {
     this.#sockets.add(socket)
     socket.on('error', () => {})
     socket.once('close', () => this.#sockets.delete(socket))
+    const host = socket.remoteAddress ?? ''
+    const begun = this.#handshakes.get(host) ?? 0
+    if (begun >= this.#limits.handshakesPerAddress) {
+      socket.destroy()
+      this.options.onNote?.(`${host} has ${begun} unfinished handshakes; another one was not begun.`)
+      return
+    }
+    this.#handshakes.set(host, begun + 1)
     try {
       const first = await firstByte(socket, this.#limits.handshakeMs)
       if (first === TLS_HANDSHAKE) await this.#serveMachine(socket)
@@ -133,6 +147,8 @@ export class Relay {
       if (!(error instanceof LinkError)) throw error
       socket.destroy()
       this.options.onNote?.(`${observed(socket)}: ${error.message}`)
+    } finally {
+      countDown(this.#handshakes, host)
     }
   }
 
@@ -145,6 +161,8 @@ export class Relay {
     })
     const [verb, circuit = ''] = (await readLine(stream, timeoutMs, name)).split(' ')
     const refuse = (why: string): void => {
+      // A machine that keeps its own half open keeps nothing here.
+      stream.once('finish', () => socket.destroy())
       stream.end(`no ${why}\n`)
       this.options.onNote?.(`${name} may not wait here: ${why}.`)
     }
@@ -161,7 +179,7 @@ export class Relay {
     this.#names.set(circuit, waiting)
     socket.setTimeout(SILENCE_MS, () => socket.destroy())
     // Whatever it says, it says that it lives.
-    stream.on('data', () => stream.write('\n'))
+    stream.on('data', () => tell(stream, '\n'))
     stream.on('end', () => stream.end())
     socket.once('close', () => {
       stream.destroy()
@@ -187,32 +205,31 @@ export class Relay {
     const host = socket.remoteAddress ?? ''
     const waiting = this.#names.get(circuit)
     const asked = this.#byAddress.get(host) ?? 0
-    if (waiting === undefined) return void socket.end(`no ${NOBODY}\n`)
+    if (waiting === undefined) return void refuse(socket, NOBODY)
     const { machine, control } = waiting
-    if (asked >= this.#limits.circuitsPerAddress) return void socket.end('no you have too many circuits\n')
+    if (asked >= this.#limits.circuitsPerAddress) return void refuse(socket, 'you have too many circuits')
     if (machine.circuits >= this.#limits.circuitsPerMachine)
-      return void socket.end('no the machine has too many circuits\n')
+      return void refuse(socket, 'the machine has too many circuits')
     machine.circuits += 1
     this.#byAddress.set(host, asked + 1)
     const token = randomBytes(18).toString('base64url')
     const cancel = systemTimers.after(this.#limits.handshakeMs, () => {
-      socket.end('no the machine did not answer\n')
+      this.#asked.delete(token)
+      refuse(socket, 'the machine did not answer')
     })
     socket.once('close', () => {
       cancel()
       this.#asked.delete(token)
       machine.circuits -= 1
-      const left = this.#byAddress.get(host)! - 1
-      if (left === 0) this.#byAddress.delete(host)
-      else this.#byAddress.set(host, left)
+      countDown(this.#byAddress, host)
     })
     this.#asked.set(token, { socket, machine, cancel })
-    control.write(`${token} ${name}\n`)
+    tell(control, `${token} ${name}\n`)
   }
 
   #accept(socket: Socket, token: string, name: string): void {
     const asked = this.#asked.get(token)
-    if (asked === undefined) return void socket.end('no nobody waits for this answer\n')
+    if (asked === undefined) return void refuse(socket, 'nobody waits for this answer')
     this.#asked.delete(token)
     asked.cancel()
     const from = observed(asked.socket)
@@ -233,10 +250,31 @@ export class Relay {
   }
 }
 
+/** Says why, and ends the connection whether or not the other end does. */
+function refuse(socket: Socket, why: string): void {
+  socket.end(`no ${why}\n`)
+  socket.destroySoon()
+}
+
+/** To a machine that waits here. */
+function tell(control: Duplex, text: string): void {
+  if (control.writableLength > MOST_UNREAD_BYTES) control.destroy()
+  else control.write(text)
+}
+
+function countDown(counts: Map<string, number>, key: string): void {
+  const left = (counts.get(key) ?? 1) - 1
+  if (left === 0) counts.delete(key)
+  else counts.set(key, left)
+}
+
 /** Looks at it and leaves it where it is. */
 function firstByte(socket: Socket, timeoutMs: number): Promise<number> {
   return new Promise((resolve, reject) => {
-    const fail = (): void => reject(new LinkError('LINK_TIMEOUT', 'It said nothing in time.'))
+    const fail = (): void => {
+      clearTimeout(timer)
+      reject(new LinkError('LINK_TIMEOUT', 'It said nothing in time.'))
+    }
     const timer = setTimeout(fail, timeoutMs)
     socket.once('close', fail)
     socket.once('data', (bytes: Buffer) => {

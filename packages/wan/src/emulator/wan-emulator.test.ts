@@ -155,3 +155,13 @@ test('who stands at no site is refused, and so is a port where nobody listens', 
   await expect(dial('127.0.0.1')).rejects.toThrow('403')
   await expect(dial(emulator.sites[0]!.host)).rejects.toThrow('502')
 })
+
+test('a port that cannot be is refused, and the network goes on', async () => {
+  const emulator = await startEmulator()
+  const { dial } = await meet(emulator, echo)
+  const [a, b] = emulator.sites
+  await expect(connectThrough(a!.proxy, `${b!.host}:99999`)).rejects.toThrow('400')
+  const socket = await dial()
+  socket.write('x')
+  expect(String((await once(socket, 'data'))[0])).toBe('x')
+})

@@ -148,6 +148,11 @@ export class WanEmulator {
     client.on('error', () => client.destroy())
     const target = /^([^\s:[\]]+):(\d{1,5})$/.exec(authority)
     const to = this.#siteAt(target?.[1])
+    const port = Number(target?.[2])
+    if (to !== null && port > 65_535) {
+      client.end(`HTTP/1.1 400 Bad Request\r\n\r\nPort ${port} is beyond 65535.\n`)
+      return
+    }
     if (to === null) {
       client.end(
         `HTTP/1.1 403 Forbidden\r\n\r\n"${authority.slice(0, 80)}" stands at no site; sites are at ${siteHost(0)} to ${siteHost(this.#sites.length - 1)}.\n`,
@@ -161,7 +166,7 @@ export class WanEmulator {
       return
     }
     this.#travel(there, () => {
-      const socket = connect({ host: target![1]!, port: Number(target![2]), allowHalfOpen: true })
+      const socket = connect({ host: target![1]!, port, allowHalfOpen: true })
       this.#pending.add(socket)
       socket.once('close', () => this.#pending.delete(socket))
       socket.once('error', () => {

@@ -18,7 +18,9 @@ const actionSchema = z.discriminatedUnion('action', [
   z.strictObject({ action: z.literal('kill'), ...pair, afterBytes: z.number().int().min(0).default(0) }),
 ])
 
-const scheduleSchema = z.array(z.looseObject({ atMs: z.number().min(0) })).max(10_000)
+/** Thirty days; clocks of nanoseconds end after some centuries. */
+const LATEST_MS = 30 * 86_400_000
+const scheduleSchema = z.array(z.looseObject({ atMs: z.number().min(0).max(LATEST_MS) })).max(10_000)
 
 /** Something that happens to a pair of sites. */
 export type WanAction = z.infer<typeof actionSchema>
@@ -62,14 +64,14 @@ export function parseWanAction(
   return parsed.data
 }
 
+export const SCHEDULE_HINT =
+  'Entries are like {"atMs": 5000, "action": "blackhole", "from": "a", "to": "b"}; actions are blackhole, reset, open and kill.'
+
 const scheduleError = (
   issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[],
 ): WanError => {
   const problems = issues
     .slice(0, 5)
     .map(({ path, message }) => `${path.map(String).join('.') || 'it'}: ${message}`)
-  return new WanError(
-    `The schedule of the network is wrong: ${problems.join('; ')}.`,
-    'Entries are like {"atMs": 5000, "action": "blackhole", "from": "a", "to": "b"}; actions are blackhole, reset, open and kill.',
-  )
+  return new WanError(`The schedule of the network is wrong: ${problems.join('; ')}.`, SCHEDULE_HINT)
 }

@@ -92,8 +92,12 @@ export interface KvBlockAddress extends KvCoding {
   readonly part: KvPart
 }
 
+const hexOfByte = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+
 /** A name for what a block holds, the same on every machine; of characters that file names may have everywhere. */
 export function kvBlockKey({ run, layer, part, version, level, basis }: KvBlockAddress): string {
-  const id = Array.from(run, (byte) => byte.toString(16).padStart(2, '0')).join('')
+  // Long prompts have tens of thousands of blocks.
+  let id = ''
+  for (const byte of run) id += hexOfByte[byte]!
   return `${id}-${layer}${part === 'key' ? 'k' : 'v'}-${version}.${level}.${basis}`
 }

@@ -32,6 +32,8 @@ export class IncomingTransfer {
   readonly #levels: Uint8Array
   /** Of one block several may be, each better than the ones before. */
   readonly #writing = new Map<number, Writing[]>()
+  /** Up to where all was stored when that was asked last, at which levels: what is stored stays as good. */
+  #reach: { readonly levels: readonly number[]; index: number } = { levels: [], index: 0 }
 
   /** @param former - the same session under an earlier plan: what it stored stays */
   constructor(
@@ -146,12 +148,14 @@ export class IncomingTransfer {
 
   /** Positions for which all layers are stored at these levels or better. */
   prefix(levels: readonly number[]): number {
-    const { first } = this.plan.layers
-    for (let index = 0; index < this.#slice.size; index++) {
-      const { block, layer } = this.#slice.address(index)
-      if (this.#levels[index]! > levels[layer - first]!) return block * this.plan.shape.blockTokens
+    const { layers, shape } = this.plan
+    if (this.#reach.levels !== levels) this.#reach = { levels, index: 0 }
+    const reach = this.#reach
+    for (; reach.index < this.#slice.size; reach.index++) {
+      const { block, layer } = this.#slice.address(reach.index)
+      if (this.#levels[reach.index]! > levels[layer - layers.first]!) return block * shape.blockTokens
     }
-    return this.plan.shape.length
+    return shape.length
   }
 
   /** Level of the coarsest block that is stored for positions below. */

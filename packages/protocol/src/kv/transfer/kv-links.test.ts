@@ -356,6 +356,34 @@ test('plans of workers, and plans beyond what may be open, are refused', () => {
   expect(pair.sender.open).toBe(2)
 })
 
+test('an offer whose answer takes longer than the next one is answered all the same, and once', () => {
+  const sender = new KvSender(senderOptions)
+  const session = sessionId('a')
+  sender.onEvent({ type: 'linked', peer: 'g', role: 'gateway' }, 0)
+  sender.onEvent({ type: 'linked', peer: 'd', role: 'worker' }, 0)
+  const effects = [...sender.onEvent({ type: 'message', peer: 'g', message: plan('a') }, 0)]
+  sender.onEvent({ type: 'computed', session, layers, end: 20 }, 0)
+  // A slow link carries 250 ms of others' blocks in front of it.
+  for (const nowMs of [50, 100, 150, 200, 250]) effects.push(...sender.onEvent({ type: 'tick' }, nowMs))
+  const offers = effects.flatMap((effect) =>
+    effect.type === 'send' && effect.message.type === 'kv-offer' ? [effect.message] : [],
+  )
+  expect(offers).toHaveLength(3)
+  const answers = offers.map(({ offer }) =>
+    sender.onEvent(
+      {
+        ...{ type: 'message', peer: 'd' },
+        message: {
+          ...{ type: 'kv-have', epoch: 1, session, offer, windowBytes: 40, count: 20 },
+          bits: new Uint8Array(3),
+        },
+      },
+      260,
+    ),
+  )
+  expect(answers.map((asked) => asked.length)).toEqual([4, 0, 0])
+})
+
 test('a block that its plan does not allow is a bug of who encoded it', () => {
   const sender = new KvSender(senderOptions)
   sender.onEvent({ type: 'linked', peer: 'g', role: 'gateway' }, 0)

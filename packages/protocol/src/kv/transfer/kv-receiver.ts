@@ -95,6 +95,11 @@ export class KvReceiver {
     return this.#transfers.size
   }
 
+  /** The plan in force; `null` if the session is not handed over. */
+  planOf(session: SessionId): KvPlan | null {
+    return this.#transfers.get(session)?.plan ?? null
+  }
+
   /** Bytes of a sender that arrived and are not acknowledged. */
   bytesHeld(peer: string): number {
     return this.#senders.get(peer)?.bytes ?? 0
@@ -113,6 +118,7 @@ export class KvReceiver {
         break
       case 'unlinked':
         this.#linked.delete(event.peer)
+        if (this.bytesHeld(event.peer) === 0) this.#senders.delete(event.peer)
         for (const transfer of this.#transfers.values()) transfer.offers.delete(event.peer)
         for (const [key, { peer }] of this.#early) if (peer === event.peer) this.#early.delete(key)
         for (const transfer of this.#transfers.values()) {

@@ -122,6 +122,11 @@ export class KvSender {
     return this.#transfers.size
   }
 
+  /** The plan in force; `null` if the session is not handed over. */
+  planOf(session: SessionId): KvPlan | null {
+    return this.#transfers.get(session)?.plan ?? null
+  }
+
   /** Bytes under way to a receiver, those being encoded counted as large as they may become. */
   bytesInFlight(peer: string): number {
     let bytes = 0
@@ -191,6 +196,10 @@ export class KvSender {
   #offer(transfer: Transfer, route: OutgoingRoute, nowMs: number, out: SenderEffect[]): void {
     route.reset()
     route.offer += 1
+    this.#sendOffer(transfer, route, nowMs, out)
+  }
+
+  #sendOffer(transfer: Transfer, route: OutgoingRoute, nowMs: number, out: SenderEffect[]): void {
     route.offeredMs = nowMs
     const { epoch, session } = transfer.plan
     const { layers } = route.slice
@@ -360,7 +369,8 @@ export class KvSender {
       }
       for (const route of transfer.routes) {
         if (route.answered || !this.#links.has(route.peer)) continue
-        if (nowMs - route.offeredMs >= offerRetryMs) this.#offer(transfer, route, nowMs, out)
+        // The same offer: behind blocks of others the answer to the first may take longer than that.
+        if (nowMs - route.offeredMs >= offerRetryMs) this.#sendOffer(transfer, route, nowMs, out)
       }
     }
   }

@@ -85,7 +85,7 @@ export interface KvOffer {
   readonly type: 'kv-offer'
   readonly epoch: number
   readonly session: SessionId
-  /** Counts the sender's offers; an answer to an earlier one is void. */
+  /** Counts the sender's offers; an answer to an earlier one is void. One that is only repeated keeps its number. */
   readonly offer: number
   readonly layers: LayerRange
 }
