@@ -6,7 +6,7 @@ import {
   type ServingPlan,
   type ServingWorkload,
 } from '@deos/planner'
-import { simulatePlan } from '@deos/simulator'
+import { simulatePlan, steadyRequests } from '@deos/simulator'
 import { EXIT_FAILURE } from '../cli-error.ts'
 import type { Output } from '../output.ts'
 import { readFleet } from '../plan/fleet-file.ts'
@@ -29,17 +29,17 @@ export interface PlanServeOptions extends PlanFiles {
   readonly simulate: boolean
 }
 
-/** Requests that a plan is played with while plans are compared. */
-const judgedRequests = 240
+/** Of the requests that a plan is played with while plans are compared. */
+const judged = { least: 240, mostEvents: 1_000_000 }
 
 /** Plays a plan at the rate that it promises. */
 export const judgeOf =
-  (shape: ModelShape, fleet: ComputeFleet, workload: ServingWorkload, seed: number) => (plan: ServingPlan) =>
-    simulatePlan(
-      plan,
-      { shape, fleet, workload },
-      { requestsPerS: plan.predicted.requestsPerS, seed, requests: judgedRequests },
-    )
+  (shape: ModelShape, fleet: ComputeFleet, workload: ServingWorkload, seed: number) =>
+  (plan: ServingPlan) => {
+    const { requestsPerS } = plan.predicted
+    const requests = steadyRequests(plan, workload, requestsPerS, judged)
+    return simulatePlan(plan, { shape, fleet, workload }, { requestsPerS, seed, requests })
+  }
 
 /** Plans and prints. A plan that cannot be made is a result, with an exit code that says so. */
 export async function planServe(options: PlanServeOptions, output: Output): Promise<void> {

@@ -18,3 +18,4 @@ export {
   playRequests,
   simulatePlan,
 } from './simulate-plan.ts'
+export { type ExpectedLoad, steadyRequests } from './steady-requests.ts'
