@@ -3,9 +3,11 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { catalogue, findAccelerator } from '../../devices/index.ts'
 import { shapeFromHuggingFace } from '../../models/index.ts'
-import { type ComputeFleet, type FleetMachine, plainFleet, plainMachine } from '../fleet.ts'
+import { type ComputeFleet, type FleetMachine, LinkLookup, plainFleet, plainMachine } from '../fleet.ts'
+import { GroupForms } from './groups.ts'
 import { planServing } from './plan-serving.ts'
 import type { ServingOutcome, ServingPlan } from './serving-plan.ts'
+import { tensorOnly, unitsOf } from './units.ts'
 import type { ServingWorkload } from './workload.ts'
 
 const llama70b = shapeFromHuggingFace(
@@ -346,3 +348,51 @@ const roundingError = 1e-9
 function latencyMs({ ttftMs, tpotMs }: ServingPlan['predicted']): number {
   return ttftMs + workload.outputTokens.mean * tpotMs
 }
+
+describe('machines that are alike by name', () => {
+  const chat = { ...workload, ttftMs: 2000, tpotMs: 80 }
+
+  test('and not by price: the cheaper one serves, at its own price', () => {
+    const priced = (prices: readonly number[]) =>
+      plainFleet(prices.map((pricePerHour, at) => plainMachine(`l4-${at}`, find('L4'), { pricePerHour })))
+    const cheap: ServingWorkload = { ...chat, goal: 'cost', requestsPerS: 0.3 }
+    const plan = planned(planServing(llama8b, priced([5, 0.5, 9]), cheap))
+    expect(plan.predicted.pricePerHour).toBe(0.5)
+    expect(plan.replicas[0]!.stages[0]!.accelerators[0]!.machine).toBe('l4-1')
+    const both = planned(planServing(llama8b, priced([5, 0.5, 9]), { ...cheap, requestsPerS: 1.2 }))
+    expect(both.predicted.pricePerHour).toBe(5.5)
+    const all = planned(planServing(llama8b, priced([5, 0.5, 9]), chat))
+    expect(all.predicted.pricePerHour).toBe(14.5)
+  })
+
+  test('and not by figures: each is as quick as it is, and no plan exceeds its bound', () => {
+    const gpu = { ...find('RTX 4090'), name: 'gpu' }
+    const slow = { ...gpu, memoryGBs: gpu.memoryGBs / 10, fp16Tflops: gpu.fp16Tflops! / 10 }
+    const fleet = plainFleet([plainMachine('a', gpu), plainMachine('b', slow)])
+    const plan = planned(planServing(llama8b, fleet, { ...workload, ttftMs: null, tpotMs: null }))
+    const [quick, other] = ['a', 'b'].map((name) =>
+      plan.replicas.find(({ stages }) => stages[0]!.accelerators[0]!.machine === name),
+    )
+    expect(plan.bound.gap).toBeGreaterThanOrEqual(0)
+    expect(quick!.requestsPerS).toBeGreaterThan(5 * other!.requestsPerS)
+    expect(planServing(llama8b, { ...fleet, machines: [...fleet.machines].reverse() }, workload)).toEqual(
+      planServing(llama8b, fleet, workload),
+    )
+  })
+
+  test('and not by who shares a machine: links are those between them', () => {
+    const inside = { delayMs: 0.01, bytesPerS: 1e11 }
+    const pairs = many(2, 'L4', { accelerators: 2, inside })
+    const fleet = plainFleet(pairs, { sameSite: { delayMs: 20, bytesPerS: 1e8 } })
+    const links = new LinkLookup(fleet)
+    const forms = new GroupForms(llama8b, 'fp32', { ...workload, tpotMs: null }, fleet, links)
+    const units = unitsOf(fleet, links, llama8b, () => tensorOnly(1), false)
+    const delays = (...at: readonly number[]) =>
+      forms.group(
+        at.map((each) => units[each]!),
+        'together',
+      )!.form.pipeline.hopDelayMs
+    expect(delays(0, 1)).toEqual([0.01, 0.01])
+    expect(delays(0, 2)).toEqual([20, 20])
+  })
+})

@@ -1,4 +1,5 @@
 import { type Bytes, bytes, formatBytes } from '@deos/domain'
+import { keyOfAccelerator } from '../../devices/index.ts'
 import type { ModelShape } from '../../models/index.ts'
 import { type ComputeFleet, insideLinkOf } from '../fleet.ts'
 import type { ServingChoice } from './choices.ts'
@@ -114,7 +115,7 @@ function machineFixes(
 ): readonly Fix[] {
   const kinds = new Map(
     fleet.machines.map((machine) => [
-      JSON.stringify([machine.accelerator.name, machine.accelerators, machine.site]),
+      JSON.stringify([keyOfAccelerator(machine.accelerator), machine.accelerators, machine.site]),
       machine,
     ]),
   )

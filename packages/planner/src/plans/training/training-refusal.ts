@@ -1,5 +1,5 @@
 import { bytes, formatBytes } from '@deos/domain'
-import { memoryBytes } from '../../devices/index.ts'
+import { keyOfAccelerator, memoryBytes } from '../../devices/index.ts'
 import { type ModelShape, parameterCounts } from '../../models/index.ts'
 import type { ComputeFleet } from '../fleet.ts'
 import type { Fix } from '../serving/serving-plan.ts'
@@ -68,7 +68,7 @@ const firstOfKinds = ({ machines }: ComputeFleet) =>
     [...machines]
       .reverse()
       .map((machine) => [
-        JSON.stringify([machine.accelerator.name, machine.accelerators, machine.site]),
+        JSON.stringify([keyOfAccelerator(machine.accelerator), machine.accelerators, machine.site]),
         machine,
       ]),
   ).values()
