@@ -11,6 +11,7 @@ import {
 } from '@deos/planner'
 import { describe, expect, test } from 'vitest'
 import { drawLength, drawRequests } from './draw-requests.ts'
+import { playSteadily } from './play-steadily.ts'
 import { simulatePlan } from './simulate-plan.ts'
 import { steadyRequests } from './steady-requests.ts'
 
@@ -115,6 +116,22 @@ describe('a plan that is played', () => {
     expect(of(requests).requestsPerS / requestsPerS).toBeGreaterThan(0.95)
     expect(of(240).requestsPerS / requestsPerS).toBeLessThan(0.95)
     expect(steadyRequests(plan, long, requestsPerS, { least: 240, mostEvents: 1 })).toBe(240)
+  })
+
+  test('stands for the whole where a part of its replicas is played', () => {
+    const many = plainFleet(
+      Array.from({ length: 24 }, (_, at) => plainMachine(`a${at}`, find(at < 8 ? 'A100-SXM4-80GB' : 'L4'))),
+    )
+    const plan = planServing(shape, many, workload, { steps: 0 })
+    if (plan.kind !== 'serve') throw new Error(plan.binding)
+    const setting = { shape, fleet: many, workload }
+    const [whole, part] = [1e9, 3e5].map((mostEvents) =>
+      playSteadily(plan, setting, { least: 240, mostEvents, seed: 1 }),
+    )
+    expect(part!.events).toBeLessThan(whole!.events / 2)
+    expect(part!.requestsPerS / whole!.requestsPerS).toBeGreaterThan(0.9)
+    expect(part!.requestsPerS / whole!.requestsPerS).toBeLessThan(1.1)
+    expect(whole!.requestsPerS / plan.predicted.requestsPerS).toBeGreaterThan(0.9)
   })
 
   test('repeats itself, and not with another seed', () => {

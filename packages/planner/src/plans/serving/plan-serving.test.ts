@@ -198,6 +198,56 @@ describe('a refusal', () => {
   })
 })
 
+describe('what would do', () => {
+  const card = plainFleet(many(1, 'RTX 4090'))
+  const asked = (change: Partial<ServingWorkload>): ServingWorkload => ({
+    ...workload,
+    ttftMs: null,
+    tpotMs: null,
+    ...change,
+  })
+  const fixesOf = (of: ServingWorkload): readonly string[] => {
+    const outcome = planServing(llama8b, card, of)
+    if (outcome.kind !== 'refused') throw new Error('It fits.')
+    return outcome.fixes.map(({ change }) => change)
+  }
+  const numbersIn = (text: string | undefined) => text?.match(/[\d.]*\d/g)?.map(Number) ?? []
+
+  test('is the least that a target has to give way, and does', () => {
+    // 15 GB of weights at 80% of 1,008 GB/s take 18.6 ms; the throughput plan's steps take several times that.
+    const accept = fixesOf(asked({ tpotMs: 5 })).find((each) => each.startsWith('Accept a TPOT'))
+    const [tpotMs] = numbersIn(accept)
+    expect(tpotMs).toBeLessThan(21)
+    expect(planServing(llama8b, card, asked({ tpotMs: tpotMs! })).kind).toBe('serve')
+  })
+
+  test('changes both targets where one alone does not help', () => {
+    const accept = fixesOf(asked({ tpotMs: 5, ttftMs: 3 })).find((each) => each.startsWith('Accept'))
+    const [ttftMs, tpotMs] = numbersIn(accept)
+    expect(planServing(llama8b, card, asked({ ttftMs: ttftMs!, tpotMs: tpotMs! })).kind).toBe('serve')
+  })
+
+  test.each([200, 500, 1100, 1900])('is a load that is borne (%i tokens of answers)', (mean) => {
+    const of = asked({ outputTokens: { mean, p95: mean }, requestsPerS: 1000 })
+    const [requestsPerS] = numbersIn(fixesOf(of).find((each) => each.startsWith('Send at most')))
+    expect(planServing(llama8b, card, { ...of, requestsPerS: requestsPerS! }).kind).toBe('serve')
+  })
+
+  test('is a shorter session where the longest does not fit', () => {
+    const of = asked({ contextTokens: 131_072 })
+    const [contextTokens] = numbersIn(fixesOf(of).find((each) => each.startsWith('Let sessions')))
+    expect(contextTokens).toBeGreaterThan(30_000)
+    expect(planServing(llama8b, card, { ...of, contextTokens: contextTokens! }).kind).toBe('serve')
+  })
+
+  test('is to compute prompts where they are answered, if the model is there only once', () => {
+    const outcome = planServing(llama8b, card, asked({ roles: 'split' }))
+    if (outcome.kind !== 'refused') throw new Error('It fits.')
+    expect(outcome.binding).toMatch(/^Roles: the fleet holds the model as fp16 once/)
+    expect(outcome.fixes.some(({ change }) => change.includes('roles: together'))).toBe(true)
+  })
+})
+
 /** Fleets of up to `most` machines in two sites. */
 const fleets = (most: number): fc.Arbitrary<ComputeFleet> =>
   fc

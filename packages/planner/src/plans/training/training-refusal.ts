@@ -35,20 +35,28 @@ export function trainingRefusal(
     fixes.push({ change: 'Use SGD.', pricePerHour: 0, givesUp: "Adam's moments" })
   }
   if (slow !== null && job.stepS !== null) {
-    const change = `Accept steps of ${show(Math.ceil(slow.planned.forecast.stepS * 100) / 100)} s.`
+    const change = `Accept steps of ${roundedUp(slow.planned.forecast.stepS)} s.`
     fixes.push({ change, pricePerHour: 0, givesUp: `steps of ${job.stepS} s` })
   }
   for (const machine of firstOfKinds(fleet)) {
-    for (let count = 1; count <= mostAdded; count *= 2) {
+    const enough = (count: number) => {
       const more = Array.from({ length: count }, (_, at) => ({
         ...machine,
         name: `${machine.name}+${at + 1}`,
       }))
-      if (!feasible({ ...fleet, machines: [...fleet.machines, ...more] }, job)) continue
-      const change = `Add ${count} more ${count === 1 ? 'machine' : 'machines'} like ${machine.name} (${machine.accelerators} × ${machine.accelerator.name}) at ${machine.site}.`
-      fixes.push({ change, pricePerHour: count * machine.pricePerHour, givesUp: null })
-      break
+      return feasible({ ...fleet, machines: [...fleet.machines, ...more] }, job)
     }
+    let count = 1
+    while (count <= mostAdded && !enough(count)) count *= 2
+    if (count > mostAdded) continue
+    let low = Math.floor(count / 2)
+    while (count - low > 1) {
+      const middle = Math.floor((low + count) / 2)
+      if (enough(middle)) count = middle
+      else low = middle
+    }
+    const change = `Add ${count} more ${count === 1 ? 'machine' : 'machines'} like ${machine.name} (${machine.accelerators} × ${machine.accelerator.name}) at ${machine.site}.`
+    fixes.push({ change, pricePerHour: count * machine.pricePerHour, givesUp: null })
   }
   return {
     kind: 'refused',
@@ -61,6 +69,12 @@ export function trainingRefusal(
     ),
     bestEffort: null,
   }
+}
+
+/** Three digits: a limit that is rounded down is not met. */
+function roundedUp(value: number): number {
+  const digit = 10 ** (Math.floor(Math.log10(value)) - 2)
+  return Number((Math.ceil(value / digit) * digit).toPrecision(3))
 }
 
 const firstOfKinds = ({ machines }: ComputeFleet) =>
