@@ -93,6 +93,16 @@ describe('a plan', () => {
     expect(stage!.decodeMs).toBeLessThan(readMs * 1.05)
     expect(stage!.decodeBound).toBe('memory')
     expect(stage!.prefillBound).toBe('compute')
+    // There is no second one that could help, and no load over which its price could be spread.
+    expect(plan.bound.gap).toBeCloseTo(0, 6)
+    expect(plan.predicted.pricePerMillionTokens).toBeNull()
+  })
+
+  test('says when sessions are longer than the model knows', () => {
+    const long = planned(
+      planServing(llama8b, plainFleet(many(1, 'A100-SXM4-80GB')), { ...workload, contextTokens: 10_000 }),
+    )
+    expect(long.notes.join()).toContain('longer than the 8192 that Llama-3-8B was made for')
   })
 
   test('gives stronger machines more layers', () => {
