@@ -1,4 +1,3 @@
-import { writeFile } from 'node:fs/promises'
 import {
   type ComputeFleet,
   type ModelShape,
@@ -6,12 +5,13 @@ import {
   type ServingPlan,
   type ServingWorkload,
 } from '@deos/planner'
-import { simulatePlan } from '@deos/simulator'
+import { playSteadily } from '@deos/simulator'
 import { EXIT_FAILURE } from '../cli-error.ts'
 import type { Output } from '../output.ts'
 import { readFleet } from '../plan/fleet-file.ts'
 import { readModelShape } from '../plan/model-file.ts'
 import { documentSchema, type ServingDocument } from '../plan/plan-document.ts'
+import { writeReport } from '../plan/report-file.ts'
 import { servingReport } from '../plan/serving-report.ts'
 import { refusalText, servingText } from '../plan/serving-text.ts'
 import { readServingWorkload } from '../plan/workload-file.ts'
@@ -29,17 +29,13 @@ export interface PlanServeOptions extends PlanFiles {
   readonly simulate: boolean
 }
 
-/** Requests that a plan is played with while plans are compared. */
-const judgedRequests = 240
+/** Of the requests that a plan is played with while plans are compared. */
+const judged = { least: 240, mostEvents: 1_000_000 }
 
 /** Plays a plan at the rate that it promises. */
 export const judgeOf =
   (shape: ModelShape, fleet: ComputeFleet, workload: ServingWorkload, seed: number) => (plan: ServingPlan) =>
-    simulatePlan(
-      plan,
-      { shape, fleet, workload },
-      { requestsPerS: plan.predicted.requestsPerS, seed, requests: judgedRequests },
-    )
+    playSteadily(plan, { shape, fleet, workload }, { ...judged, seed })
 
 /** Plans and prints. A plan that cannot be made is a result, with an exit code that says so. */
 export async function planServe(options: PlanServeOptions, output: Output): Promise<void> {
@@ -70,9 +66,6 @@ export async function planServe(options: PlanServeOptions, output: Output): Prom
     plan: outcome,
     planningMs,
   }
-  if (options.html !== null) {
-    await writeFile(options.html, servingReport(document))
-    output.note(`The report is in ${options.html}.`)
-  }
+  if (options.html !== null) await writeReport(options.html, servingReport(document), output)
   output.result(document, () => servingText(document))
 }

@@ -1,10 +1,10 @@
-import { writeFile } from 'node:fs/promises'
 import { planTrainingRun } from '@deos/planner'
 import { EXIT_FAILURE } from '../cli-error.ts'
 import type { Output } from '../output.ts'
 import { readFleet } from '../plan/fleet-file.ts'
 import { readModelShape } from '../plan/model-file.ts'
 import { documentSchema } from '../plan/plan-document.ts'
+import { writeReport } from '../plan/report-file.ts'
 import { refusalText } from '../plan/serving-text.ts'
 import { trainingReport } from '../plan/training-report.ts'
 import { type TrainingDocument, trainingText } from '../plan/training-text.ts'
@@ -40,9 +40,6 @@ export async function planTrain(options: PlanTrainOptions, output: Output): Prom
     plan,
     planningMs,
   }
-  if (options.html !== null) {
-    await writeFile(options.html, trainingReport(document))
-    output.note(`The report is in ${options.html}.`)
-  }
+  if (options.html !== null) await writeReport(options.html, trainingReport(document), output)
   output.result(document, () => trainingText(document))
 }

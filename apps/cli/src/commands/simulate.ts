@@ -1,5 +1,5 @@
 import { replayTraining } from '@deos/planner'
-import { type PlanFault, simulatePlan } from '@deos/simulator'
+import { type PlanFault, simulatePlan, steadyRequests } from '@deos/simulator'
 import { UsageError } from '../cli-error.ts'
 import type { Output } from '../output.ts'
 import { type PlayableDocument, readPlan } from '../plan/plan-document.ts'
@@ -11,10 +11,13 @@ export interface SimulateOptions {
   readonly plan: string
   readonly workload: string | null
   readonly seed: number
-  readonly requests: number
+  /** `null`: as many as it takes until the plan answers what comes. */
+  readonly requests: number | null
   /** Of a plan for serving. */
   readonly faults: readonly PlanFault[]
 }
+
+const played = { least: 1000, mostEvents: 20_000_000 }
 
 /** Plays a plan that was written as JSON, under its own workload or another. */
 export async function simulate(options: SimulateOptions, output: Output): Promise<void> {
@@ -30,7 +33,8 @@ async function simulateServing(
 ): Promise<void> {
   const workload = options.workload === null ? own : await readServingWorkload(options.workload)
   const requestsPerS = workload.requestsPerS ?? plan.predicted.requestsPerS
-  const { seed, requests, faults } = options
+  const { seed, faults } = options
+  const requests = options.requests ?? steadyRequests(plan, workload, requestsPerS, played)
   const setting = { shape: model, fleet, workload }
   const simulated = simulatePlan(plan, setting, { requestsPerS, seed, requests, faults })
   output.result({ requestsPerS, seed, predicted: plan.predicted, simulated }, () =>

@@ -14,6 +14,7 @@ import {
   type LinkRate,
 } from '@deos/planner'
 import { z } from 'zod'
+import { closest } from '../text/closest.ts'
 import { PlanFile, PlanFileError } from './plan-file.ts'
 
 const positive = z.number().positive()
@@ -106,17 +107,19 @@ export async function fleetOfFile(
       `Describe at most ${mostAccelerators}.`,
     )
   }
+  checkNames(file, described)
+  const names = new Set(machines.map(({ name }) => name))
   const { links } = described
   const measured =
     typeof links.measured === 'string'
       ? parseTable(links.measured, await readTable(links.measured))
       : links.measured.map(named)
-  const [first] = described.machines.flatMap(({ name }, at) =>
-    described.machines.slice(0, at).some((other) => other.name === name) ? [at] : [],
+  const [unknown] = measured.flatMap(({ a, b }, at) =>
+    [{ at, key: 'from', name: a } as const, { at, key: 'to', name: b } as const].filter(
+      ({ name }) => !names.has(name),
+    ),
   )
-  if (first !== undefined) {
-    throw file.error(['machines', first, 'name'], 'Another machine has this name.', 'Give each its own.')
-  }
+  if (unknown !== undefined) throw unknownMachine(file, links.measured, unknown, names)
   return {
     machines,
     links: {
@@ -141,6 +144,38 @@ export async function fleetOfFile(
   }
 }
 
+/** Of those that a count makes, too. */
+function checkNames(file: PlanFile, { machines }: FleetDescription): void {
+  const seen = new Set<string>()
+  for (const [at, { name, count }] of machines.entries()) {
+    const all = new Set([name, ...namesOf(name, count)])
+    const twice = [...all].find((each) => seen.has(each))
+    if (twice !== undefined) {
+      const what = `Another machine has this name${twice === name ? '' : `: "${twice}"`}.`
+      const hint = 'Give each its own; with a count, numbers are appended.'
+      throw file.error(['machines', at, 'name'], what, hint)
+    }
+    for (const each of all) seen.add(each)
+  }
+}
+
+const namesOf = (name: string, count: number): readonly string[] =>
+  count === 1 ? [name] : Array.from({ length: count }, (_, number) => `${name}-${number + 1}`)
+
+/** In the list, or in the table that stands for it. */
+function unknownMachine(
+  file: PlanFile,
+  measured: FleetDescription['links']['measured'],
+  { at, key, name }: { readonly at: number; readonly key: 'from' | 'to'; readonly name: string },
+  names: ReadonlySet<string>,
+): PlanFileError {
+  const what = `There is no machine "${name}".`
+  const near = [...names].find((each) => each.startsWith(`${name}-`)) ?? closest(name, [...names])
+  const hint = near === null ? 'Name machines of the fleet.' : `Did you mean "${near}"?`
+  if (typeof measured !== 'string') return file.error(['links', 'measured', at, key], what, hint)
+  return new PlanFileError(measured, null, `link ${at + 1}, ${key}`, what, hint)
+}
+
 const rateOf = ({ latencyMs, gbps }: RateFields): LinkRate => ({
   delayMs: latencyMs,
   bytesPerS: (gbps * 1e9) / 8,
@@ -157,9 +192,9 @@ function machinesOf(
   at: number,
 ): readonly FleetMachine[] {
   const accelerator = acceleratorOf(file, each.accelerator, at)
-  const { name, count, region } = each
-  return Array.from({ length: count }, (_, number) => ({
-    name: count === 1 ? name : `${name}-${number + 1}`,
+  const { name: given, count, region } = each
+  return namesOf(given, count).map((name) => ({
+    name,
     accelerator,
     accelerators: each.accelerators,
     hostMemoryGiB: each.hostMemoryGiB,

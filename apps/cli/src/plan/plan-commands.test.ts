@@ -10,6 +10,7 @@ import { planTrain } from '../commands/plan-train.ts'
 import { simulate } from '../commands/simulate.ts'
 import { Output } from '../output.ts'
 import { packageRoot } from '../package-root.ts'
+import { PlanFileError } from './plan-file.ts'
 
 const at = (name: string) => join(packageRoot, 'examples', 'planner', name)
 const files = (workload: string) => ({
@@ -77,6 +78,12 @@ describe('deos plan', () => {
     await expect(printed(true, (output) => simulate({ ...run, faults: unknown }, output))).rejects.toThrow(
       /faults\[0\]\.machine/,
     )
+  })
+
+  test('serve says which report it cannot write', async () => {
+    const html = join(folder, 'nowhere', 'plan.html')
+    const options = { ...files('chat-cheap.yaml'), html, seed: 1, simulate: false }
+    await expect(printed(false, (output) => planServe(options, output))).rejects.toThrow(PlanFileError)
   })
 
   test('serve says why there is no plan, and fails', async () => {

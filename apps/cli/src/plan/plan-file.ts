@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { DomainError, describeError } from '@deos/domain'
-import { type Document, LineCounter, parseDocument } from 'yaml'
+import { type Document, LineCounter, parseDocument, visit } from 'yaml'
 import type { z } from 'zod'
 import { closest } from '../text/closest.ts'
 
@@ -41,6 +41,13 @@ export class PlanFile {
       const { line } = this.#lines.linePos(error.pos[0])
       throw new PlanFileError(path, line, '', error.message, 'Write YAML or JSON.')
     }
+    visit(this.#document, {
+      Alias: (_, node) => {
+        if (node.resolve(this.#document) !== undefined) return
+        const line = node.range ? this.#lines.linePos(node.range[0]).line : null
+        throw new PlanFileError(path, line, '', `Nothing is named &${node.source}.`, 'Name it before *.')
+      },
+    })
     try {
       this.value = this.#document.toJS({ maxAliasCount: 100 })
     } catch (cause) {

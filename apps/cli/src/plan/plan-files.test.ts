@@ -47,6 +47,14 @@ describe('a fleet file', () => {
     ],
     ['A100-SXM4-80GB', 'A1000', 'fleet.yaml:4: machines[0].accelerator: There is no accelerator "A1000"', ''],
     ['name: b', 'name: a', 'fleet.yaml:7: machines[1].name: Another machine has this name.', ''],
+    ['name: b', 'name: a-2', 'fleet.yaml:7: machines[1].name: Another machine has this name.', 'appended'],
+    [
+      'links:',
+      'links:\n  measured:\n    - { from: a, to: b, latencyMs: 1, gbps: 1 }',
+      'fleet.yaml:12: links.measured[0].from: There is no machine "a".',
+      'Did you mean "a-1"?',
+    ],
+    ['name: b', 'name: *b', 'fleet.yaml:7: Nothing is named &b.', ''],
     [
       'to: ohio',
       'to: texas',
@@ -75,6 +83,22 @@ describe('a fleet file', () => {
     )
     expect(() => parseTable('links.csv', 'a,b,1,2')).toThrow('links.csv:1')
   })
+})
+
+test('a table of links names machines of the fleet', async () => {
+  const file = new PlanFile('fleet.yaml', good.replace('links:', 'links:\n  measured: links.csv'))
+  const table = 'from,to,latency_ms,gbps\na-1,b,12.5,0.8\na-1,c,12.5,0.8\n'
+  await expect(fleetOfFile(file, () => Promise.resolve(table))).rejects.toThrow(
+    'links.csv: link 2, to: There is no machine "c".',
+  )
+})
+
+test('a trace knows its lines, empty ones among them, and no time that has no end', () => {
+  const head = 'at_ms,prompt_tokens,output_tokens\n'
+  expect(() => parseTrace('t.csv', `${head}5,10,10\n\n\n3,10,10\n`)).toThrow(
+    't.csv:5: Request 2 comes before',
+  )
+  expect(() => parseTrace('t.csv', `${head}5,10,10\nInfinity,10,10\n`)).toThrow('t.csv:3: "Infinity,10,10"')
 })
 
 describe('a workload file', () => {

@@ -33,7 +33,7 @@ export function servingText({ plan, model, fleet, workload, planningMs }: Servin
       ['goal', `${goals[plan.goal]}${targets.length > 0 ? ` within ${targets.join(' and ')}` : ''}`],
       ['planned in', showMs(planningMs)],
     ]),
-    expectationTable(plan),
+    expectationTable(plan, workload),
     ...plan.replicas.map((replica, at) => replicaText(replica, at)),
     ...(plan.handOver === null
       ? []
@@ -69,10 +69,17 @@ function listed(title: string, lines: readonly string[]): readonly string[] {
   return [`${title}\n${shown.map((line) => `  ${line}`).join('\n')}`]
 }
 
-function expectationTable({ predicted, simulated }: ServingPlan): string {
-  const rows = [
+function expectationTable(
+  { goal, predicted, simulated }: ServingPlan,
+  { requestsPerS }: ServingDocument['workload'],
+): string {
+  const rates = [
     ['requests/s', show(predicted.requestsPerS), simulated === null ? '' : show(simulated.requestsPerS)],
     ['tokens/s', show(predicted.tokensPerS), simulated === null ? '' : show(simulated.tokensPerS)],
+  ]
+  const rows = [
+    // For a lone request there is no rate.
+    ...(goal === 'latency' && requestsPerS === null ? [] : rates),
     ['TTFT mean', showMs(predicted.ttftMs), simulated === null ? '' : showMs(simulated.ttftMs.mean)],
     ['TPOT mean', showMs(predicted.tpotMs), simulated === null ? '' : showMs(simulated.tpotMs.mean)],
     ...(simulated === null

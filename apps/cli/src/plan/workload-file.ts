@@ -152,21 +152,28 @@ export function parseTrace(name: string, text: string): readonly ServingRequest[
   if (!traceHead.test(lines[0] ?? '')) {
     refuse(1, 'The first line is not at_ms,prompt_tokens,output_tokens.', 'Begin with these names.')
   }
+  const numbers: number[] = []
   const requests = lines.slice(1).flatMap((line, at): readonly ServingRequest[] => {
     if (line.trim() === '') return []
     const [atMs, promptTokens, outputTokens, ...more] = line
       .split(',')
       .map((cell) => (cell.trim() === '' ? Number.NaN : Number(cell)))
     const whole = (value: number | undefined) => Number.isSafeInteger(value) && value! >= 1
-    if (more.length > 0 || !(atMs! >= 0) || !whole(promptTokens) || !whole(outputTokens)) {
+    if (
+      more.length > 0 ||
+      !(atMs! >= 0 && Number.isFinite(atMs)) ||
+      !whole(promptTokens) ||
+      !whole(outputTokens)
+    ) {
       refuse(at + 2, `"${line}" is no request.`, 'Write ms from 0, and whole numbers of tokens from 1.')
     }
+    numbers.push(at + 2)
     return [{ atMs: atMs!, promptTokens: promptTokens!, outputTokens: outputTokens! }]
   })
   if (requests.length < 2) refuse(1, `It has ${requests.length} requests.`, 'Give two at least.')
   for (const [at, { atMs }] of requests.entries()) {
     if (at > 0 && atMs < requests[at - 1]!.atMs)
-      refuse(at + 2, `Request ${at + 1} comes before the one above it.`, 'Sort them by time.')
+      refuse(numbers[at]!, `Request ${at + 1} comes before the one above it.`, 'Sort them by time.')
   }
   return requests
 }

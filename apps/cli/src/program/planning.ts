@@ -98,9 +98,8 @@ export function addPlanning(program: Command): void {
     .option('--seed <n>', 'of requests that are drawn', wholeNumber(0, 2 ** 31), 1)
     .option(
       '--requests <n>',
-      'how many are played; the first third only warms up',
+      'how many are played, the first third only to warm up (default: 1000, or six times those under way at once)',
       wholeNumber(3, 1_000_000),
-      1000,
     )
     .option(
       '--lose <machine@s[+s]>',
@@ -126,13 +125,21 @@ export function addPlanning(program: Command): void {
           readonly plan: string
           readonly workload?: string
           readonly seed: number
-          readonly requests: number
+          readonly requests?: number
           readonly lose: readonly MachineLoss[]
         },
       ) =>
         perform(flags, async (output) => {
           const { simulate } = await import('../commands/simulate.ts')
-          await simulate({ ...flags, workload: flags.workload ?? null, faults: flags.lose }, output)
+          await simulate(
+            {
+              ...flags,
+              workload: flags.workload ?? null,
+              requests: flags.requests ?? null,
+              faults: flags.lose,
+            },
+            output,
+          )
         }),
     )
 }

@@ -39,6 +39,14 @@ const plain = (name: string): string =>
   name.toLowerCase().replace(/^(nvidia|amd|intel|apple)\b|[^a-z0-9]/g, '')
 const onlyOne = <T>(items: readonly T[]): T | undefined => (items.length === 1 ? items[0] : undefined)
 
+/** Equal for accelerators that are alike in all figures; names alone may stand for several where a fleet gives its own. */
+export const keyOfAccelerator = (each: Accelerator): string =>
+  JSON.stringify([
+    each.name,
+    ...[each.memoryGiB, each.memoryGBs, each.fp32Tflops, each.fp16Tflops, each.fp8Tflops, each.int8Tops],
+    ...[each.peerLinkGBs, each.hostLinkGBs],
+  ])
+
 export const memoryBytes = ({ memoryGiB }: Accelerator): number => memoryGiB * GiB
 
 /** Number formats of products. */

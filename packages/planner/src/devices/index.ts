@@ -2,6 +2,7 @@
 export {
   type Accelerator,
   findAccelerator,
+  keyOfAccelerator,
   memoryBytes,
   type NumberFormat,
   peakFlops,

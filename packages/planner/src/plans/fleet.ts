@@ -1,4 +1,4 @@
-import { type Accelerator, assumedEfficiency, type Efficiency } from '../devices/index.ts'
+import { type Accelerator, assumedEfficiency, type Efficiency, keyOfAccelerator } from '../devices/index.ts'
 import { PlanInputError } from './errors.ts'
 
 /** A message of n bytes takes `delayMs + n / bytesPerS` one way. */
@@ -106,7 +106,8 @@ const bothWays = (a: string, b: string): readonly string[] => [pair(a, b), pair(
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
 /**
- * The fleet in an order that does not depend on how it was listed, so that plans do not either.
+ * The fleet in an order that does not depend on how it was listed, so that plans do not either: alike machines together,
+ * the cheapest first.
  *
  * @throws PlanInputError for what no fleet can be
  */
@@ -117,6 +118,8 @@ export function canonicalFleet(fleet: ComputeFleet): ComputeFleet {
       compare(a.region, b.region) ||
       compare(a.site, b.site) ||
       compare(a.accelerator.name, b.accelerator.name) ||
+      compare(keyOfAccelerator(a.accelerator), keyOfAccelerator(b.accelerator)) ||
+      a.pricePerHour / a.accelerators - b.pricePerHour / b.accelerators ||
       compare(a.name, b.name),
   )
   return { ...fleet, machines }

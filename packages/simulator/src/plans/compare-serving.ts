@@ -136,7 +136,7 @@ class Game {
       const arrivals = drawRequests(workload, rate, requests, seededRandom(seed))
       const window = { fromMs: arrivals[Math.floor(requests / 3)]!.atMs, toMs: arrivals.at(-1)!.atMs + 1 }
       const run = { fleet, router: router(), workload: { kind: 'open' as const, arrivals }, window }
-      const result = simulateServing({ ...run, gatherMs: 1e-6 })
+      const result = simulateServing({ ...run, gatherMs: 1e-6, stepsTogether: true })
       const counted = arrivals.slice(Math.floor(requests / 3))
       const output = counted.reduce((sum, { outputTokens }) => sum + outputTokens, 0) / counted.length
       const requestsPerS = result.decodeTokensPerSecond / output

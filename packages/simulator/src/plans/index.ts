@@ -10,6 +10,7 @@ export {
   serviceAt,
 } from './goodput.ts'
 export type { BatchingPolicy, PlanSetting, PlayedPlan, PlayedReplica } from './plan-fleet.ts'
+export { type PredictedPlan, playSteadily } from './play-steadily.ts'
 export {
   type PlanFault,
   type PlanSimulation,
@@ -18,3 +19,4 @@ export {
   playRequests,
   simulatePlan,
 } from './simulate-plan.ts'
+export { type ExpectedLoad, type SteadyBudget, steadyRequests } from './steady-requests.ts'

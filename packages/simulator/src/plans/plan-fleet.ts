@@ -90,8 +90,10 @@ export function fleetOfPlan(
       const next = last ? groups[0]! : groups[at + 1]!
       const { delayMs, bytesPerS } = builder.links.between(groups[at]![0]!, next[0]!)
       // A token goes back to the first stage, which alone begins the next step.
-      const latencyMs = path.length === 1 ? 0 : delayMs
-      links.push({ from: index, to: last ? 'sink' : path[at + 1]!, bytesPerMs: bytesPerS / 1000, latencyMs })
+      const alone = path.length === 1
+      const to = last ? 'sink' : path[at + 1]!
+      const bytesPerMs = alone ? Number.POSITIVE_INFINITY : bytesPerS / 1000
+      links.push({ from: index, to, bytesPerMs, latencyMs: alone ? 0 : delayMs })
     }
     return { route: { path, share, role }, groups, stages }
   })

@@ -11,7 +11,9 @@ import {
 } from '@deos/planner'
 import { describe, expect, test } from 'vitest'
 import { drawLength, drawRequests } from './draw-requests.ts'
+import { playSteadily } from './play-steadily.ts'
 import { simulatePlan } from './simulate-plan.ts'
+import { steadyRequests } from './steady-requests.ts'
 
 const shape = shapeFromHuggingFace({
   model_type: 'llama',
@@ -87,6 +89,49 @@ describe('a plan that is played', () => {
     expect(tpotMs.mean / plan.predicted.tpotMs).toBeLessThan(1.4)
     expect(ttftMs.mean / plan.predicted.ttftMs).toBeGreaterThan(0.6)
     expect(ttftMs.mean / plan.predicted.ttftMs).toBeLessThan(1.6)
+  })
+
+  // 38 sequences' tokens took longer over the accelerator's own bus than a machine waits for them.
+  test('of one accelerator steps all its sequences together, however slow its link to others is', () => {
+    const inside = { delayMs: 0, bytesPerS: 1e6 }
+    const alone = plainFleet([plainMachine('a', find('A100-SXM4-80GB'), { inside })])
+    const plan = planServing(shape, alone, { ...workload, tpotMs: 60 }, { steps: 0 })
+    if (plan.kind !== 'serve') throw new Error(plan.binding)
+    const run = { requestsPerS: plan.predicted.requestsPerS * 0.6, seed: 1, requests: 600 }
+    const quick = plainFleet([plainMachine('a', find('A100-SXM4-80GB'))])
+    expect(simulatePlan(plan, { shape, fleet: alone, workload }, run)).toEqual(
+      simulatePlan(plan, { shape, fleet: quick, workload }, run),
+    )
+  })
+
+  test('with as many requests as a steady state takes serves what comes, however long answers are', () => {
+    const long = { ...workload, outputTokens: { mean: 1000, p95: 1000 }, tpotMs: null, ttftMs: null }
+    const plan = planServing(shape, fleet, long, { steps: 0 })
+    if (plan.kind !== 'serve') throw new Error(plan.binding)
+    const requestsPerS = plan.predicted.requestsPerS * 0.7
+    const of = (requests: number) =>
+      simulatePlan(plan, { shape, fleet, workload: long }, { requestsPerS, seed: 1, requests })
+    const requests = steadyRequests(plan, long, requestsPerS, { least: 240, mostEvents: 1e7 })
+    expect(requests).toBeGreaterThan(240)
+    expect(of(requests).requestsPerS / requestsPerS).toBeGreaterThan(0.95)
+    expect(of(240).requestsPerS / requestsPerS).toBeLessThan(0.95)
+    expect(steadyRequests(plan, long, requestsPerS, { least: 240, mostEvents: 1 })).toBe(240)
+  })
+
+  test('stands for the whole where a part of its replicas is played', () => {
+    const many = plainFleet(
+      Array.from({ length: 24 }, (_, at) => plainMachine(`a${at}`, find(at < 8 ? 'A100-SXM4-80GB' : 'L4'))),
+    )
+    const plan = planServing(shape, many, workload, { steps: 0 })
+    if (plan.kind !== 'serve') throw new Error(plan.binding)
+    const setting = { shape, fleet: many, workload }
+    const [whole, part] = [1e9, 3e5].map((mostEvents) =>
+      playSteadily(plan, setting, { least: 240, mostEvents, seed: 1 }),
+    )
+    expect(part!.events).toBeLessThan(whole!.events / 2)
+    expect(part!.requestsPerS / whole!.requestsPerS).toBeGreaterThan(0.9)
+    expect(part!.requestsPerS / whole!.requestsPerS).toBeLessThan(1.1)
+    expect(whole!.requestsPerS / plan.predicted.requestsPerS).toBeGreaterThan(0.9)
   })
 
   test('repeats itself, and not with another seed', () => {

@@ -93,6 +93,7 @@ export function playRequests(
     workload: { kind: 'open', arrivals },
     window: { fromMs: firstMs, toMs: Math.max(firstMs + 1, arrivals.at(-1)!.atMs) },
     gatherMs,
+    stepsTogether: true,
     outages: outagesOf(faults, members),
     onRequest: (request) => {
       if (request.id >= warm) counted.push(request)

@@ -4,38 +4,33 @@ import type { FleetLink, ServingFleet } from './serving-fleet.ts'
 /** Links of a fleet, each with the time until which it is busy. */
 export class LinkStates {
   private readonly stride: number
-  private readonly links: (FleetLink | undefined)[] = []
-  private readonly freeAtMs: Float64Array
+  /** Only those that are there: all pairs of ten thousand machines would take gigabytes. */
+  private readonly links = new Map<number, { readonly link: FleetLink; freeAtMs: number }>()
   /** Of machines: until when K and V leave them, or come to them. */
   private readonly outAtMs: Float64Array
   private readonly inAtMs: Float64Array
 
   constructor({ machines, links }: ServingFleet) {
     this.stride = machines.length + 1
-    this.freeAtMs = new Float64Array(this.stride ** 2)
     this.outAtMs = new Float64Array(machines.length)
     this.inAtMs = new Float64Array(machines.length)
     for (const link of links) {
       const { from, to } = link
-      this.links[this.at(from === 'source' ? atSource : from, to === 'sink' ? atSink : to)] = link
+      const at = this.at(from === 'source' ? atSource : from, to === 'sink' ? atSink : to)
+      this.links.set(at, { link, freeAtMs: 0 })
     }
   }
 
   between(from: number, to: number): FleetLink {
-    const link = this.links[this.at(from, to)]
-    if (link === undefined) {
-      throw new Error(`A router chose the link from ${from} to ${to}, which is not there.`)
-    }
-    return link
+    return this.stateOf(from, to).link
   }
 
   /** When a message of that size has arrived; it waits until those before it have left. */
   send(from: number, to: number, nowMs: number, sizeBytes: number): number {
-    const link = this.between(from, to)
-    const at = this.at(from, to)
-    const free = this.freeAtMs[at]!
-    const sentMs = (free > nowMs ? free : nowMs) + sizeBytes / link.bytesPerMs
-    this.freeAtMs[at] = sentMs
+    const state = this.stateOf(from, to)
+    const { link, freeAtMs } = state
+    const sentMs = (freeAtMs > nowMs ? freeAtMs : nowMs) + sizeBytes / link.bytesPerMs
+    state.freeAtMs = sentMs
     return sentMs + link.latencyMs
   }
 
@@ -54,6 +49,14 @@ export class LinkStates {
     this.outAtMs[from] = sentMs
     this.inAtMs[to] = sentMs
     return sentMs + link.latencyMs
+  }
+
+  private stateOf(from: number, to: number) {
+    const state = this.links.get(this.at(from, to))
+    if (state === undefined) {
+      throw new Error(`A router chose the link from ${from} to ${to}, which is not there.`)
+    }
+    return state
   }
 
   private at(from: number, to: number): number {

@@ -19,6 +19,12 @@ export interface ServingRun {
    * it takes at once what waits. A little is what engines do that step all their sequences together.
    */
   readonly gatherMs?: number
+  /**
+   * Whether the decode steps of a batch go to the next machine as one message, and an idle machine begins with all that
+   * arrives at the same moment. Engines send the hidden states of a batch at once; without this, which is Helix's model,
+   * every sequence is a message of its own, and an idle machine begins with the first. Default false.
+   */
+  readonly stepsTogether?: boolean
   /** Told of every request that has its last token. */
   readonly onRequest?: (request: RequestTimes) => void
   /** When machines are not there; they come back empty. */
@@ -82,6 +88,8 @@ class ServingSimulation {
   private nextId = 0
   private events = 0
   private inWave = false
+  /** Of the batch that has just ended: steps on their way, with the machine they go to and when they would be there. */
+  private readonly leaving: { readonly flight: Flight; readonly to: number; readonly atMs: number }[] = []
 
   constructor(private readonly given: ServingRun) {
     const { fleet, window } = given
@@ -172,13 +180,25 @@ class ServingSimulation {
     if (kv === undefined) {
       const perToken = from === atSource || to === atSink ? tokenBytes : tokenBytes + activationBytes
       const sizeBytes = (isPrompt ? flight.promptTokens : 1) * perToken
-      this.queue.push(this.links.send(from, to, nowMs, sizeBytes), arrived, flight.id)
+      const atMs = this.links.send(from, to, nowMs, sizeBytes)
+      if (this.given.stepsTogether === true && !isPrompt) this.leaving.push({ flight, to, atMs })
+      else this.queue.push(atMs, arrived, flight.id)
       return
     }
     const computedInMs = this.machines[from]!.promptMs(flight.promptTokens)
     const sizeBytes = flight.promptTokens * kv.bytesPerToken
     const atMs = this.links.handOver(from, to, nowMs, computedInMs, sizeBytes)
     this.queue.push(atMs, arrived, flight.id)
+  }
+
+  /** Steps that go the same way arrive with the last of them. */
+  private sendTogether(): void {
+    const { leaving, queue } = this
+    if (leaving.length === 0) return
+    const lastMs = new Map<number, number>()
+    for (const { to, atMs } of leaving) lastMs.set(to, Math.max(atMs, lastMs.get(to) ?? 0))
+    for (const { flight, to } of leaving) queue.push(lastMs.get(to)!, arrived, flight.id)
+    leaving.length = 0
   }
 
   private arrives(flight: Flight | null): void {
@@ -196,7 +216,15 @@ class ServingSimulation {
     }
     if (flight.hop > 0 && flight.steps < 0) this.takeOver(flight)
     this.machines[to]!.arrive(flight)
-    if (this.machines[to]!.isIdle) this.compute(to)
+    if (!this.machines[to]!.isIdle) return
+    if (this.given.stepsTogether === true) this.gather(to)
+    else this.compute(to)
+  }
+
+  /** Waits a little before it begins. */
+  private gather(index: number): void {
+    this.machines[index]!.gathering = true
+    this.queue.push(this.queue.timeMs + (this.given.gatherMs ?? 0), gathered, index)
   }
 
   /** A prompt that was handed over is with the machines behind it no longer. */
@@ -274,13 +302,10 @@ class ServingSimulation {
       flight.hop += 1
       this.send(flight, index)
     }
-    const { gatherMs = 0 } = this.given
-    if (gatherMs === 0) {
-      this.compute(index)
-      return
-    }
-    machine.gathering = true
-    this.queue.push(this.queue.timeMs + gatherMs, gathered, index)
+    this.sendTogether()
+    const { gatherMs = 0, stepsTogether = false } = this.given
+    if (gatherMs > 0 || stepsTogether) this.gather(index)
+    else this.compute(index)
   }
 
   private resumes(index: number): void {
@@ -307,6 +332,7 @@ class ServingSimulation {
       flight.beganMs = nowMs
       this.given.router.stepBegins(flight)
       this.send(flight, atSource)
+      this.sendTogether()
       return
     }
     for (const index of flight.path) this.release(index, flight)

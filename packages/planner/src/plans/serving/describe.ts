@@ -11,16 +11,21 @@ import type { Bound } from './unit-costs.ts'
 import { machineOf, type Unit } from './units.ts'
 import type { ServingWorkload } from './workload.ts'
 
-export function figuresOf(assignment: Assignment, { outputTokens }: ServingWorkload): ServingFigures {
+export function figuresOf(
+  assignment: Assignment,
+  { outputTokens, goal, requestsPerS: load }: ServingWorkload,
+): ServingFigures {
   const { requestsPerS, ttftMs, tpotMs, pricePerHour } = assignment
   const tokensPerS = requestsPerS * outputTokens.mean
+  // A lone request is no load over which a price could be spread.
+  const isLone = goal === 'latency' && load === null
   return {
     requestsPerS,
     tokensPerS,
     ttftMs,
     tpotMs,
     pricePerHour,
-    pricePerMillionTokens: pricePerHour === 0 ? null : (pricePerHour / 3600 / tokensPerS) * 1e6,
+    pricePerMillionTokens: pricePerHour === 0 || isLone ? null : (pricePerHour / 3600 / tokensPerS) * 1e6,
   }
 }
 
@@ -211,6 +216,11 @@ function notesOf(choice: ServingChoice, shape: ModelShape, workload: ServingWork
       ? []
       : [`Weights as ${precision} change what the model says; measure its quality before relying on it.`]),
     ...offloadNotes(choice),
+    ...(workload.contextTokens > shape.contextLength
+      ? [
+          `Sessions of ${workload.contextTokens} tokens are longer than the ${shape.contextLength} that ${shape.name} was made for${shape.learnedPositions > 0 ? ', beyond which it has no positions: it cannot run them' : ''}.`,
+        ]
+      : []),
     ...(workload.kvBytesPerElement < 2 ? ['K and V in fewer than 16 bits change what the model says.'] : []),
     ...shape.assumptions,
   ]

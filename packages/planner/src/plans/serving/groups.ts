@@ -6,7 +6,7 @@ import { UnitCosts } from './unit-costs.ts'
 import { machineOf, type Unit } from './units.ts'
 import type { ServingWorkload, WeightPrecision } from './workload.ts'
 
-/** The best pipeline that units of these kinds at these places can form. */
+/** The best pipeline that units of these kinds, places and prices can form. */
 export interface GroupForm {
   readonly pipeline: ServingPipeline
   /** Of the units in order, those that hold a stage. */
@@ -21,6 +21,15 @@ export interface Group {
 }
 
 const mostPlacesToPermute = 4
+
+/** Units with the same keys form the same pipelines at the same price: which of them share a machine says their links. */
+function keysOf(units: readonly Unit[]): readonly string[] {
+  const machines = [...new Set(units.map(machineOf))]
+  const numbers = new Map(machines.map((machine, at) => [machine, at]))
+  return units.map(
+    (unit) => `${unit.kindKey}@${unit.place}$${unit.pricePerHour}#${numbers.get(machineOf(unit))!}`,
+  )
+}
 
 /** Remembers what groups of alike units can do, for a search forms the same ones again and again. */
 export class GroupForms {
@@ -56,7 +65,7 @@ export class GroupForms {
   group(units: readonly Unit[], role: Role): Group | null {
     if (units.length === 0) return null
     const ordered = this.#ordered(units)
-    const key = `${role}|${ordered.map(({ kindKey, place }) => `${kindKey}@${place}`).join('|')}`
+    const key = `${role}|${keysOf(ordered).join('|')}`
     let form = this.#forms.get(key)
     if (form === undefined) {
       form = this.#form(ordered, role)

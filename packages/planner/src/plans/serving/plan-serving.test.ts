@@ -3,9 +3,11 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { catalogue, findAccelerator } from '../../devices/index.ts'
 import { shapeFromHuggingFace } from '../../models/index.ts'
-import { type ComputeFleet, type FleetMachine, plainFleet, plainMachine } from '../fleet.ts'
+import { type ComputeFleet, type FleetMachine, LinkLookup, plainFleet, plainMachine } from '../fleet.ts'
+import { GroupForms } from './groups.ts'
 import { planServing } from './plan-serving.ts'
 import type { ServingOutcome, ServingPlan } from './serving-plan.ts'
+import { tensorOnly, unitsOf } from './units.ts'
 import type { ServingWorkload } from './workload.ts'
 
 const llama70b = shapeFromHuggingFace(
@@ -91,6 +93,16 @@ describe('a plan', () => {
     expect(stage!.decodeMs).toBeLessThan(readMs * 1.05)
     expect(stage!.decodeBound).toBe('memory')
     expect(stage!.prefillBound).toBe('compute')
+    // There is no second one that could help, and no load over which its price could be spread.
+    expect(plan.bound.gap).toBeCloseTo(0, 6)
+    expect(plan.predicted.pricePerMillionTokens).toBeNull()
+  })
+
+  test('says when sessions are longer than the model knows', () => {
+    const long = planned(
+      planServing(llama8b, plainFleet(many(1, 'A100-SXM4-80GB')), { ...workload, contextTokens: 10_000 }),
+    )
+    expect(long.notes.join()).toContain('longer than the 8192 that Llama-3-8B was made for')
   })
 
   test('gives stronger machines more layers', () => {
@@ -193,6 +205,56 @@ describe('a refusal', () => {
     if (outcome.kind !== 'refused') throw new Error('It fits.')
     expect(outcome.binding).toMatch(/^Latency: not even a lone request/)
     expect(outcome.fixes.find(({ change }) => change.startsWith('Accept a TPOT'))).toBeDefined()
+  })
+})
+
+describe('what would do', () => {
+  const card = plainFleet(many(1, 'RTX 4090'))
+  const asked = (change: Partial<ServingWorkload>): ServingWorkload => ({
+    ...workload,
+    ttftMs: null,
+    tpotMs: null,
+    ...change,
+  })
+  const fixesOf = (of: ServingWorkload): readonly string[] => {
+    const outcome = planServing(llama8b, card, of)
+    if (outcome.kind !== 'refused') throw new Error('It fits.')
+    return outcome.fixes.map(({ change }) => change)
+  }
+  const numbersIn = (text: string | undefined) => text?.match(/[\d.]*\d/g)?.map(Number) ?? []
+
+  test('is the least that a target has to give way, and does', () => {
+    // 15 GB of weights at 80% of 1,008 GB/s take 18.6 ms; the throughput plan's steps take several times that.
+    const accept = fixesOf(asked({ tpotMs: 5 })).find((each) => each.startsWith('Accept a TPOT'))
+    const [tpotMs] = numbersIn(accept)
+    expect(tpotMs).toBeLessThan(21)
+    expect(planServing(llama8b, card, asked({ tpotMs: tpotMs! })).kind).toBe('serve')
+  })
+
+  test('changes both targets where one alone does not help', () => {
+    const accept = fixesOf(asked({ tpotMs: 5, ttftMs: 3 })).find((each) => each.startsWith('Accept'))
+    const [ttftMs, tpotMs] = numbersIn(accept)
+    expect(planServing(llama8b, card, asked({ ttftMs: ttftMs!, tpotMs: tpotMs! })).kind).toBe('serve')
+  })
+
+  test.each([200, 500, 1100, 1900])('is a load that is borne (%i tokens of answers)', (mean) => {
+    const of = asked({ outputTokens: { mean, p95: mean }, requestsPerS: 1000 })
+    const [requestsPerS] = numbersIn(fixesOf(of).find((each) => each.startsWith('Send at most')))
+    expect(planServing(llama8b, card, { ...of, requestsPerS: requestsPerS! }).kind).toBe('serve')
+  })
+
+  test('is a shorter session where the longest does not fit', () => {
+    const of = asked({ contextTokens: 131_072 })
+    const [contextTokens] = numbersIn(fixesOf(of).find((each) => each.startsWith('Let sessions')))
+    expect(contextTokens).toBeGreaterThan(30_000)
+    expect(planServing(llama8b, card, { ...of, contextTokens: contextTokens! }).kind).toBe('serve')
+  })
+
+  test('is to compute prompts where they are answered, if the model is there only once', () => {
+    const outcome = planServing(llama8b, card, asked({ roles: 'split' }))
+    if (outcome.kind !== 'refused') throw new Error('It fits.')
+    expect(outcome.binding).toMatch(/^Roles: the fleet holds the model as fp16 once/)
+    expect(outcome.fixes.some(({ change }) => change.includes('roles: together'))).toBe(true)
   })
 })
 
@@ -346,3 +408,51 @@ const roundingError = 1e-9
 function latencyMs({ ttftMs, tpotMs }: ServingPlan['predicted']): number {
   return ttftMs + workload.outputTokens.mean * tpotMs
 }
+
+describe('machines that are alike by name', () => {
+  const chat = { ...workload, ttftMs: 2000, tpotMs: 80 }
+
+  test('and not by price: the cheaper one serves, at its own price', () => {
+    const priced = (prices: readonly number[]) =>
+      plainFleet(prices.map((pricePerHour, at) => plainMachine(`l4-${at}`, find('L4'), { pricePerHour })))
+    const cheap: ServingWorkload = { ...chat, goal: 'cost', requestsPerS: 0.3 }
+    const plan = planned(planServing(llama8b, priced([5, 0.5, 9]), cheap))
+    expect(plan.predicted.pricePerHour).toBe(0.5)
+    expect(plan.replicas[0]!.stages[0]!.accelerators[0]!.machine).toBe('l4-1')
+    const both = planned(planServing(llama8b, priced([5, 0.5, 9]), { ...cheap, requestsPerS: 1.2 }))
+    expect(both.predicted.pricePerHour).toBe(5.5)
+    const all = planned(planServing(llama8b, priced([5, 0.5, 9]), chat))
+    expect(all.predicted.pricePerHour).toBe(14.5)
+  })
+
+  test('and not by figures: each is as quick as it is, and no plan exceeds its bound', () => {
+    const gpu = { ...find('RTX 4090'), name: 'gpu' }
+    const slow = { ...gpu, memoryGBs: gpu.memoryGBs / 10, fp16Tflops: gpu.fp16Tflops! / 10 }
+    const fleet = plainFleet([plainMachine('a', gpu), plainMachine('b', slow)])
+    const plan = planned(planServing(llama8b, fleet, { ...workload, ttftMs: null, tpotMs: null }))
+    const [quick, other] = ['a', 'b'].map((name) =>
+      plan.replicas.find(({ stages }) => stages[0]!.accelerators[0]!.machine === name),
+    )
+    expect(plan.bound.gap).toBeGreaterThanOrEqual(0)
+    expect(quick!.requestsPerS).toBeGreaterThan(5 * other!.requestsPerS)
+    expect(planServing(llama8b, { ...fleet, machines: [...fleet.machines].reverse() }, workload)).toEqual(
+      planServing(llama8b, fleet, workload),
+    )
+  })
+
+  test('and not by who shares a machine: links are those between them', () => {
+    const inside = { delayMs: 0.01, bytesPerS: 1e11 }
+    const pairs = many(2, 'L4', { accelerators: 2, inside })
+    const fleet = plainFleet(pairs, { sameSite: { delayMs: 20, bytesPerS: 1e8 } })
+    const links = new LinkLookup(fleet)
+    const forms = new GroupForms(llama8b, 'fp32', { ...workload, tpotMs: null }, fleet, links)
+    const units = unitsOf(fleet, links, llama8b, () => tensorOnly(1), false)
+    const delays = (...at: readonly number[]) =>
+      forms.group(
+        at.map((each) => units[each]!),
+        'together',
+      )!.form.pipeline.hopDelayMs
+    expect(delays(0, 1)).toEqual([0.01, 0.01])
+    expect(delays(0, 2)).toEqual([20, 20])
+  })
+})

@@ -162,7 +162,11 @@ function playedWithin(
     const next =
       workload.goal === 'throughput' && !meets && round < lowerings ? atShare(here, lowered, workload) : null
     if (next === null) {
-      const missed = 'The simulation does not meet the targets that the cost model promises.'
+      const { ttftMs, tpotMs } = workload
+      const missed =
+        ttftMs === null && tpotMs === null
+          ? 'The simulation serves fewer requests a second than the cost model promises.'
+          : 'The simulation does not meet the load and the targets that the cost model promises.'
       return {
         plan: { ...described, simulated, notes: meets ? described.notes : [...described.notes, missed] },
         meets,

@@ -1,4 +1,5 @@
 import { type Bytes, bytes, formatBytes } from '@deos/domain'
+import { keyOfAccelerator } from '../../devices/index.ts'
 import type { ModelShape } from '../../models/index.ts'
 import { type ComputeFleet, insideLinkOf } from '../fleet.ts'
 import type { ServingChoice } from './choices.ts'
@@ -30,10 +31,13 @@ export function refusalOf(
   }
   const unbound = attempt(fleet, free)
   const anyLoad = attempt(fleet, { ...workload, requestsPerS: null, goal: 'throughput' })
+  const together = workload.roles === 'split' && feasible({ ...workload, roles: 'together' })
   const fixes = [
     ...precisionFixes(workload, feasible),
     ...machineFixes(fleet, workload, feasible),
-    ...targetFixes(workload, attempt, fleet),
+    ...targetFixes(workload, attempt, feasible, fleet),
+    ...contextFixes(workload, feasible),
+    ...(together ? [rolesFix] : []),
     ...(anyLoad === null || workload.requestsPerS === null ? [] : [loadFix(anyLoad, workload)]),
   ]
   const ranked = fixes.sort(
@@ -41,20 +45,30 @@ export function refusalOf(
   )
   return {
     kind: 'refused',
-    binding: bindingOf(shape, fleet, workload, unbound, anyLoad),
+    binding: bindingOf(shape, fleet, workload, { unbound, anyLoad, attempt, free }),
     fixes: ranked,
     bestEffort: unbound === null ? null : figuresOf(unbound.assignment, workload),
   }
+}
+
+/** What was found without load and targets, and with targets alone. */
+interface Attempts {
+  readonly unbound: ServingChoice | null
+  readonly anyLoad: ServingChoice | null
+  readonly attempt: Attempt
+  readonly free: ServingWorkload
 }
 
 function bindingOf(
   shape: ModelShape,
   fleet: ComputeFleet,
   workload: ServingWorkload,
-  unbound: ServingChoice | null,
-  anyLoad: ServingChoice | null,
+  { unbound, anyLoad, attempt, free }: Attempts,
 ): string {
-  if (unbound === null) return memoryBinding(shape, fleet, workload)
+  if (unbound === null) {
+    const undivided = workload.roles === 'split' ? attempt(fleet, { ...free, roles: 'together' }) : null
+    return undivided === null ? memoryBinding(shape, fleet, workload) : rolesBinding(undivided)
+  }
   const { ttftMs, tpotMs, requestsPerS } = workload
   if (anyLoad === null) {
     const targets = [
@@ -65,6 +79,15 @@ function bindingOf(
   }
   const most = anyLoad.assignment.requestsPerS
   return `Throughput: the fleet bears ${show(most)} requests/s${ttftMs === null && tpotMs === null ? '' : ' within the targets'}; ${show(requestsPerS ?? 0)} are asked for.`
+}
+
+const rolesBinding = ({ precision }: ServingChoice): string =>
+  `Roles: the fleet holds the model as ${precision} once, but not apart for prompts and for answers.`
+
+const rolesFix: Fix = {
+  change: 'Compute prompts where they are answered (roles: together).',
+  pricePerHour: 0,
+  givesUp: 'steps that do not wait for prompts',
 }
 
 function memoryBinding(shape: ModelShape, fleet: ComputeFleet, workload: ServingWorkload): string {
@@ -114,7 +137,7 @@ function machineFixes(
 ): readonly Fix[] {
   const kinds = new Map(
     fleet.machines.map((machine) => [
-      JSON.stringify([machine.accelerator.name, machine.accelerators, machine.site]),
+      JSON.stringify([keyOfAccelerator(machine.accelerator), machine.accelerators, machine.site]),
       machine,
     ]),
   )
@@ -140,25 +163,75 @@ function machineFixes(
   })
 }
 
-function targetFixes(workload: ServingWorkload, attempt: Attempt, fleet: ComputeFleet): readonly Fix[] {
-  return (['ttftMs', 'tpotMs'] as const).flatMap((key): readonly Fix[] => {
-    if (workload[key] === null) return []
-    const found = attempt(fleet, { ...workload, [key]: null })
-    if (found === null || !found.assignment.feasible) return []
-    const value = Math.ceil(found.assignment[key])
-    const name = key === 'ttftMs' ? 'TTFT' : 'TPOT'
-    return [
-      {
-        change: `Accept a ${name} of ${value} ms.`,
-        pricePerHour: 0,
-        givesUp: `${name} of ${workload[key]} ms`,
-      },
-    ]
-  })
+/** The least that can be had of one target, or of both, with the rest as it is asked for. */
+function targetFixes(
+  workload: ServingWorkload,
+  attempt: Attempt,
+  feasible: (changed: ServingWorkload) => boolean,
+  fleet: ComputeFleet,
+): readonly Fix[] {
+  const keys = targetKeys.filter((key) => workload[key] !== null)
+  const least = (changed: readonly TargetKey[]): readonly Fix[] => {
+    const without = { ...workload, ...Object.fromEntries(changed.map((key) => [key, null])) }
+    const offered = [{ ...without, goal: 'latency' as const }, without].flatMap((asked) => {
+      const found = attempt(fleet, asked)
+      return found?.assignment.feasible === true ? targetsOf(found, changed) : []
+    })
+    const over = (targets: Targets) => changed.reduce((sum, key) => sum + targets[key]! / workload[key]!, 0)
+    const enough = offered
+      .sort((a, b) => over(a) - over(b))
+      .find((targets) => feasible({ ...workload, ...targets }))
+    if (enough === undefined) return []
+    const told = (of: Targets, before: string) =>
+      changed.map((key) => `${before}${targetNames[key]} of ${of[key]} ms`).join(' and ')
+    return [{ change: `Accept ${told(enough, 'a ')}.`, pricePerHour: 0, givesUp: told(workload, '') }]
+  }
+  const single = keys.flatMap((key) => least([key]))
+  return single.length === 0 && keys.length > 1 ? least(keys) : single
 }
 
-const loadFix = ({ assignment }: ServingChoice, workload: ServingWorkload): Fix => ({
-  change: `Send at most ${show(assignment.requestsPerS * 0.999)} requests/s.`,
-  pricePerHour: 0,
-  givesUp: `${show(workload.requestsPerS! - assignment.requestsPerS)} requests/s`,
-})
+const targetKeys = ['ttftMs', 'tpotMs'] as const
+type TargetKey = (typeof targetKeys)[number]
+type Targets = Readonly<Partial<Record<TargetKey, number | null>>>
+const targetNames = { ttftMs: 'TTFT', tpotMs: 'TPOT' } as const
+
+/** What a plan reaches: on the average, and in the slowest of its pipelines, each of which has to meet a target. */
+function targetsOf({ assignment }: ServingChoice, keys: readonly TargetKey[]): readonly Targets[] {
+  const mean = (key: TargetKey) => Math.ceil(assignment[key])
+  const slowest = (key: TargetKey) =>
+    Math.max(mean(key), ...assignment.assigned.map(({ state }) => Math.ceil(state[key])))
+  return [mean, slowest].map((of) => Object.fromEntries(keys.map((key) => [key, of(key)])))
+}
+
+/** Shorter sessions, as long as they may be. */
+function contextFixes(
+  workload: ServingWorkload,
+  feasible: (changed: ServingWorkload) => boolean,
+): readonly Fix[] {
+  const { contextTokens, promptTokens, outputTokens } = workload
+  const holds = (tokens: number) => feasible({ ...workload, contextTokens: tokens })
+  let low = Math.ceil(promptTokens.p95 + outputTokens.p95)
+  if (low >= contextTokens || !holds(low)) return []
+  let high = contextTokens
+  while (high - low > Math.max(1, contextPrecision * low)) {
+    const middle = Math.floor((low + high) / 2)
+    if (holds(middle)) low = middle
+    else high = middle
+  }
+  const change = `Let sessions have at most ${low} tokens (contextTokens).`
+  return [{ change, pricePerHour: 0, givesUp: `sessions of ${contextTokens} tokens` }]
+}
+
+const contextPrecision = 0.05
+
+/** Rounded down, for a load that is rounded up is not borne. */
+function loadFix({ assignment }: ServingChoice, workload: ServingWorkload): Fix {
+  const most = assignment.requestsPerS * 0.999
+  const digit = 10 ** (Math.floor(Math.log10(most)) - 2)
+  const rate = Number((Math.floor(most / digit) * digit).toPrecision(3))
+  return {
+    change: `Send at most ${rate} requests/s.`,
+    pricePerHour: 0,
+    givesUp: `${Number((workload.requestsPerS! - rate).toPrecision(6))} requests/s`,
+  }
+}

@@ -1,3 +1,4 @@
+import { type Accelerator, keyOfAccelerator } from '../../devices/index.ts'
 import type { ModelShape } from '../../models/index.ts'
 import type { ComputeFleet } from '../fleet.ts'
 import { tensorDegrees } from '../tensor-parallel.ts'
@@ -17,7 +18,7 @@ const largestDegree = 16
 
 /**
  * Throughput and cost: see {@link RateBound}, in the best of the precisions. Latency: a lone request, each layer of it on
- * the quickest accelerators, more of them than a group has, with links that cost nothing.
+ * the quickest accelerators, more of them than a group has where there are more, with links that cost nothing.
  */
 export function servingBound(
   shape: ModelShape,
@@ -49,14 +50,17 @@ function loneRequestMs(
   workload: ServingWorkload,
   precision: WeightPrecision,
 ): number {
-  const accelerators = new Map(
-    fleet.machines.map(({ accelerator }) => [JSON.stringify(accelerator), accelerator]),
-  )
-  const tensor = tensorDegrees(shape, largestDegree).at(-1)!
-  const kinds = [...accelerators.values()].flatMap((accelerator) => [
-    { accelerator, tensorParallel: tensor, link: freeLink },
-    { accelerator, tensorParallel: tensor, contextParallel: largestDegree, link: freeLink },
-  ])
+  const counts = new Map<string, { readonly accelerator: Accelerator; count: number }>()
+  for (const { accelerator, accelerators } of fleet.machines) {
+    const key = keyOfAccelerator(accelerator)
+    counts.set(key, { accelerator, count: (counts.get(key)?.count ?? 0) + accelerators })
+  }
+  const kinds = [...counts.values()].flatMap(({ accelerator, count }) => {
+    const degree = Math.min(largestDegree, count)
+    const tensorParallel = tensorDegrees(shape, degree).at(-1)!
+    const kind = { accelerator, tensorParallel, link: freeLink }
+    return [kind, { ...kind, contextParallel: degree }]
+  })
   const costs = kinds.map((kind) => new UnitCosts(shape, kind, precision, workload, fleet.efficiency))
   let totalMs = 0
   for (let first = 0; first < shape.layers; first += 1) {

@@ -60,7 +60,7 @@ export interface ServingFigures {
   readonly ttftMs: number
   readonly tpotMs: number
   readonly pricePerHour: number
-  /** USD for a million tokens of answers; `null` if nothing has a price. */
+  /** USD for a million tokens of answers; `null` if nothing has a price, or no load is known. */
   readonly pricePerMillionTokens: number | null
 }
 

@@ -1,3 +1,4 @@
+import { keyOfAccelerator } from '../../devices/index.ts'
 import type { ModelShape } from '../../models/index.ts'
 import { type ComputeFleet, type FleetMachine, hostOf, type LinkLookup, type LinkRate } from '../fleet.ts'
 import { type GroupDegrees, sizeOf } from '../group-degrees.ts'
@@ -56,8 +57,7 @@ export function keyOfKind(kind: UnitKind): string {
   const host = offload === undefined ? [] : [offload.share, offload.bytesPerS, offload.hostBytes]
   const parts = expert * context > 1 ? [expert, context] : []
   return JSON.stringify([
-    accelerator.name,
-    accelerator.memoryGiB,
+    keyOfAccelerator(accelerator),
     tensor,
     delayMs,
     bytesPerS,
@@ -119,7 +119,7 @@ export const allSlots = ({ accelerators }: FleetMachine): readonly number[] =>
 
 /** Machines of one class are alike and stand at one site; they have the same tensor-parallel degree. */
 export const classOf = ({ region, site, accelerator }: FleetMachine): string =>
-  JSON.stringify([region, site, accelerator.name, accelerator.memoryGiB])
+  JSON.stringify([region, site, keyOfAccelerator(accelerator)])
 
 /** Each machine by itself, or with those of its kind at its site. */
 function alike(machines: readonly FleetMachine[], across: boolean): readonly (readonly FleetMachine[])[] {

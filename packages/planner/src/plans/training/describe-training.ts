@@ -1,4 +1,4 @@
-import { layerTime, memoryBytes, peakFlops } from '../../devices/index.ts'
+import { keyOfAccelerator, layerTime, memoryBytes, peakFlops } from '../../devices/index.ts'
 import { type ModelShape, operatorGraph } from '../../models/index.ts'
 import { microbatchesOf, pipelineOf, runPipeline, type WorkSpan } from '../../training/index.ts'
 import type { ComputeFleet } from '../fleet.ts'
@@ -142,7 +142,7 @@ function boundOf(shape: ModelShape, { machines, efficiency }: ComputeFleet, job:
   let cheapest = Number.POSITIVE_INFINITY
   const known = new Map<string, number>()
   for (const { accelerator, accelerators, pricePerHour } of machines) {
-    const key = `${accelerator.name}|${accelerator.memoryGiB}`
+    const key = keyOfAccelerator(accelerator)
     const passMs =
       known.get(key) ??
       graph.reduce(

@@ -1,5 +1,5 @@
 import { isExpertLayer } from '@deos/domain'
-import type { Accelerator } from '../../devices/index.ts'
+import { type Accelerator, keyOfAccelerator } from '../../devices/index.ts'
 import { expertParameters, type ModelShape, parameterCounts } from '../../models/index.ts'
 import {
   type GroupTerms,
@@ -103,7 +103,7 @@ export function fleetOfGroups(
   const groups = memberships.map((members): DeviceGroup => {
     const link = worstLink(members, links)
     const real = members[0]!.machine.accelerator
-    const key = JSON.stringify([real.name, real.memoryGiB, sizeOf(degrees) > 1 ? link : null])
+    const key = JSON.stringify([keyOfAccelerator(real), sizeOf(degrees) > 1 ? link : null])
     let accelerator = kinds.get(key)
     if (accelerator === undefined) {
       accelerator = asOne(real, degrees)

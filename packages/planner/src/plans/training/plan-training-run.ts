@@ -48,5 +48,10 @@ export function planTrainingRun(
   const [best] = candidates
   if (best !== undefined) return describeCandidate(best, candidates, shape, sorted, job)
   const feasible = (of: ComputeFleet, asked: TrainingJob) => search(of, asked, 0).some(inTime)
-  return trainingRefusal(shape, sorted, job, all[0] ?? null, feasible)
+  const quickest = all.reduce<TrainingCandidate | null>(
+    (least, each) =>
+      least !== null && least.planned.forecast.stepS <= each.planned.forecast.stepS ? least : each,
+    null,
+  )
+  return trainingRefusal(shape, sorted, job, quickest, feasible)
 }

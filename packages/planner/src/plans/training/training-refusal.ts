@@ -1,5 +1,5 @@
 import { bytes, formatBytes } from '@deos/domain'
-import { memoryBytes } from '../../devices/index.ts'
+import { keyOfAccelerator, memoryBytes } from '../../devices/index.ts'
 import { type ModelShape, parameterCounts } from '../../models/index.ts'
 import type { ComputeFleet } from '../fleet.ts'
 import type { Fix } from '../serving/serving-plan.ts'
@@ -35,20 +35,28 @@ export function trainingRefusal(
     fixes.push({ change: 'Use SGD.', pricePerHour: 0, givesUp: "Adam's moments" })
   }
   if (slow !== null && job.stepS !== null) {
-    const change = `Accept steps of ${show(Math.ceil(slow.planned.forecast.stepS * 100) / 100)} s.`
+    const change = `Accept steps of ${roundedUp(slow.planned.forecast.stepS)} s.`
     fixes.push({ change, pricePerHour: 0, givesUp: `steps of ${job.stepS} s` })
   }
   for (const machine of firstOfKinds(fleet)) {
-    for (let count = 1; count <= mostAdded; count *= 2) {
+    const enough = (count: number) => {
       const more = Array.from({ length: count }, (_, at) => ({
         ...machine,
         name: `${machine.name}+${at + 1}`,
       }))
-      if (!feasible({ ...fleet, machines: [...fleet.machines, ...more] }, job)) continue
-      const change = `Add ${count} more ${count === 1 ? 'machine' : 'machines'} like ${machine.name} (${machine.accelerators} × ${machine.accelerator.name}) at ${machine.site}.`
-      fixes.push({ change, pricePerHour: count * machine.pricePerHour, givesUp: null })
-      break
+      return feasible({ ...fleet, machines: [...fleet.machines, ...more] }, job)
     }
+    let count = 1
+    while (count <= mostAdded && !enough(count)) count *= 2
+    if (count > mostAdded) continue
+    let low = Math.floor(count / 2)
+    while (count - low > 1) {
+      const middle = Math.floor((low + count) / 2)
+      if (enough(middle)) count = middle
+      else low = middle
+    }
+    const change = `Add ${count} more ${count === 1 ? 'machine' : 'machines'} like ${machine.name} (${machine.accelerators} × ${machine.accelerator.name}) at ${machine.site}.`
+    fixes.push({ change, pricePerHour: count * machine.pricePerHour, givesUp: null })
   }
   return {
     kind: 'refused',
@@ -63,12 +71,18 @@ export function trainingRefusal(
   }
 }
 
+/** Three digits: a limit that is rounded down is not met. */
+function roundedUp(value: number): number {
+  const digit = 10 ** (Math.floor(Math.log10(value)) - 2)
+  return Number((Math.ceil(value / digit) * digit).toPrecision(3))
+}
+
 const firstOfKinds = ({ machines }: ComputeFleet) =>
   new Map(
     [...machines]
       .reverse()
       .map((machine) => [
-        JSON.stringify([machine.accelerator.name, machine.accelerators, machine.site]),
+        JSON.stringify([keyOfAccelerator(machine.accelerator), machine.accelerators, machine.site]),
         machine,
       ]),
   ).values()
