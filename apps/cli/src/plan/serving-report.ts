@@ -1,5 +1,6 @@
 import type { ReplicaReport, ServingPlan } from '@deos/planner'
 import { bullets, cards, escapeHtml, htmlTable, page, section } from '@deos/report'
+import { alikeReplicas, andAlike, type ReplicaKind } from './alike-replicas.ts'
 import type { ServingDocument } from './plan-document.ts'
 import { fleetMap, type MemoryRow, memoryBars, type TimelineRow, timeline } from './report-pictures.ts'
 import { dividedText, show, showBytes, showMs, showPrice, showShare, whereOf } from './serving-text.ts'
@@ -18,8 +19,8 @@ export function servingReport({ plan, model, fleet, workload, planningMs }: Serv
     }
   }
   const beside = (value: string | undefined) => (value === undefined ? {} : { more: `${value} simulated` })
-  const drawn = plan.replicas.slice(0, mostDrawn)
-  const left = plan.replicas.length - drawn.length
+  const drawn = alikeReplicas(plan.replicas).slice(0, mostDrawn)
+  const left = plan.replicas.length - drawn.reduce((sum, { count }) => sum + count, 0)
   return page(
     `${model.name}: plan for serving`,
     [
@@ -58,7 +59,7 @@ export function servingReport({ plan, model, fleet, workload, planningMs }: Serv
           (holder) => `replica ${holder}`,
         ),
       ),
-      ...drawn.map((replica, at) => section(titleOf(replica, at), replicaBody(replica))),
+      ...drawn.map((kind) => section(titleOf(kind), replicaBody(kind.replica))),
       left > 0 ? `<p class="soft">${left} more replicas are in the plan's JSON.</p>` : '',
       section('What binds layers', boundsBody(plan)),
       section(
@@ -73,8 +74,11 @@ export function servingReport({ plan, model, fleet, workload, planningMs }: Serv
 
 const roles = { together: 'prompts and answers', prefill: 'prompts only', decode: 'answers only' } as const
 
-const titleOf = ({ role, share, requestsPerS }: ReplicaReport, at: number): string =>
-  `Replica ${at}: ${roles[role]}, ${showShare(share)} of requests, ${show(requestsPerS)}/s`
+function titleOf(kind: ReplicaKind): string {
+  const { role, share, requestsPerS } = kind.replica
+  const each = kind.count === 1 ? '' : ' each'
+  return `Replica ${kind.at}${andAlike(kind)}: ${roles[role]}, ${showShare(share)} of requests${each}, ${show(requestsPerS)}/s`
+}
 
 function replicaBody(replica: ReplicaReport): string {
   const rows = replica.stages.map((stage, at) => [

@@ -2,6 +2,7 @@ import { bytes, formatBytes } from '@deos/domain'
 import type { BoundReport, ReplicaReport, ServingPlan, ServingRefusal, TrainingRefusal } from '@deos/planner'
 import type { PlayedServing } from '@deos/simulator'
 import { formatFields, formatTable } from '../text/table.ts'
+import { alikeReplicas, andAlike } from './alike-replicas.ts'
 import type { ServingDocument } from './plan-document.ts'
 
 /** Three digits. */
@@ -34,7 +35,7 @@ export function servingText({ plan, model, fleet, workload, planningMs }: Servin
       ['planned in', showMs(planningMs)],
     ]),
     expectationTable(plan, workload),
-    ...plan.replicas.map((replica, at) => replicaText(replica, at)),
+    ...replicaTexts(plan.replicas),
     ...(plan.handOver === null
       ? []
       : [
@@ -101,9 +102,22 @@ function expectationTable(
   )
 }
 
+/** More replicas than these are shown once of each kind. */
+const mostShown = 8
+
+function replicaTexts(replicas: readonly ReplicaReport[]): readonly string[] {
+  if (replicas.length <= mostShown) return replicas.map((replica, at) => replicaText(replica, String(at)))
+  const kinds = alikeReplicas(replicas)
+  const left = kinds.slice(mostShown).reduce((sum, { count }) => sum + count, 0)
+  return [
+    ...kinds.slice(0, mostShown).map((kind) => replicaText(kind.replica, `${kind.at}${andAlike(kind)}`)),
+    ...(left > 0 ? [`${left} more replicas are in the plan's JSON.`] : []),
+  ]
+}
+
 const roleNames = { together: '', prefill: ' (prompts)', decode: ' (answers)' } as const
 
-function replicaText(replica: ReplicaReport, at: number): string {
+function replicaText(replica: ReplicaReport, at: string): string {
   const { role, share, batch, sequences, room, ttftMs, tpotMs, requestsPerS, stages } = replica
   const times = [
     ...(role === 'decode' ? [] : [`TTFT ${showMs(ttftMs)}`]),
