@@ -17,12 +17,11 @@ import { show, showMs } from '../plan/serving-text.ts'
 import { showSeconds } from '../plan/training-text.ts'
 import { readServingWorkload, readTrainingJob } from '../plan/workload-file.ts'
 import { formatTable } from '../text/table.ts'
-import { judgeOf, type PlanFiles } from './plan-serve.ts'
+import { judged, judgeOf, type PlanFiles } from './plan-serve.ts'
 
 const kindSchema = z.object({
   kind: z.enum(['serve', 'train'], { error: 'is neither serve nor train' }),
 })
-const simulatedRequests = 240
 const helixEvaluations = 40_000
 
 /** Our plan beside those of published methods, on the same fleet, in the same model or simulation. */
@@ -58,7 +57,7 @@ function compareServing(
   }
   const others = servingBaselines(
     { shape, fleet, workload },
-    { seed, requests: simulatedRequests, evaluations: helixEvaluations },
+    { seed, budget: judged, evaluations: helixEvaluations },
   )
   const rows = [ours, ...others]
   output.result({ kind: 'serve', workload, rows }, () =>

@@ -30,7 +30,7 @@ export interface PlanServeOptions extends PlanFiles {
 }
 
 /** Of the requests that a plan is played with while plans are compared. */
-const judged = { least: 240, mostEvents: 400_000 }
+export const judged = { least: 240, mostEvents: 400_000 }
 
 /** Plays a plan at the rate that it promises. */
 export const judgeOf =

@@ -9,6 +9,7 @@ import {
   flowOfPlacement,
   LinkLookup,
   petalsPlacement,
+  type ServingRequest,
   searchPlacement,
   separatePipelines,
   swarmPlacement,
@@ -22,6 +23,7 @@ import type { FleetLink, ServingFleet } from '../serving/serving-fleet.ts'
 import { simulateServing } from '../serving/simulate-serving.ts'
 import { drawRequests } from './draw-requests.ts'
 import { type PlanSetting, StageBuilder } from './plan-fleet.ts'
+import { type SteadyBudget, steadyCount } from './steady-requests.ts'
 
 /** What a published way of placing layers serves on the same fleet, in the same simulation. */
 export interface ServingBaseline {
@@ -35,8 +37,8 @@ export interface ServingBaseline {
 
 export interface CompareOptions {
   readonly seed: number
-  /** Requests in each simulation. */
-  readonly requests: number
+  /** How much is played at each rate. */
+  readonly budget: SteadyBudget
   /** Placements that Helix's search may look at. */
   readonly evaluations: number
 }
@@ -111,7 +113,7 @@ class Game {
   most(
     placement: FlowPlacement,
     byLatency: boolean,
-    { seed, requests }: CompareOptions,
+    { seed, budget }: CompareOptions,
   ): Omit<ServingBaseline, 'name' | 'note'> | null {
     const { workload } = this.setting
     const flow = flowOfPlacement(this.instance!, placement)
@@ -131,24 +133,47 @@ class Game {
             expectedOutputTokens: workload.outputTokens.mean,
             mayTurnAway: false,
           })
-    let rate = flow.tokensPerSecond / (workload.promptTokens.mean + workload.outputTokens.mean)
+    const output = workload.outputTokens.mean
+    const visits = routes.reduce(
+      (sum, { to, tokensPerSecond }) => sum + (to === 'sink' ? 0 : tokensPerSecond),
+      0,
+    )
+    const events = (visits / flow.tokensPerSecond) * (output + 1)
+    const play = (rate: number, requests: number) =>
+      this.#play(fleet, router(), drawRequests(workload, rate, requests, seededRandom(seed)))
+    let rate = flow.tokensPerSecond / (workload.promptTokens.mean + output)
     for (let round = 0; round < lowerings; round += 1, rate *= lowered) {
-      const arrivals = drawRequests(workload, rate, requests, seededRandom(seed))
-      const window = { fromMs: arrivals[Math.floor(requests / 3)]!.atMs, toMs: arrivals.at(-1)!.atMs + 1 }
-      const run = { fleet, router: router(), workload: { kind: 'open' as const, arrivals }, window }
-      const result = simulateServing({ ...run, gatherMs: 1e-6, stepsTogether: true })
-      const counted = arrivals.slice(Math.floor(requests / 3))
-      const output = counted.reduce((sum, { outputTokens }) => sum + outputTokens, 0) / counted.length
-      const requestsPerS = result.decodeTokensPerSecond / output
-      const ttftMs = mean(result.promptMs)
-      const tpotMs = mean(result.decodeMs)
+      const begun = play(rate, budget.least)
+      const underWay = (rate * (begun.ttftMs + output * begun.tpotMs)) / 1000
+      const requests = steadyCount(underWay, events, budget)
+      const served = requests > budget.least ? play(rate, requests) : begun
+      const { requestsPerS, ttftMs, tpotMs } = served
       const meets =
         (workload.ttftMs === null || ttftMs <= workload.ttftMs * 1.02) &&
         (workload.tpotMs === null || tpotMs <= workload.tpotMs * 1.02) &&
         requestsPerS >= rate * 0.9
-      if (meets) return { requestsPerS, ttftMs, tpotMs }
+      if (meets) return served
     }
     return null
+  }
+
+  /** What is served of requests after the first third of them. */
+  #play(
+    fleet: ServingFleet,
+    router: Router,
+    arrivals: readonly ServingRequest[],
+  ): { readonly requestsPerS: number; readonly ttftMs: number; readonly tpotMs: number } {
+    const warm = Math.floor(arrivals.length / 3)
+    const window = { fromMs: arrivals[warm]!.atMs, toMs: arrivals.at(-1)!.atMs + 1 }
+    const workload = { kind: 'open' as const, arrivals }
+    const result = simulateServing({ fleet, router, workload, window, gatherMs: 1e-6, stepsTogether: true })
+    const counted = arrivals.slice(warm)
+    const output = counted.reduce((sum, { outputTokens }) => sum + outputTokens, 0) / counted.length
+    return {
+      requestsPerS: result.decodeTokensPerSecond / output,
+      ttftMs: mean(result.promptMs),
+      tpotMs: mean(result.decodeMs),
+    }
   }
 
   #instance(): FlowInstance | null {

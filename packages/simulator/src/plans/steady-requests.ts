@@ -26,17 +26,20 @@ const timesUnderWay = 6
 /**
  * How many requests have to be played until a plan answers as many as come. With fewer, it is still filling up while it
  * is measured, and seems to serve less than it does.
- *
  */
-export function steadyRequests(
+export const steadyRequests = (
   plan: ExpectedLoad,
   workload: Pick<ServingWorkload, 'outputTokens'>,
   requestsPerS: number,
+  budget: SteadyBudget,
+): number => steadyCount(underWay(plan, workload, requestsPerS), eventsOfOne(plan, workload), budget)
+
+/** The same for so many requests under way at once, each of which takes so many events. */
+export const steadyCount = (
+  requestsUnderWay: number,
+  eventsOfEach: number,
   { least, mostEvents }: SteadyBudget,
-): number {
-  const steady = timesUnderWay * underWay(plan, workload, requestsPerS)
-  return Math.max(least, Math.ceil(Math.min(steady, mostEvents / eventsOfOne(plan, workload))))
-}
+): number => Math.max(least, Math.ceil(Math.min(timesUnderWay * requestsUnderWay, mostEvents / eventsOfEach)))
 
 /** Of as many requests as it takes. */
 export const eventsOf = (
