@@ -5,6 +5,7 @@ import type { Measured, PlanMeasurement } from './measure-training.ts'
 import { measureEndToEnd } from './serving-end-to-end-figures.ts'
 import { measureFleets } from './serving-fleet-figures.ts'
 import { measureFlows } from './serving-flow-figures.ts'
+import { measurePlans } from './serving-plan-figures.ts'
 import { measureReplanning } from './serving-replan-figures.ts'
 import { measureSpeed } from './serving-speed-figures.ts'
 
@@ -13,6 +14,7 @@ export function measureServing(measurement: PlanMeasurement): Measured {
   const { dataFolder } = measurement
   const parts = [
     measureSpeed(measurement),
+    measurePlans(measurement),
     measureReplanning(measurement),
     measureFleets(measurement),
     ...(dataFolder === null ? [withoutData] : helixParts(measurement, dataFolder)),

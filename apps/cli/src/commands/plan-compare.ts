@@ -7,7 +7,7 @@ import {
   type TrainingJob,
   trainingBaselines,
 } from '@deos/planner'
-import { servingBaselines } from '@deos/simulator'
+import { judgedRequests, judgingBy, servingBaselines } from '@deos/simulator'
 import { z } from 'zod'
 import type { Output } from '../output.ts'
 import { readFleet } from '../plan/fleet-file.ts'
@@ -17,7 +17,7 @@ import { show, showMs } from '../plan/serving-text.ts'
 import { showSeconds } from '../plan/training-text.ts'
 import { readServingWorkload, readTrainingJob } from '../plan/workload-file.ts'
 import { formatTable } from '../text/table.ts'
-import { judged, judgeOf, type PlanFiles } from './plan-serve.ts'
+import type { PlanFiles } from './plan-serve.ts'
 
 const kindSchema = z.object({
   kind: z.enum(['serve', 'train'], { error: 'is neither serve nor train' }),
@@ -46,36 +46,39 @@ function compareServing(
   output: Output,
 ): void {
   const workload: ServingWorkload = { ...given, goal: 'throughput', requestsPerS: null }
-  const outcome = planServing(shape, fleet, workload, { seed, judge: judgeOf(shape, fleet, workload, seed) })
-  const simulated = outcome.kind === 'serve' ? outcome.simulated : null
+  const outcome = planServing(shape, fleet, workload, {
+    seed,
+    ...judgingBy({ shape, fleet, workload }, { seed }),
+  })
+  const simulated = outcome.kind === 'serve' ? outcome.simulatedMost : null
   const ours = {
     name: 'DeOS',
-    requestsPerS: simulated?.requestsPerS ?? 0,
+    goodputPerS: simulated?.goodputPerS ?? 0,
     ttftMs: simulated?.ttftMs.mean ?? null,
     tpotMs: simulated?.tpotMs.mean ?? null,
     note: outcome.kind === 'serve' ? outcome.precision : outcome.binding,
   }
   const others = servingBaselines(
     { shape, fleet, workload },
-    { seed, budget: judged, evaluations: helixEvaluations },
+    { seed, least: judgedRequests.least, evaluations: helixEvaluations },
   )
   const rows = [ours, ...others]
   output.result({ kind: 'serve', workload, rows }, () =>
     [
-      'The most requests a second that each method serves within the targets, in one simulator:',
+      'Requests a second that each method answers within the targets, at the rate where they are most, in one simulator:',
       formatTable(
         [
           { title: 'method' },
-          { title: 'requests/s', align: 'right' },
+          { title: 'goodput/s', align: 'right' },
           { title: 'ours is', align: 'right' },
           { title: 'TTFT', align: 'right' },
           { title: 'TPOT', align: 'right' },
           { title: '' },
         ],
-        rows.map(({ name, requestsPerS, ttftMs, tpotMs, note }) => [
+        rows.map(({ name, goodputPerS, ttftMs, tpotMs, note }) => [
           name,
-          show(requestsPerS),
-          requestsPerS === 0 ? '–' : `${show(ours.requestsPerS / requestsPerS)} ×`,
+          show(goodputPerS),
+          goodputPerS === 0 ? '–' : `${show(ours.goodputPerS / goodputPerS)} ×`,
           ttftMs === null ? '–' : showMs(ttftMs),
           tpotMs === null ? '–' : showMs(tpotMs),
           note,

@@ -1,11 +1,5 @@
-import {
-  type ComputeFleet,
-  type ModelShape,
-  planServing,
-  type ServingPlan,
-  type ServingWorkload,
-} from '@deos/planner'
-import { playSteadily } from '@deos/simulator'
+import { planServing } from '@deos/planner'
+import { judgingBy } from '@deos/simulator'
 import { EXIT_FAILURE } from '../cli-error.ts'
 import type { Output } from '../output.ts'
 import { readFleet } from '../plan/fleet-file.ts'
@@ -29,14 +23,6 @@ export interface PlanServeOptions extends PlanFiles {
   readonly simulate: boolean
 }
 
-/** Of the requests that a plan is played with while plans are compared. */
-export const judged = { least: 240, mostEvents: 400_000 }
-
-/** Plays a plan at the rate that it promises. */
-export const judgeOf =
-  (shape: ModelShape, fleet: ComputeFleet, workload: ServingWorkload, seed: number) => (plan: ServingPlan) =>
-    playSteadily(plan, { shape, fleet, workload }, { ...judged, seed })
-
 /** Plans and prints. A plan that cannot be made is a result, with an exit code that says so. */
 export async function planServe(options: PlanServeOptions, output: Output): Promise<void> {
   const [fleet, model, workload] = await Promise.all([
@@ -47,7 +33,7 @@ export async function planServe(options: PlanServeOptions, output: Output): Prom
   const started = performance.now()
   const outcome = planServing(model, fleet, workload, {
     seed: options.seed,
-    ...(options.simulate ? { judge: judgeOf(model, fleet, workload, options.seed) } : {}),
+    ...(options.simulate ? judgingBy({ shape: model, fleet, workload }, { seed: options.seed }) : {}),
   })
   const planningMs = performance.now() - started
   if (outcome.kind === 'refused') {

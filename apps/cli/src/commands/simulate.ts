@@ -1,5 +1,5 @@
 import { replayTraining } from '@deos/planner'
-import { type PlanFault, simulatePlan, steadyRequests } from '@deos/simulator'
+import { type PlanFault, simulatePlan, steadyRequests, usualChunkTokens } from '@deos/simulator'
 import { UsageError } from '../cli-error.ts'
 import type { Output } from '../output.ts'
 import { type PlayableDocument, readPlan } from '../plan/plan-document.ts'
@@ -36,7 +36,9 @@ async function simulateServing(
   const { seed, faults } = options
   const requests = options.requests ?? steadyRequests(plan, workload, requestsPerS, played)
   const setting = { shape: model, fleet, workload }
-  const simulated = simulatePlan(plan, setting, { requestsPerS, seed, requests, faults })
+  const simulated = simulatePlan(plan, setting, {
+    ...{ requestsPerS, seed, requests, faults, chunkTokens: usualChunkTokens },
+  })
   output.result({ requestsPerS, seed, predicted: plan.predicted, simulated }, () =>
     simulationText(simulated, requestsPerS),
   )

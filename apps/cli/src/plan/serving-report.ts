@@ -11,7 +11,7 @@ const stepsDrawn = 3
 
 /** A plan for serving as a page with pictures. */
 export function servingReport({ plan, model, fleet, workload, planningMs }: ServingDocument): string {
-  const { predicted, simulated, bound } = plan
+  const { predicted, simulated, simulatedMost, bound } = plan
   const holders = new Map<string, number>()
   for (const [at, { stages }] of plan.replicas.entries()) {
     for (const { machine, slot } of stages.flatMap(({ accelerators }) => accelerators)) {
@@ -46,6 +46,15 @@ export function servingReport({ plan, model, fleet, workload, planningMs }: Serv
           value: showMs(predicted.tpotMs),
           ...beside(simulated ? showMs(simulated.tpotMs.mean) : undefined),
         },
+        ...(simulatedMost === null
+          ? []
+          : [
+              {
+                name: 'most within the targets',
+                value: `${show(simulatedMost.goodputPerS)}/s`,
+                more: `of ${show(simulatedMost.requestsPerS)} simulated`,
+              },
+            ]),
         { name: 'USD/h', value: showPrice(predicted.pricePerHour) },
         { name: 'precision', value: plan.precision },
         { name: 'to the bound', value: showShare(bound.gap), more: `${show(bound.value)} ${bound.unit}` },

@@ -35,6 +35,7 @@ export function servingText({ plan, model, fleet, workload, planningMs }: Servin
       ['planned in', showMs(planningMs)],
     ]),
     expectationTable(plan, workload),
+    ...mostTexts(plan),
     ...replicaTexts(plan.replicas),
     ...(plan.handOver === null
       ? []
@@ -72,10 +73,13 @@ function listed(title: string, lines: readonly string[]): readonly string[] {
 
 function expectationTable(
   { goal, predicted, simulated }: ServingPlan,
-  { requestsPerS }: ServingDocument['workload'],
+  { requestsPerS, ttftMs, tpotMs }: ServingDocument['workload'],
 ): string {
   const rates = [
     ['requests/s', show(predicted.requestsPerS), simulated === null ? '' : show(simulated.requestsPerS)],
+    ...(simulated === null || (ttftMs === null && tpotMs === null)
+      ? []
+      : [['of them within the targets', '', show(simulated.goodputPerS)]]),
     ['tokens/s', show(predicted.tokensPerS), simulated === null ? '' : show(simulated.tokensPerS)],
   ]
   const rows = [
@@ -100,6 +104,15 @@ function expectationTable(
     [{ title: '' }, { title: 'predicted', align: 'right' }, { title: 'simulated', align: 'right' }],
     rows,
   )
+}
+
+/** What the plan does at its best, if that is not at the rate that is predicted. */
+function mostTexts({ simulated, simulatedMost }: ServingPlan): readonly string[] {
+  if (simulatedMost === null || simulatedMost.goodputPerS === simulated?.goodputPerS) return []
+  const { goodputPerS, requestsPerS, ttftMs, tpotMs } = simulatedMost
+  return [
+    `The simulation serves most at another rate: ${show(requestsPerS)} requests/s, ${show(goodputPerS)} of them within the targets, with a mean TTFT of ${showMs(ttftMs.mean)} and TPOT of ${showMs(tpotMs.mean)}.`,
+  ]
 }
 
 /** More replicas than these are shown once of each kind. */

@@ -17,6 +17,8 @@ export {
 export { forecastingPlacer } from './placer/forecasting-placer.ts'
 export { planningPlacer } from './placer/planning-placer.ts'
 export { forecastRing, type RingForecast, type UsualRequests, usualRequests } from './placer/ring-forecast.ts'
+export { bestRate } from './serving/best-rate.ts'
+export type { ServingJudge } from './serving/judged-best.ts'
 export { kvBytesOf } from './serving/kv-bytes.ts'
 export type { Migration } from './serving/migration.ts'
 export type { Role } from './serving/pipeline.ts'

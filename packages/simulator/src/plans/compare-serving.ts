@@ -1,5 +1,6 @@
 import { seededRandom } from '@deos/domain'
 import {
+  bestRate,
   canonicalFleet,
   equalSplit,
   type FleetMachine,
@@ -9,7 +10,6 @@ import {
   flowOfPlacement,
   LinkLookup,
   petalsPlacement,
-  type ServingRequest,
   searchPlacement,
   separatePipelines,
   swarmPlacement,
@@ -21,15 +21,17 @@ import type { Router } from '../serving/routing/router.ts'
 import { SwarmRouter } from '../serving/routing/swarm-router.ts'
 import type { FleetLink, ServingFleet } from '../serving/serving-fleet.ts'
 import { simulateServing } from '../serving/simulate-serving.ts'
-import { drawRequests } from './draw-requests.ts'
-import { type PlanSetting, StageBuilder } from './plan-fleet.ts'
-import { type SteadyBudget, steadyCount } from './steady-requests.ts'
+import { drawRequests, drawUnderWay } from './draw-requests.ts'
+import { shareWithinTargets, steadyFlow } from './goodput-within.ts'
+import { type PlanSetting, StageBuilder, usualChunkTokens } from './plan-fleet.ts'
+import { steadySeconds } from './steady-requests.ts'
+import { answersUnderWay, type Served, type ServedTimes, untilSteady } from './until-steady.ts'
 
 /** What a published way of placing layers serves on the same fleet, in the same simulation. */
 export interface ServingBaseline {
   readonly name: string
-  /** The most within the targets; 0 if none is. */
-  readonly requestsPerS: number
+  /** Requests a second whose own TTFT and mean TPOT are within the targets, at the rate where they are most. */
+  readonly goodputPerS: number
   readonly ttftMs: number | null
   readonly tpotMs: number | null
   readonly note: string
@@ -37,21 +39,22 @@ export interface ServingBaseline {
 
 export interface CompareOptions {
   readonly seed: number
-  /** How much is played at each rate. */
-  readonly budget: SteadyBudget
+  /** So many requests are played at each rate in any case. */
+  readonly least: number
   /** Placements that Helix's search may look at. */
   readonly evaluations: number
 }
 
-const lowered = 0.85
-const lowerings = 22
+/** How often a rate is changed until the one with the most goodput is found. */
+const rounds = { mostDown: 28, mostUp: 8 }
 const activationBytesPerElement = 2
 const tokenBytes = 4
 
 /**
  * Equal split, Petals, SWARM, separate pipelines by kind, and the largest flow as Helix seeks it; groups are what a
- * machine holds, in the first precision allowed that fits. SWARM routes by its own rule, the others by the flow of their
- * placement, which is to the advantage of Petals. The rate is lowered until the simulation meets the targets.
+ * machine holds, in the precision that serves most. SWARM routes by its own rule, the others by the flow of their
+ * placement, which is to the advantage of Petals. What counts is the goodput, at the
+ * rate where it is most.
  */
 export function servingBaselines(setting: PlanSetting, options: CompareOptions): readonly ServingBaseline[] {
   const sorted = { ...setting, fleet: canonicalFleet(setting.fleet) }
@@ -69,24 +72,19 @@ export function servingBaselines(setting: PlanSetting, options: CompareOptions):
         }).placement,
     ],
   ]
-  const found = methods.map(([name, place]): ServingBaseline => {
-    for (const precision of setting.workload.precisions) {
+  return methods.map(([name, place]): ServingBaseline => {
+    const served = setting.workload.precisions.flatMap((precision) => {
       const game = new Game(precision, sorted)
       const placement = game.instance === null ? null : place(game.instance)
-      if (placement === null) continue
-      const served = game.most(placement, name === 'SWARM', options)
-      if (served !== null) return { name, ...served, note: precision }
-    }
-    return {
-      name,
-      requestsPerS: 0,
-      ttftMs: null,
-      tpotMs: null,
-      note: 'the model does not fit, or no rate meets the targets',
-    }
+      const most = placement === null ? null : game.most(placement, name === 'SWARM', options)
+      return most === null ? [] : [{ name, ...most, note: precision }]
+    })
+    const none = { name, goodputPerS: 0, ttftMs: null, tpotMs: null, note: nothingServed }
+    return served.sort((a, b) => b.goodputPerS - a.goodputPerS)[0] ?? none
   })
-  return found
 }
+
+const nothingServed = 'the model does not fit, or no answer is within the targets'
 
 /** The fleet with one device for each machine. */
 class Game {
@@ -100,7 +98,7 @@ class Game {
     private readonly setting: PlanSetting,
   ) {
     const { fleet, shape } = setting
-    this.#builder = new StageBuilder(precision, setting)
+    this.#builder = new StageBuilder(precision, setting, { chunkTokens: usualChunkTokens })
     this.#links = new LinkLookup(fleet)
     this.#groups = fleet.machines.map((machine) => {
       const degree = tensorDegrees(shape, machine.accelerators).at(-1)!
@@ -109,11 +107,11 @@ class Game {
     this.instance = this.#instance()
   }
 
-  /** The most that a placement serves within the targets. */
+  /** The most goodput of a placement. */
   most(
     placement: FlowPlacement,
     byLatency: boolean,
-    { seed, budget }: CompareOptions,
+    { seed, least }: CompareOptions,
   ): Omit<ServingBaseline, 'name' | 'note'> | null {
     const { workload } = this.setting
     const flow = flowOfPlacement(this.instance!, placement)
@@ -134,43 +132,50 @@ class Game {
             mayTurnAway: false,
           })
     const output = workload.outputTokens.mean
-    const visits = routes.reduce(
-      (sum, { to, tokensPerSecond }) => sum + (to === 'sink' ? 0 : tokensPerSecond),
-      0,
-    )
-    const events = (visits / flow.tokensPerSecond) * (output + 1)
-    const play = (rate: number, requests: number) =>
-      this.#play(fleet, router(), drawRequests(workload, rate, requests, seededRandom(seed)))
-    let rate = flow.tokensPerSecond / (workload.promptTokens.mean + output)
-    for (let round = 0; round < lowerings; round += 1, rate *= lowered) {
-      const begun = play(rate, budget.least)
-      const underWay = (rate * (begun.ttftMs + output * begun.tpotMs)) / 1000
-      const requests = steadyCount(underWay, events, budget)
-      const served = requests > budget.least ? play(rate, requests) : begun
-      const { requestsPerS, ttftMs, tpotMs } = served
-      const meets =
-        (workload.ttftMs === null || ttftMs <= workload.ttftMs * 1.02) &&
-        (workload.tpotMs === null || tpotMs <= workload.tpotMs * 1.02) &&
-        requestsPerS >= rate * 0.9
-      if (meets) return served
+    const first = flow.tokensPerSecond / (workload.promptTokens.mean + output)
+    let expected: ServedTimes = { ttftMs: 0, tpotMs: 0 }
+    const tryAt = (share: number) => {
+      const rate = first * share
+      const served = untilSteady({ ...expected, promptsPerS: rate }, (times) => {
+        const requests = Math.max(least, Math.ceil(rate * steadySeconds(times)))
+        return this.#play(fleet, router(), { rate, requests, seed }, times)
+      })
+      expected = served
+      return { ...served, worth: served.goodputPerS, attained: served.goodputPerS / rate }
     }
-    return null
+    const { worth, ttftMs, tpotMs } = bestRate(tryAt, rounds)!
+    return worth > 0 ? { goodputPerS: worth, ttftMs, tpotMs } : null
   }
 
-  /** What is served of requests after the first third of them. */
+  /** What is served of requests after the first third of them, where earlier ones are under way at the beginning. */
   #play(
     fleet: ServingFleet,
     router: Router,
-    arrivals: readonly ServingRequest[],
-  ): { readonly requestsPerS: number; readonly ttftMs: number; readonly tpotMs: number } {
+    { rate, requests, seed }: { readonly rate: number; readonly requests: number; readonly seed: number },
+    expected: Served,
+  ): Served & { readonly goodputPerS: number } {
+    const { workload } = this.setting
+    const random = seededRandom(seed)
+    const arrivals = drawRequests(workload, rate, requests, random)
     const warm = Math.floor(arrivals.length / 3)
     const window = { fromMs: arrivals[warm]!.atMs, toMs: arrivals.at(-1)!.atMs + 1 }
-    const workload = { kind: 'open' as const, arrivals }
-    const result = simulateServing({ fleet, router, workload, window, gatherMs: 1e-6, stepsTogether: true })
+    const earlier = answersUnderWay(expected, workload.outputTokens.mean)
+    const result = simulateServing({
+      fleet,
+      router,
+      workload: { kind: 'open', arrivals },
+      underWay: drawUnderWay(arrivals, earlier, expected.tpotMs, random),
+      window,
+      endsWithWindow: true,
+      gatherMs: 1e-6,
+      stepsTogether: true,
+    })
     const counted = arrivals.slice(warm)
-    const output = counted.reduce((sum, { outputTokens }) => sum + outputTokens, 0) / counted.length
+    const meanOutput = counted.reduce((sum, { outputTokens }) => sum + outputTokens, 0) / counted.length
+    const { promptsPerS, requestsPerS } = steadyFlow(result, { rate, came: counted.length, meanOutput })
     return {
-      requestsPerS: result.decodeTokensPerSecond / output,
+      promptsPerS,
+      goodputPerS: requestsPerS * shareWithinTargets(result, workload),
       ttftMs: mean(result.promptMs),
       tpotMs: mean(result.decodeMs),
     }
@@ -234,7 +239,8 @@ class Game {
       }),
     ])
     const activationBytes = shape.hiddenSize * activationBytesPerElement
-    return { fleet: { layers: shape.layers, machines, links, activationBytes, tokenBytes }, index }
+    const batching = 'chunked'
+    return { fleet: { layers: shape.layers, machines, links, activationBytes, tokenBytes, batching }, index }
   }
 }
 

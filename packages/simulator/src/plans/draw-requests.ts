@@ -1,5 +1,6 @@
 import type { Random } from '@deos/domain'
 import type { Lengths, ServingRequest, ServingWorkload } from '@deos/planner'
+import type { RequestUnderWay } from '../serving/simulate-serving.ts'
 
 /** z of the 95th percentile. */
 const z95 = 1.6449
@@ -49,4 +50,27 @@ function repeated(
       atMs: Math.floor(at / trace.length) * roundMs + (request.atMs - firstMs) * stretch,
     }
   })
+}
+
+/**
+ * Requests as they are met in the middle of their answers: long answers more often than short ones, anywhere in them.
+ *
+ * @param overMs - their next steps begin within so long
+ */
+export function drawUnderWay(
+  requests: readonly ServingRequest[],
+  count: number,
+  overMs: number,
+  random: Random,
+): readonly RequestUnderWay[] {
+  const answering = requests.filter(({ outputTokens }) => outputTokens > 0)
+  const longest = answering.reduce((most, { outputTokens }) => Math.max(most, outputTokens), 0)
+  const drawn: RequestUnderWay[] = []
+  while (drawn.length < count && answering.length > 0) {
+    const { promptTokens, outputTokens } = answering[Math.floor(random.next() * answering.length)]!
+    if (random.next() * longest >= outputTokens) continue
+    const steps = Math.floor(random.next() * outputTokens)
+    drawn.push({ promptTokens, outputTokens, steps, atMs: random.next() * overMs })
+  }
+  return drawn
 }

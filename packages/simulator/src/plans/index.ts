@@ -9,7 +9,14 @@ export {
   type ServiceTargets,
   serviceAt,
 } from './goodput.ts'
-export type { BatchingPolicy, PlanSetting, PlayedPlan, PlayedReplica } from './plan-fleet.ts'
+export { judgedRequests, judgingBy } from './judging.ts'
+export {
+  type BatchingPolicy,
+  type PlanSetting,
+  type PlayedPlan,
+  type PlayedReplica,
+  usualChunkTokens,
+} from './plan-fleet.ts'
 export { type PredictedPlan, playSteadily } from './play-steadily.ts'
 export {
   type PlanFault,

@@ -51,6 +51,9 @@ export interface BatchingPolicy {
   readonly chunkTokens?: number
 }
 
+/** As engines do that hold steps up for no whole prompt: with four in a pass, eight stages serve little more than half. */
+export const usualChunkTokens = 256
+
 const promptsAtOnce = 4
 /** Of the widest link to a pipeline that answers: what is narrower leads to one that is not near. */
 const nearShare = 0.25
@@ -60,6 +63,9 @@ const activationBytesPerElement = 2
 const tokenBytes = 4
 /** Of what a role does not do. It cannot be nothing: a machine that takes no time has nothing to do. */
 const negligibleMs = 1e-6
+
+const mostLayers = (stages: PlayedReplica['stages']): number =>
+  Math.max(...stages.map(({ layers }) => layers.end - layers.first))
 
 /** Machines and links of the replicas, their routes, and who is in each stage's group. */
 export function fleetOfPlan(
@@ -107,10 +113,14 @@ export function fleetOfPlan(
     // K and V go to the nearest that answer.
     const widest = Math.max(...ways.map(({ rate }) => rate.bytesPerS))
     const near = ways.filter(({ rate }) => rate.bytesPerS >= widest * nearShare)
-    // Every stage sends what its layers have; the one with the most is the last to be done.
-    const most = Math.max(...stages.map(({ layers }) => layers.end - layers.first))
-    const handsOver = { bytesPerToken: (bytesPerToken * most) / shape.layers, layers: most }
+    // Every stage sends what its layers have, to the stages that hold these; the one with the most is the last to be done.
+    const most = mostLayers(stages)
     for (const { to, rate } of near) {
+      const handsOver = {
+        bytesPerToken: (bytesPerToken * most) / shape.layers,
+        takenBytesPerToken: (bytesPerToken * mostLayers(to.stages)) / shape.layers,
+        layers: most,
+      }
       links.push({
         from: route.path.at(-1)!,
         to: to.route.path[0]!,

@@ -1,46 +1,94 @@
 import type { SimulatedServing } from '@deos/planner'
-import type { PlanSetting, PlayedPlan, PlayedReplica } from './plan-fleet.ts'
-import { simulatePlan } from './simulate-plan.ts'
-import { type ExpectedLoad, eventsOf, type SteadyBudget, steadyRequests } from './steady-requests.ts'
+import { steadyFlow } from './goodput-within.ts'
+import { type PlanSetting, type PlayedPlan, type PlayedReplica, usualChunkTokens } from './plan-fleet.ts'
+import { playRequests, simulatedOf } from './simulate-plan.ts'
+import { eventsOfOne, type SteadyBudget, steadySeconds } from './steady-requests.ts'
+import { answersUnderWay, type Served, type ServedTimes, untilSteady } from './until-steady.ts'
 
 export interface PredictedPlan extends PlayedPlan {
-  readonly predicted: ExpectedLoad['predicted'] & { readonly requestsPerS: number }
+  readonly replicas: readonly (PlayedReplica & ServedTimes)[]
+  readonly predicted: ServedTimes & { readonly requestsPerS: number }
 }
 
+export interface SteadyPlay extends SteadyBudget {
+  readonly seed: number
+  /** Default what the plan promises. */
+  readonly requestsPerS?: number
+  /** At another rate: a better guess of its times than the prediction. Default none. */
+  readonly before?: SimulatedServing | null
+}
+
+/** Parts of the replicas of either role that differ by more than this do not stand for the whole. */
+const mostUneven = 0.05
+
 /**
- * Plays a plan at the rate that it promises until it is steady. Where that takes more than may be played, a part of its
- * replicas is played with their share of the load, every kind in proportion, and stands for all: replicas that compute
- * their own prompts share nothing. Rates are those of the whole plan then, shares of busy time those of the part.
+ * Plays a plan from the middle of its work until it is steady (`untilSteady`). Where that takes more than may be played, a
+ * part of its replicas is played with their share of the load, every kind in proportion, and stands for all. Rates are those of the whole plan then, shares of busy time those of the part.
  *
  * @throws SimulationInputError if the plan does not belong to the fleet
  */
 export function playSteadily(
   plan: PredictedPlan,
   setting: PlanSetting,
-  { seed, ...budget }: SteadyBudget & { readonly seed: number },
+  { seed, least, mostEvents, requestsPerS = plan.predicted.requestsPerS, before = null }: SteadyPlay,
 ): SimulatedServing {
   const { workload } = setting
-  const { requestsPerS } = plan.predicted
-  const every = Math.ceil(eventsOf(plan, workload, requestsPerS) / budget.mostEvents)
-  const replicas = partOf(plan.replicas, every)
-  const part = replicas.reduce((sum, { share }) => sum + share, 0)
-  const whole = plan.replicas.reduce((sum, { share }) => sum + share, 0)
-  const load = replicas === plan.replicas ? 1 : part / whole
+  const times = before === null ? plan.predicted : { ttftMs: before.ttftMs.mean, tpotMs: before.tpotMs.mean }
+  const slowest = slowestOf(plan.replicas)
+  const secondsOf = (expected: ServedTimes) => steadySeconds(slowestOf([expected, slowest]))
+  const expectedEvents = requestsPerS * secondsOf(times) * eventsOfOne(plan, workload)
+  const { replicas, load } = partOf(plan.replicas, Math.ceil(expectedEvents / mostEvents))
   const played = { ...plan, replicas }
   const rate = requestsPerS * load
-  const requests = steadyRequests(played, workload, rate, budget)
-  const simulated = simulatePlan(played, setting, { requestsPerS: rate, seed, requests })
-  return {
-    ...simulated,
-    requestsPerS: simulated.requestsPerS / load,
-    tokensPerS: simulated.tokensPerS / load,
+  let events = 0
+  const play = (expected: Served) => {
+    const { result, came, meanOutput } = playRequests(played, setting, {
+      requestsPerS: rate,
+      seed,
+      requests: Math.max(least, Math.ceil(rate * secondsOf(expected))),
+      chunkTokens: usualChunkTokens,
+      underWay: {
+        requests: answersUnderWay(expected, workload.outputTokens.mean),
+        overMs: expected.tpotMs,
+      },
+      endsWithWindow: true,
+    })
+    events += result.events
+    const { promptsPerS, requestsPerS: served } = steadyFlow(result, { rate, came, meanOutput })
+    const simulated = simulatedOf(result, workload, served / load, (served * meanOutput) / load)
+    return { simulated, promptsPerS, ttftMs: simulated.ttftMs.mean, tpotMs: simulated.tpotMs.mean }
   }
+  const { simulated } = untilSteady({ ...times, promptsPerS: rate }, play)
+  return { ...simulated, events }
 }
 
-/** One of so many, of each kind in proportion; all where prompts are computed apart, for then they share the load. */
-function partOf(replicas: readonly PlayedReplica[], every: number): readonly PlayedReplica[] {
-  if (every <= 1 || replicas.some(({ role }) => role !== 'together')) return replicas
-  const ranked = [...replicas].sort((a, b) => a.share - b.share || a.stages.length - b.stages.length)
-  const first = Math.floor((Math.min(every, ranked.length) - 1) / 2)
-  return ranked.filter((_, at) => at % every === first)
+/** One of so many of each role, every kind in proportion, and their share of the load. */
+function partOf(
+  replicas: readonly PlayedReplica[],
+  every: number,
+): { readonly replicas: readonly PlayedReplica[]; readonly load: number } {
+  const whole = { replicas, load: 1 }
+  if (every <= 1) return whole
+  const roles = (['together', 'prefill', 'decode'] as const).flatMap((role) => {
+    const alike = replicas.filter((each) => each.role === role)
+    if (alike.length === 0) return []
+    const ranked = alike.sort((a, b) => a.share - b.share || a.stages.length - b.stages.length)
+    const first = Math.floor((Math.min(every, ranked.length) - 1) / 2)
+    const part = ranked.filter((_, at) => at % every === first)
+    return [{ part, load: sharesOf(part) / sharesOf(ranked) }]
+  })
+  const loads = roles.map(({ load }) => load)
+  const load = Math.min(...loads)
+  return Math.max(...loads) > load * (1 + mostUneven)
+    ? whole
+    : { replicas: roles.flatMap(({ part }) => part), load }
 }
+
+/** What is quick is through while the slowest have not begun. */
+const slowestOf = (each: readonly ServedTimes[]): ServedTimes => ({
+  ttftMs: Math.max(...each.map(({ ttftMs }) => ttftMs)),
+  tpotMs: Math.max(...each.map(({ tpotMs }) => tpotMs)),
+})
+
+const sharesOf = (replicas: readonly PlayedReplica[]): number =>
+  replicas.reduce((sum, { share }) => sum + share, 0)

@@ -1,10 +1,11 @@
 import { seededRandom } from '@deos/domain'
-import type { ServingRequest, SimulatedServing } from '@deos/planner'
+import type { ServingRequest, ServingWorkload, SimulatedServing } from '@deos/planner'
 import { SimulationInputError } from '../errors.ts'
 import type { Outage } from '../serving/outages.ts'
 import { percentile, type ServingResult } from '../serving/serving-result.ts'
 import { type RequestTimes, simulateServing } from '../serving/simulate-serving.ts'
-import { drawRequests } from './draw-requests.ts'
+import { drawRequests, drawUnderWay } from './draw-requests.ts'
+import { shareWithinTargets } from './goodput-within.ts'
 import { type BatchingPolicy, fleetOfPlan, type PlanSetting, type PlayedPlan } from './plan-fleet.ts'
 import { ReplicaRouter } from './replica-router.ts'
 
@@ -13,6 +14,10 @@ export interface PlanSimulation extends BatchingPolicy {
   readonly seed: number
   /** How many requests are played; the first third only warms up. */
   readonly requests: number
+  /** Requests in the middle of their answers at the beginning, whose steps begin within so long. Default none. */
+  readonly underWay?: { readonly requests: number; readonly overMs: number }
+  /** Ends when the last request comes, and not when it is answered. Default false. */
+  readonly endsWithWindow?: boolean
   /** Machines that are lost, and from when on; `forMs` is `null` if they do not come back. Default none. */
   readonly faults?: readonly PlanFault[]
 }
@@ -38,6 +43,8 @@ export interface PlayedRequests {
   readonly result: ServingResult
   /** Of those that count, in the order in which they ended. */
   readonly requests: readonly RequestTimes[]
+  /** In the time that counts. */
+  readonly came: number
   /** Mean tokens of an answer that counts. */
   readonly meanOutput: number
 }
@@ -60,29 +67,43 @@ export function simulatePlan(
   simulation: PlanSimulation,
 ): PlayedServing {
   const { result, meanOutput } = playRequests(plan, setting, simulation)
+  const { decodeTokensPerSecond } = result
   return {
-    requestsPerS: result.decodeTokensPerSecond / meanOutput,
-    tokensPerS: result.decodeTokensPerSecond,
-    ttftMs: spread(result.promptMs),
-    tpotMs: spread(result.decodeMs),
-    busy: result.busy,
-    kvPeak: result.kvPeak,
-    finished: result.finishedRequests,
-    events: result.events,
+    ...simulatedOf(result, setting.workload, decodeTokensPerSecond / meanOutput, decodeTokensPerSecond),
     ...(simulation.faults === undefined || simulation.faults.length === 0
       ? {}
       : { faults: { restarted: result.restarted, unanswered: result.turnedAway } }),
   }
 }
 
+export const simulatedOf = (
+  result: ServingResult,
+  workload: ServingWorkload,
+  requestsPerS: number,
+  tokensPerS: number,
+): SimulatedServing => ({
+  requestsPerS,
+  goodputPerS: requestsPerS * shareWithinTargets(result, workload),
+  tokensPerS,
+  ttftMs: spread(result.promptMs),
+  tpotMs: spread(result.decodeMs),
+  busy: result.busy,
+  kvPeak: result.kvPeak,
+  finished: result.finishedRequests,
+  events: result.events,
+})
+
 /** @throws SimulationInputError if the plan does not belong to the fleet, or a fault to the plan */
 export function playRequests(
   plan: PlayedPlan,
   setting: PlanSetting,
-  { requestsPerS, seed, requests, faults = [], ...policy }: PlanSimulation,
+  { requestsPerS, seed, requests, underWay, endsWithWindow, faults = [], ...policy }: PlanSimulation,
 ): PlayedRequests {
   checkFaults(faults, plan)
-  const arrivals = drawRequests(setting.workload, requestsPerS, requests, seededRandom(seed))
+  const random = seededRandom(seed)
+  const arrivals = drawRequests(setting.workload, requestsPerS, requests, random)
+  const earlier =
+    underWay === undefined ? [] : drawUnderWay(arrivals, underWay.requests, underWay.overMs, random)
   const { fleet, routes, members } = fleetOfPlan(plan, setting, policy)
   const warm = Math.floor(arrivals.length * warmUp)
   const firstMs = arrivals[warm]!.atMs
@@ -91,15 +112,18 @@ export function playRequests(
     fleet,
     router: new ReplicaRouter(routes),
     workload: { kind: 'open', arrivals },
+    underWay: earlier,
+    endsWithWindow: endsWithWindow ?? false,
     window: { fromMs: firstMs, toMs: Math.max(firstMs + 1, arrivals.at(-1)!.atMs) },
     gatherMs,
     stepsTogether: true,
     outages: outagesOf(faults, members),
     onRequest: (request) => {
-      if (request.id >= warm) counted.push(request)
+      if (request.id >= warm && request.id < arrivals.length) counted.push(request)
     },
   })
-  return { result, requests: counted, meanOutput: meanOutput(arrivals.slice(warm)) }
+  const came = arrivals.length - warm
+  return { result, requests: counted, came, meanOutput: meanOutput(arrivals.slice(warm)) }
 }
 
 function checkFaults(faults: readonly PlanFault[], { replicas }: PlayedPlan): void {

@@ -1,4 +1,5 @@
 import type { Role, ServingWorkload } from '@deos/planner'
+import type { ServedTimes } from './until-steady.ts'
 
 /** Of a plan, what says how many requests are under way at once. */
 export interface ExpectedLoad {
@@ -7,7 +8,7 @@ export interface ExpectedLoad {
     readonly share: number
     readonly stages: { readonly length: number }
   }[]
-  readonly predicted: { readonly ttftMs: number; readonly tpotMs: number }
+  readonly predicted: ServedTimes
 }
 
 export interface SteadyBudget {
@@ -27,36 +28,35 @@ const timesUnderWay = 6
  * How many requests have to be played until a plan answers as many as come. With fewer, it is still filling up while it
  * is measured, and seems to serve less than it does.
  */
-export const steadyRequests = (
+export function steadyRequests(
   plan: ExpectedLoad,
   workload: Pick<ServingWorkload, 'outputTokens'>,
   requestsPerS: number,
-  budget: SteadyBudget,
-): number => steadyCount(underWay(plan, workload, requestsPerS), eventsOfOne(plan, workload), budget)
-
-/** The same for so many requests under way at once, each of which takes so many events. */
-export const steadyCount = (
-  requestsUnderWay: number,
-  eventsOfEach: number,
   { least, mostEvents }: SteadyBudget,
-): number => Math.max(least, Math.ceil(Math.min(timesUnderWay * requestsUnderWay, mostEvents / eventsOfEach)))
+): number {
+  const steady = timesUnderWay * requestsUnderWay(plan, workload, requestsPerS)
+  return Math.max(least, Math.ceil(Math.min(steady, mostEvents / eventsOfOne(plan, workload))))
+}
 
-/** Of as many requests as it takes. */
-export const eventsOf = (
-  plan: ExpectedLoad,
-  workload: Pick<ServingWorkload, 'outputTokens'>,
-  requestsPerS: number,
-): number => timesUnderWay * underWay(plan, workload, requestsPerS) * eventsOfOne(plan, workload)
+/** A third of the time warms up. */
+const thirds = 3
+/** Of a third, beside the time of a prompt: enough for batches to form as they will stay. */
+const stepsOfThird = 6
+
+/** How long to play what begins in the middle of its work. */
+export const steadySeconds = ({ ttftMs, tpotMs }: ServedTimes): number =>
+  (thirds * (ttftMs + stepsOfThird * tpotMs)) / 1000
 
 /** By Little's law. */
-const underWay = (
+const requestsUnderWay = (
   { predicted: { ttftMs, tpotMs } }: ExpectedLoad,
   { outputTokens }: Pick<ServingWorkload, 'outputTokens'>,
   requestsPerS: number,
 ): number => (requestsPerS * (ttftMs + outputTokens.mean * tpotMs)) / 1000
 
-function eventsOfOne(
-  { replicas }: ExpectedLoad,
+/** Arrivals of a request at stages. */
+export function eventsOfOne(
+  { replicas }: Pick<ExpectedLoad, 'replicas'>,
   { outputTokens }: Pick<ServingWorkload, 'outputTokens'>,
 ): number {
   const answering = replicas.filter(({ role }) => role !== 'prefill')

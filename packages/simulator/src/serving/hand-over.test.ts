@@ -143,6 +143,28 @@ describe('a prompt that is handed over', () => {
     expect(prompted[1]!).toBeCloseTo(29 + 500 + 1 + again, 4)
   })
 
+  test('goes to several machines at once where its layers are divided among them', () => {
+    const arrivals = [request, { ...request, atMs: 0.5 }]
+    const single = { ...machine('prompts', 200), limits: { ...machine('', 200).limits, promptRequests: 1 } }
+    const divided = (sent: number, taken: number) => {
+      const links = handed(1).map((link) =>
+        link.handsOver === undefined
+          ? link
+          : {
+              ...link,
+              bytesPerMs: 10,
+              handsOver: { bytesPerToken: sent, takenBytesPerToken: taken, layers: 1 },
+            },
+      )
+      const requests = played({ machines: [single, machine('answers', 200)], links }, along([0, 1]), arrivals)
+      return Math.max(...requests.map(({ promptedMs }) => promptedMs))
+    }
+    // What takes longer sets the pace: 250 ms for each of two prompts on the way out, or in.
+    expect(divided(100, 25)).toBeCloseTo(29 + 500 + 1 + again, 4)
+    expect(divided(25, 100)).toBeCloseTo(29 + 500 + 1 + again, 4)
+    expect(divided(25, 25)).toBeLessThan(29 + 200 + 1 + again)
+  })
+
   test('in no layers at all is refused', () => {
     const links = handed(0)
     expect(() => played({ machines: fleet(1).machines, links }, along([0]), [request])).toThrow(

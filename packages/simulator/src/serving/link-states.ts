@@ -37,18 +37,22 @@ export class LinkStates {
   /**
    * When KV has arrived that left layer by layer while it was computed: nothing before the first layer was done, the last
    * layer's part not before all were. A machine sends one prompt after another, wherever to, and takes in one after
-   * another.
+   * another; whichever of the two is longer at it sets the pace.
    */
-  handOver(from: number, to: number, nowMs: number, computedInMs: number, sizeBytes: number): number {
-    const link = this.between(from, to)
-    const { layers } = link.handsOver!
-    const wholeMs = sizeBytes / link.bytesPerMs
+  handOver(from: number, to: number, nowMs: number, computedInMs: number, tokens: number): number {
+    const { handsOver, bytesPerMs, latencyMs } = this.between(from, to)
+    const { layers, bytesPerToken, takenBytesPerToken = bytesPerToken } = handsOver!
     const firstMs = nowMs - (computedInMs * (layers - 1)) / layers
     const startMs = Math.max(firstMs, this.outAtMs[from]!, this.inAtMs[to]!)
-    const sentMs = Math.max(startMs + wholeMs, nowMs + wholeMs / layers)
+    const endMs = (perToken: number): number => {
+      const wholeMs = (tokens * perToken) / bytesPerMs
+      return Math.max(startMs + wholeMs, nowMs + wholeMs / layers)
+    }
+    const sentMs = endMs(bytesPerToken)
+    const takenMs = endMs(takenBytesPerToken)
     this.outAtMs[from] = sentMs
-    this.inAtMs[to] = sentMs
-    return sentMs + link.latencyMs
+    this.inAtMs[to] = takenMs
+    return Math.max(sentMs, takenMs) + latencyMs
   }
 
   private stateOf(from: number, to: number) {

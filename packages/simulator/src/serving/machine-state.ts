@@ -20,6 +20,9 @@ export interface Flight {
   /** When the prompt or step left the source, and the last machine. */
   beganMs: number
   sentMs: number
+  /** Decode steps that count so far, and how long they took. */
+  counted: number
+  countedMs: number
 }
 
 const none: readonly Flight[] = []
@@ -169,6 +172,21 @@ export class MachineState {
     if (this.admittedTokens > 0 && tokens > this.machine.kvTokens) return false
     this.admittedTokens = tokens
     return true
+  }
+
+  /** Whether all of a request has room beside what is held. */
+  hasRoomFor({ promptTokens, outputTokens, steps }: Flight): boolean {
+    const held = this.batching === 'chunked' ? this.admittedTokens : this.kvTokens
+    const own = promptTokens + (this.batching === 'chunked' ? outputTokens : steps)
+    return held + own <= this.machine.kvTokens
+  }
+
+  /** Holds K and V of a request that is in the middle of its answer. */
+  takeUp({ id, promptTokens, outputTokens, steps }: Flight): void {
+    this.kvTokens += promptTokens + steps
+    if (this.batching !== 'chunked') return
+    this.begun.set(id, promptTokens)
+    this.admittedTokens += promptTokens + outputTokens
   }
 
   /** What a prompt takes by itself. */

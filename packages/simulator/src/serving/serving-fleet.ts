@@ -44,7 +44,10 @@ export interface FleetLink {
 
 /** K and V leave layer by layer while a prompt is computed. */
 export interface HandOver {
+  /** Of the machine that sends the most. */
   readonly bytesPerToken: number
+  /** Of the machine that takes the most. Default `bytesPerToken`. */
+  readonly takenBytesPerToken?: number
   readonly layers: number
 }
 
@@ -97,10 +100,13 @@ export function checkServingFleet(fleet: ServingFleet): void {
     if (!inFleet(link.to)) refuse(`links[${index}].to`, link.to, 'a machine of the fleet')
     if (!(link.bytesPerMs > 0)) refuse(`links[${index}].bytesPerMs`, link.bytesPerMs, 'a positive number')
     if (!(link.latencyMs >= 0)) refuse(`links[${index}].latencyMs`, link.latencyMs, 'a number from 0')
-    const { bytesPerToken, layers: parts } = link.handsOver ?? { bytesPerToken: 0, layers: 1 }
-    if (!(bytesPerToken >= 0)) {
-      refuse(`links[${index}].handsOver.bytesPerToken`, bytesPerToken, 'a number from 0')
+    if (link.handsOver === undefined) continue
+    const { bytesPerToken, takenBytesPerToken = bytesPerToken, layers: parts } = link.handsOver
+    const least = (name: string, value: number, from: number) => {
+      if (!(value >= from)) refuse(`links[${index}].handsOver.${name}`, value, `a number from ${from}`)
     }
-    if (!(parts >= 1)) refuse(`links[${index}].handsOver.layers`, parts, 'a number from 1')
+    least('bytesPerToken', bytesPerToken, 0)
+    least('takenBytesPerToken', takenBytesPerToken, 0)
+    least('layers', parts, 1)
   }
 }

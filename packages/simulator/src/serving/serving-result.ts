@@ -5,6 +5,8 @@ export interface ServingResult {
   /** Of prompts and decode steps that ended in the window, ms from source to sink, ascending. */
   readonly promptMs: Float64Array
   readonly decodeMs: Float64Array
+  /** Of requests that had steps that ended in the window: the mean of these, ascending. */
+  readonly meanStepMs: Float64Array
   readonly finishedRequests: number
   /** By the router, or because what they needed never came back. */
   readonly turnedAway: number
@@ -23,6 +25,19 @@ export interface ServingResult {
 /** The value below which the given share of ascending values lies; NaN of none. */
 export function percentile(ascending: Float64Array, share: number): number {
   return ascending[Math.min(ascending.length - 1, Math.floor(ascending.length * share))] ?? Number.NaN
+}
+
+/** Of ascending values, the share that is not above a limit; 1 of none, and without a limit. */
+export function shareWithin(ascending: Float64Array, limit: number | null): number {
+  if (limit === null || ascending.length === 0) return 1
+  let low = 0
+  let high = ascending.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (ascending[middle]! <= limit) low = middle + 1
+    else high = middle
+  }
+  return low / ascending.length
 }
 
 /** Grows as it is filled. */

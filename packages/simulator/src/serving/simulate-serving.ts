@@ -14,6 +14,8 @@ export interface ServingRun {
   readonly workload: Workload
   /** What counts: `[fromMs, toMs)`. A closed workload ends with it, an open one when its last request has ended. */
   readonly window: { readonly fromMs: number; readonly toMs: number }
+  /** Whether an open workload ends with the window, too. Default false. */
+  readonly endsWithWindow?: boolean
   /**
    * How long a machine waits behind a batch for sequences that come straight back, so that they join the next one; 0 if
    * it takes at once what waits. A little is what engines do that step all their sequences together.
@@ -25,15 +27,25 @@ export interface ServingRun {
    * every sequence is a message of its own, and an idle machine begins with the first. Default false.
    */
   readonly stepsTogether?: boolean
+  /** Requests that came before the beginning; those for which there is no room are left out. Default none. */
+  readonly underWay?: readonly RequestUnderWay[]
   /** Told of every request that has its last token. */
   readonly onRequest?: (request: RequestTimes) => void
   /** When machines are not there; they come back empty. */
   readonly outages?: readonly Outage[]
 }
 
+/** A request in the middle of its answer, as K and V in the machines that its router chooses. */
+export interface RequestUnderWay extends RequestLengths {
+  /** Decode steps that it has had: fewer than its tokens. */
+  readonly steps: number
+  /** When its next step begins. */
+  readonly atMs: number
+}
+
 /** What happened to one request. */
 export interface RequestTimes {
-  /** From 0, in the order in which requests came. */
+  /** From 0, in the order in which requests came; those that were under way at the beginning follow the others. */
   readonly id: number
   readonly promptTokens: number
   readonly outputTokens: number
@@ -62,10 +74,17 @@ const computed = 2
 const gathered = 3
 const lost = 4
 const back = 5
+const arrivedTogether = 6
 
 /** Plays requests through a fleet. The same run gives the same result. */
 export function simulateServing(run: ServingRun): ServingResult {
   return new ServingSimulation(run).run()
+}
+
+interface Leaving {
+  readonly flight: Flight
+  readonly to: number
+  readonly atMs: number
 }
 
 class ServingSimulation {
@@ -80,7 +99,7 @@ class ServingSimulation {
   private readonly links: LinkStates
   private readonly promptMs = new Samples()
   private readonly decodeMs = new Samples()
-  private decoded = 0
+  private readonly meanStepMs = new Samples()
   private finished = 0
   private turnedAway = 0
   private restarted = 0
@@ -89,7 +108,10 @@ class ServingSimulation {
   private events = 0
   private inWave = false
   /** Of the batch that has just ended: steps on their way, with the machine they go to and when they would be there. */
-  private readonly leaving: { readonly flight: Flight; readonly to: number; readonly atMs: number }[] = []
+  private leaving: Leaving[] = []
+  /** Steps that are on their way together, by the subject of their event. */
+  private readonly groups: (readonly Flight[] | null)[] = []
+  private readonly freeGroups: number[] = []
 
   constructor(private readonly given: ServingRun) {
     const { fleet, window } = given
@@ -117,16 +139,19 @@ class ServingSimulation {
         this.comes(index * workload.gapMs, workload.draw())
       }
     }
+    for (const request of this.given.underWay ?? []) this.continues(request)
     const { queue } = this
     for (const [at, { fromMs, toMs }] of (this.given.outages ?? []).entries()) {
       queue.push(fromMs, lost, at)
       if (toMs < Number.POSITIVE_INFINITY) queue.push(toMs, back, at)
     }
-    const endMs = workload.kind === 'closed' ? window.toMs : Number.POSITIVE_INFINITY
+    const ends = workload.kind === 'closed' || this.given.endsWithWindow === true
+    const endMs = ends ? window.toMs : Number.POSITIVE_INFINITY
     while (queue.take()) {
       if (queue.timeMs >= endMs) break
       this.events += 1
-      if (queue.kind === arrived) this.arrives(this.flights[queue.subject] ?? null)
+      if (queue.kind === arrivedTogether) this.arriveTogether(queue.subject)
+      else if (queue.kind === arrived) this.arrivesAlone(this.flights[queue.subject] ?? null)
       else if (queue.kind === computed) this.batchEnds(queue.subject)
       else if (queue.kind === gathered) this.resumes(queue.subject)
       else if (queue.kind === lost) this.losesMachine(this.given.outages![queue.subject]!.machine)
@@ -143,6 +168,34 @@ class ServingSimulation {
     this.queue.push(atMs, created, id)
   }
 
+  private continues({ promptTokens, outputTokens, steps, atMs }: RequestUnderWay): void {
+    const { router } = this.given
+    const id = this.nextId
+    this.nextId += 1
+    const flight: Flight = {
+      ...{ id, promptTokens, outputTokens, resumed: false, gone: false },
+      ...{ path: [], hop: 0, steps: -1, beganMs: atMs, sentMs: atMs, cameMs: 0, promptedMs: 0 },
+      ...{ counted: 0, countedMs: 0 },
+    }
+    if (!router.admit(flight)) return
+    let from: number = atSource
+    for (let to = router.next(flight, from); to !== atSink; to = router.next(flight, from)) {
+      const handedOver = from !== atSource && this.links.between(from, to).handsOver !== undefined
+      if (handedOver) flight.path.length = 0
+      flight.path.push(to)
+      from = to
+    }
+    flight.steps = steps
+    if (!flight.path.every((index) => this.machines[index]!.hasRoomFor(flight))) {
+      router.finished(flight)
+      return
+    }
+    for (const index of flight.path) this.machines[index]!.takeUp(flight)
+    this.flights[id] = flight
+    router.stepBegins(flight)
+    this.queue.push(atMs, arrived, id)
+  }
+
   private begins(id: number): void {
     const coming = this.coming.get(id)!
     this.coming.delete(id)
@@ -151,6 +204,7 @@ class ServingSimulation {
     const flight: Flight = {
       ...{ id, promptTokens, outputTokens, resumed: before?.resumed ?? false, gone: false },
       ...{ path: [], hop: 0, steps: -1, beganMs: before?.sinceMs ?? nowMs, sentMs: nowMs },
+      ...{ counted: 0, countedMs: 0 },
       ...{ cameMs: before?.request.cameMs ?? nowMs, promptedMs: before?.request.promptedMs ?? nowMs },
     }
     const admitted = this.given.router.admit(flight)
@@ -186,24 +240,52 @@ class ServingSimulation {
       return
     }
     const computedInMs = this.machines[from]!.promptMs(flight.promptTokens)
-    const sizeBytes = flight.promptTokens * kv.bytesPerToken
-    const atMs = this.links.handOver(from, to, nowMs, computedInMs, sizeBytes)
+    const atMs = this.links.handOver(from, to, nowMs, computedInMs, flight.promptTokens)
     this.queue.push(atMs, arrived, flight.id)
   }
 
-  /** Steps that go the same way arrive with the last of them. */
+  /** Steps that go the same way arrive with the last of them, in one event. */
   private sendTogether(): void {
-    const { leaving, queue } = this
-    if (leaving.length === 0) return
-    const lastMs = new Map<number, number>()
-    for (const { to, atMs } of leaving) lastMs.set(to, Math.max(atMs, lastMs.get(to) ?? 0))
-    for (const { flight, to } of leaving) queue.push(lastMs.get(to)!, arrived, flight.id)
-    leaving.length = 0
+    let left = this.leaving
+    if (left.length === 0) return
+    this.leaving = []
+    while (left.length > 0) {
+      const { to } = left[0]!
+      let lastMs = 0
+      const flights: Flight[] = []
+      const others: Leaving[] = []
+      for (const each of left) {
+        if (each.to !== to) {
+          others.push(each)
+          continue
+        }
+        flights.push(each.flight)
+        if (each.atMs > lastMs) lastMs = each.atMs
+      }
+      const group = this.freeGroups.pop() ?? this.groups.length
+      this.groups[group] = flights
+      this.queue.push(lastMs, arrivedTogether, group)
+      left = others
+    }
   }
 
-  private arrives(flight: Flight | null): void {
+  private arriveTogether(group: number): void {
+    const flights = this.groups[group]!
+    this.groups[group] = null
+    this.freeGroups.push(group)
+    this.events += flights.length - 1
+    for (const flight of flights) if (!flight.gone) this.arrives(flight)
+    this.sendTogether()
+  }
+
+  private arrivesAlone(flight: Flight | null): void {
     // On its way when a machine behind it was lost.
     if (flight === null) return
+    this.arrives(flight)
+    this.sendTogether()
+  }
+
+  private arrives(flight: Flight): void {
     const to = flight.path[flight.hop]
     if (to === undefined) {
       this.leaves(flight)
@@ -321,8 +403,13 @@ class ServingSimulation {
     const isPrompt = flight.steps < 0
     if (counts) {
       const isFirst = isPrompt && !flight.resumed
-      ;(isFirst ? this.promptMs : this.decodeMs).add(nowMs - flight.beganMs)
-      if (!isFirst) this.decoded += 1
+      const tookMs = nowMs - flight.beganMs
+      if (isFirst) this.promptMs.add(tookMs)
+      else {
+        this.decodeMs.add(tookMs)
+        flight.counted += 1
+        flight.countedMs += tookMs
+      }
     }
     if (isPrompt && !flight.resumed) flight.promptedMs = nowMs
     flight.steps += 1
@@ -332,11 +419,11 @@ class ServingSimulation {
       flight.beganMs = nowMs
       this.given.router.stepBegins(flight)
       this.send(flight, atSource)
-      this.sendTogether()
       return
     }
     for (const index of flight.path) this.release(index, flight)
     this.given.router.finished(flight)
+    this.countSteps(flight)
     const { id, promptTokens, outputTokens, cameMs, promptedMs } = flight
     const request = this.before.get(id) ?? { id, promptTokens, outputTokens }
     this.before.delete(id)
@@ -344,6 +431,10 @@ class ServingSimulation {
     this.flights[flight.id] = null
     this.finished += 1
     this.refill(false)
+  }
+
+  private countSteps({ counted, countedMs }: Flight): void {
+    if (counted > 0) this.meanStepMs.add(countedMs / counted)
   }
 
   private refill(afterPrompt: boolean): void {
@@ -367,10 +458,13 @@ class ServingSimulation {
 
   private result(): ServingResult {
     const { fromMs, toMs } = this.given.window
+    for (const flight of this.flights) if (flight) this.countSteps(flight)
+    const decodeMs = this.decodeMs.ascending()
     return {
-      decodeTokensPerSecond: this.decoded / ((toMs - fromMs) / 1000),
+      decodeTokensPerSecond: decodeMs.length / ((toMs - fromMs) / 1000),
       promptMs: this.promptMs.ascending(),
-      decodeMs: this.decodeMs.ascending(),
+      decodeMs,
+      meanStepMs: this.meanStepMs.ascending(),
       finishedRequests: this.finished,
       turnedAway: this.turnedAway + this.stranded.length,
       restarted: this.restarted,

@@ -59,6 +59,7 @@ export function describeChoice(
     handOver,
     predicted,
     simulated: null,
+    simulatedMost: null,
     bound: {
       value: bound.value,
       unit: { throughput: 'requests/s', cost: 'USD/h', latency: 'ms a request' }[goal],

@@ -1,18 +1,18 @@
 import { seededRandom } from '@deos/domain'
 import type { ModelShape } from '../../models/index.ts'
 import { type ComputeFleet, canonicalFleet } from '../fleet.ts'
-import { summed } from './assignment.ts'
 import { keyOf, kindOf, nameOfChoice, show } from './choice-names.ts'
 import { type ServingChoice, servingChoices } from './choices.ts'
 import { describeChoice, figuresOf } from './describe.ts'
+import { judgedBest, type ServingJudge } from './judged-best.ts'
 import { refusalOf } from './refusal.ts'
 import { servingBound } from './serving-bound.ts'
-import type { RejectedOption, ServingOutcome, ServingPlan, SimulatedServing } from './serving-plan.ts'
+import type { RejectedOption, ServingOutcome, ServingPlan } from './serving-plan.ts'
 import { checkServingWorkload, type ServingWorkload } from './workload.ts'
 
 export interface ServingPlanning {
-  /** Plays a plan; without it, the cost model alone decides. */
-  readonly judge?: (plan: ServingPlan) => SimulatedServing
+  /** Plays plans; without it, the cost model alone decides. */
+  readonly judge?: ServingJudge
   /** How many of the best plans are played. */
   readonly judged?: number
   /** Changes tried by local search; more is slower and better. */
@@ -23,13 +23,10 @@ export interface ServingPlanning {
   readonly degrees?: readonly number[]
 }
 
-/** A throughput that the simulation does not bear within the targets is lowered so often, to this share each time. */
-const lowerings = 5
-const lowered = 0.88
-/** The mean of a simulation scatters; a target is met up to this factor. */
-const tolerance = 1.02
 const mostRejected = 8
 const usualSteps = 600
+const usuallyJudged = 6
+const mostLeftOut = 6
 
 /**
  * Plans how a fleet serves a model: precision, tensor-parallel groups, pipelines with uneven stages, their number and
@@ -58,9 +55,14 @@ export function planServing(
   const bound = servingBound(shape, sorted, workload)
   const describe = (choice: ServingChoice) => describeChoice(choice, shape, sorted, workload, bound)
   const feasible = candidatesOf(choices)
-  const chosen = judgedBest(feasible, describe, workload, planning)
-  const rejected = rejectedOf(feasible, chosen.choice, workload)
-  return { ...chosen.plan, rejected: [...chosen.rejected, ...rejected].slice(0, mostRejected) }
+  const { judge, judged = usuallyJudged, shouldStop = () => false } = planning
+  const chosen =
+    judge === undefined
+      ? { best: { choice: feasible[0]!, plan: describe(feasible[0]!) }, rejected: [] }
+      : judgedBest(feasible, { describe, judge, judged, workload, shouldStop })
+  const { choice, plan } = chosen.best
+  const rejected = [...chosen.rejected, ...rejectedOf(feasible, choice, workload)]
+  return { ...plan, rejected: rejected.slice(0, mostRejected) }
 }
 
 /**
@@ -81,18 +83,28 @@ export function servingCandidates(
   return choices.map((choice) => describeChoice(choice, shape, sorted, workload, bound))
 }
 
+/**
+ * Few machines are also searched without each of them: a search that has more to choose from does not always end with
+ * something as good.
+ */
 function searched(
   shape: ModelShape,
   fleet: ComputeFleet,
   workload: ServingWorkload,
   { seed = 1, steps = usualSteps, shouldStop, degrees }: ServingPlanning,
 ): readonly ServingChoice[] {
-  return servingChoices(shape, fleet, workload, {
-    random: seededRandom(seed),
-    steps,
-    ...(shouldStop === undefined ? {} : { shouldStop }),
-    ...(degrees === undefined ? {} : { degrees }),
-  })
+  const search = (machines: ComputeFleet['machines']) =>
+    servingChoices(shape, { ...fleet, machines }, workload, {
+      random: seededRandom(seed),
+      steps,
+      ...(shouldStop === undefined ? {} : { shouldStop }),
+      ...(degrees === undefined ? {} : { degrees }),
+    })
+  const { machines } = fleet
+  const found = search(machines)
+  if (steps === 0 || machines.length === 1 || machines.length > mostLeftOut) return found
+  const fewer = machines.flatMap((left) => search(machines.filter((machine) => machine !== left)))
+  return [...found, ...fewer].sort((a, b) => b.assignment.score - a.assignment.score)
 }
 
 const candidatesOf = (choices: readonly ServingChoice[]): readonly ServingChoice[] =>
@@ -114,120 +126,6 @@ function kindsFirst(choices: readonly ServingChoice[]): readonly ServingChoice[]
   const seen = new Set<string>()
   const first = choices.filter((choice) => !seen.has(kindOf(choice)) && seen.add(kindOf(choice)))
   return [...first, ...choices.filter((choice) => !first.includes(choice))]
-}
-
-interface Judged {
-  readonly choice: ServingChoice
-  readonly plan: ServingPlan
-  readonly rejected: readonly RejectedOption[]
-}
-
-function judgedBest(
-  choices: readonly ServingChoice[],
-  describe: (choice: ServingChoice) => ServingPlan,
-  workload: ServingWorkload,
-  { judge, judged = 6, shouldStop }: ServingPlanning,
-): Judged {
-  const first = { choice: choices[0]!, plan: describe(choices[0]!), rejected: [] }
-  if (judge === undefined) return first
-  const rejected: RejectedOption[] = []
-  let best: Judged | null = null
-  let bestWorth = Number.NEGATIVE_INFINITY
-  for (const choice of choices.slice(0, judged)) {
-    if (best !== null && shouldStop?.() === true) break
-    const { plan, meets } = playedWithin(choice, describe, judge, workload)
-    const worth = worthOf(plan, workload) - (meets ? 0 : 1e12)
-    if (best === null || worth > bestWorth) {
-      if (best !== null) rejected.push(playedWorse(best, workload))
-      best = { choice, plan, rejected: [] }
-      bestWorth = worth
-    } else rejected.push(playedWorse({ choice, plan, rejected: [] }, workload))
-    if (workload.goal === 'cost' && meets) break
-  }
-  return { ...best!, rejected }
-}
-
-/** As high a rate as the simulation bears within the targets, if the rate is ours to choose. */
-function playedWithin(
-  choice: ServingChoice,
-  describe: (choice: ServingChoice) => ServingPlan,
-  judge: (plan: ServingPlan) => SimulatedServing,
-  workload: ServingWorkload,
-): { readonly plan: ServingPlan; readonly meets: boolean } {
-  let here: ServingChoice = choice
-  for (let round = 0; ; round += 1) {
-    const described = describe(here)
-    const simulated = judge(described)
-    const meets = meetsTargets(simulated, described, workload)
-    const next =
-      workload.goal === 'throughput' && !meets && round < lowerings ? atShare(here, lowered, workload) : null
-    if (next === null) {
-      const { ttftMs, tpotMs } = workload
-      const missed =
-        ttftMs === null && tpotMs === null
-          ? 'The simulation serves fewer requests a second than the cost model promises.'
-          : 'The simulation does not meet the load and the targets that the cost model promises.'
-      return {
-        plan: { ...described, simulated, notes: meets ? described.notes : [...described.notes, missed] },
-        meets,
-      }
-    }
-    here = next
-  }
-}
-
-function meetsTargets(simulated: SimulatedServing, plan: ServingPlan, workload: ServingWorkload): boolean {
-  const { ttftMs, tpotMs } = workload
-  return (
-    (ttftMs === null || simulated.ttftMs.mean <= ttftMs * tolerance) &&
-    (tpotMs === null || simulated.tpotMs.mean <= tpotMs * tolerance) &&
-    // A queue that grows without end answers fewer than come.
-    simulated.requestsPerS >= plan.predicted.requestsPerS * 0.9
-  )
-}
-
-/** The same pipelines under less load. */
-function atShare(choice: ServingChoice, share: number, workload: ServingWorkload): ServingChoice | null {
-  const rate = choice.assignment.requestsPerS * share
-  if (workload.requestsPerS !== null && rate < workload.requestsPerS) return null
-  const assigned = choice.assignment.assigned.flatMap((each) => {
-    const state = each.group.form.pipeline.at(each.state.requestsPerS * share, each.role)
-    return state === null ? [] : [{ ...each, state }]
-  })
-  if (choice.roles === 'together') return { ...choice, assignment: summed(assigned, workload) }
-  const of = (role: 'prefill' | 'decode') =>
-    summed(
-      assigned.filter((each) => each.role === role),
-      workload,
-    )
-  const ttftMs = of('prefill').ttftMs + (choice.handOver?.addedMs ?? 0)
-  const assignment = {
-    ...choice.assignment,
-    assigned,
-    requestsPerS: rate,
-    ttftMs,
-    tpotMs: of('decode').tpotMs,
-    score: rate,
-  }
-  return { ...choice, assignment }
-}
-
-function worthOf({ simulated, predicted }: ServingPlan, { goal, outputTokens }: ServingWorkload): number {
-  if (goal === 'cost') return -predicted.pricePerHour
-  if (goal === 'throughput') return simulated!.requestsPerS
-  return -(simulated!.ttftMs.mean + outputTokens.mean * simulated!.tpotMs.mean)
-}
-
-const playedWorse = ({ choice, plan }: Judged, workload: ServingWorkload): RejectedOption => {
-  const { simulated } = plan
-  const { goal } = workload
-  const why =
-    goal === 'cost'
-      ? `${show(plan.predicted.pricePerHour)} USD/h, and its simulated targets were missed or its price is higher`
-      : goal === 'throughput'
-        ? `simulated ${show(simulated!.requestsPerS)} requests/s within the targets`
-        : `simulated ${show(simulated!.ttftMs.mean)} ms TTFT and ${show(simulated!.tpotMs.mean)} ms TPOT`
-  return { option: nameOfChoice(choice), why }
 }
 
 /** The best of every other kind of plan, with what it was predicted to do. */

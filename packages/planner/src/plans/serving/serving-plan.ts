@@ -67,6 +67,8 @@ export interface ServingFigures {
 /** Percentiles of a simulation of the plan. */
 export interface SimulatedServing {
   readonly requestsPerS: number
+  /** Of these, the ones whose own TTFT and mean TPOT are within the targets. */
+  readonly goodputPerS: number
   readonly tokensPerS: number
   readonly ttftMs: { readonly mean: number; readonly p50: number; readonly p99: number }
   readonly tpotMs: { readonly mean: number; readonly p50: number; readonly p99: number }
@@ -99,7 +101,10 @@ export interface ServingPlan {
   /** KV handed from prefill to decode pipelines; `null` where each computes its own prompts. */
   readonly handOver: { readonly kvBytesPerPrompt: number; readonly addedMs: number } | null
   readonly predicted: ServingFigures
+  /** At the predicted rate. */
   readonly simulated: SimulatedServing | null
+  /** At the rate with the most goodput; `null` if the goal is not throughput. */
+  readonly simulatedMost: SimulatedServing | null
   readonly bound: {
     readonly value: number
     readonly unit: string
