@@ -43,6 +43,11 @@ export interface PlacementRequest {
    * of a prompt at once. By default `decode`.
    */
   readonly work?: 'decode' | 'prefill'
+  /**
+   * Where the replicas are, or are meant to be, that do the other work for it, each in the order of its ring: KV of
+   * prompts goes from those that compute them to those that decode. Without any, who decodes computes prompts too.
+   */
+  readonly partners?: readonly (readonly HeldLayers[])[]
   /** In the order of its ring, where the replica was before; machines that are gone included. */
   readonly held?: readonly HeldLayers[]
 }
@@ -61,10 +66,14 @@ export interface StagePlacement {
 
 /** What a placement is predicted to do to requests as they usually are; the reasons say which. */
 export interface PlacementForecast {
+  /** Where only prompts are computed: until the KV of one is where it will be decoded. */
   readonly ttftMs: Milliseconds
-  readonly tpotMs: Milliseconds
-  /** Of answers, all sessions together. */
+  /** `null` where only prompts are computed. */
+  readonly tpotMs: Milliseconds | null
+  /** Of answers, all sessions together; where only prompts are computed, of prompts. */
   readonly tokensPerSecond: TokensPerSecond
+  /** In `ttftMs`: how long a prompt that is computed already waits for its KV to travel; missing where none does. */
+  readonly handOverMs?: Milliseconds
 }
 
 export interface Placement {
@@ -74,6 +83,11 @@ export interface Placement {
   readonly tokenMs: Milliseconds
   /** Of a placer that forecasts requests, where its devices were measured for it. */
   readonly forecast?: PlacementForecast
+  /**
+   * Beside a forecast: what such a request takes in all, longer where it has to wait for weights to move first. Compares
+   * placements of one replica.
+   */
+  readonly requestMs?: Milliseconds
   /** Why this and not another: sentences for people. */
   readonly reasons: readonly string[]
 }

@@ -3,12 +3,12 @@ import {
   ms,
   type Placement,
   type PlacementCandidate,
-  type PlacementForecast,
   type PlacementRequest,
   type Placer,
   tokensPerSecond,
 } from '@deos/domain'
-import { forecastRing, type RingForecast, type UsualRequests, usualRequests } from './ring-forecast.ts'
+import { forecastReplica, type HandOver, type ReplicaForecast } from './replica-forecast.ts'
+import { type UsualRequests, usualRequests } from './ring-forecast.ts'
 
 /** Less of a gain is not worth more stages, or machines that others may need. */
 export const leastGain = 0.05
@@ -16,8 +16,8 @@ export const leastGain = 0.05
 const mostTried = 128
 
 /**
- * A placer that plays requests in its head: several placements, on all machines and on the quickest ones, are forecast
- * from prompt to last token, and the base's is left only for one that answers at least 5% sooner. What is forecast is
+ * A placer that plays requests in its head: several placements, on all machines and on the quickest ones, are forecast in
+ * the role that is asked for (`forecastReplica`), and the base's is left only for one that answers at least 5% sooner. What is forecast is
  * among the reasons, and so is stored with the decision. Where devices were not measured for it, the base decides alone
  * and the reasons say so.
  */
@@ -25,10 +25,10 @@ export const forecastingPlacer = (base: Placer, requests: UsualRequests = usualR
   place(request, fleet) {
     const outcome = base.place(request, fleet)
     if (outcome.placement === null) return outcome
-    const own = forecastRing(request.model, outcome.placement, fleet, requests)
+    const own = forecastReplica(request, outcome.placement, fleet, requests)
     if (own === null) return withReasons(outcome.placement, [notForecast(request)])
     const others = alternatives(request, fleet, base, outcome.placement).flatMap((placement) => {
-      const forecast = forecastRing(request.model, placement, fleet, requests)
+      const forecast = forecastReplica(request, placement, fleet, requests)
       return forecast === null ? [] : [{ placement, forecast }]
     })
     const best = others.reduce<(typeof others)[number] | null>(
@@ -36,13 +36,13 @@ export const forecastingPlacer = (base: Placer, requests: UsualRequests = usualR
       null,
     )
     if (best === null || best.forecast.requestMs > own.requestMs * (1 - leastGain)) {
-      return withReasons({ ...outcome.placement, forecast: kept(own) }, [
-        forecastText(own, requests),
+      return withReasons({ ...outcome.placement, ...kept(own) }, [
+        ...forecastTexts(own, requests),
         ...(best === null ? [] : [rejectedText(best.placement, best.forecast, own)]),
       ])
     }
-    return withReasons({ ...best.placement, forecast: kept(best.forecast) }, [
-      forecastText(best.forecast, requests),
+    return withReasons({ ...best.placement, ...kept(best.forecast) }, [
+      ...forecastTexts(best.forecast, requests),
       rejectedText(outcome.placement, own, best.forecast),
     ])
   },
@@ -99,11 +99,22 @@ const compare = (a: PlacementCandidate, b: PlacementCandidate): number => {
 const keyOf = ({ stages }: Placement): string =>
   stages.map(({ machine, device, layers }) => `${machine}/${device}:${layers.first}-${layers.end}`).join()
 
-export const kept = (forecast: RingForecast): PlacementForecast => ({
-  ttftMs: ms(forecast.ttftMs),
-  tpotMs: ms(forecast.tpotMs),
-  tokensPerSecond: tokensPerSecond(forecast.tokensPerS),
+/** @param requestMs - if weights have to move first, longer than is forecast */
+export const kept = (
+  { ttftMs, tpotMs, tokensPerS, handOvers, ...forecast }: ReplicaForecast,
+  requestMs = forecast.requestMs,
+): Required<Pick<Placement, 'forecast' | 'requestMs'>> => ({
+  forecast: {
+    ttftMs: ms(ttftMs),
+    tpotMs: tpotMs === null ? null : ms(tpotMs),
+    tokensPerSecond: tokensPerSecond(tokensPerS),
+    ...(handOvers.length === 0 ? {} : { handOverMs: ms(meanWaitMs(handOvers)) }),
+  },
+  requestMs: ms(requestMs),
 })
+
+const meanWaitMs = (handOvers: readonly HandOver[]): number =>
+  handOvers.reduce((sum, { waitMs }) => sum + waitMs, 0) / handOvers.length
 
 export const withReasons = (placement: Placement, more: readonly string[]) => {
   const reasons = [...placement.reasons, ...more]
@@ -112,17 +123,47 @@ export const withReasons = (placement: Placement, more: readonly string[]) => {
 
 const show = (value: number): string => String(Number(value.toPrecision(3)))
 
-export const forecastText = (
-  { ttftMs, tpotMs, tokensPerS, slowest }: RingForecast,
+/** What it is predicted to do in its role, what binds, and where prompts are computed. */
+export function forecastTexts(
+  forecast: ReplicaForecast,
   { promptTokens, outputTokens, sessions }: UsualRequests,
-): string =>
-  `Predicted for ${sessions} sessions with prompts of ${promptTokens} and answers of ${outputTokens} tokens: TTFT ${show(ttftMs)} ms, TPOT ${show(tpotMs)} ms, ${show(tokensPerS)} tokens/s; stage ${slowest.stage} sets the pace, ${slowest.bound}-bound.`
+): readonly string[] {
+  const { ttftMs, tpotMs, tokensPerS, slowest, handOvers, hereMs } = forecast
+  const pace =
+    slowest === 'link'
+      ? 'the link on which KV leaves sets the pace'
+      : `stage ${slowest.stage} sets the pace, ${slowest.bound}-bound`
+  if (tpotMs === null) {
+    const after = handOvers.length === 0 ? '' : `, with their KV where they are decoded in ${show(ttftMs)} ms`
+    return [
+      `Predicted for prompts of ${promptTokens} tokens, which are all that is computed here: computed in ${show(hereMs)} ms${after}, ${show(tokensPerS)} tokens/s; ${pace}.`,
+      ...handOvers.map(
+        ({ partner, waitMs, link, linkMs }) =>
+          `Decoded at ${partner}: the KV is there ${show(waitMs)} ms after the prompt is computed, ${link} carries its part in ${show(linkMs)} ms.`,
+      ),
+    ]
+  }
+  return [
+    `Predicted for ${sessions} sessions with prompts of ${promptTokens} and answers of ${outputTokens} tokens: TTFT ${show(ttftMs)} ms, TPOT ${show(tpotMs)} ms, ${show(tokensPerS)} tokens/s; ${pace}.`,
+    ...handOvers.map(
+      ({ partner, computedMs, waitMs, link, linkMs }) =>
+        `Prompts are computed at ${partner} in ${show(computedMs)} ms, not here in ${show(hereMs)} ms; the KV is here ${show(waitMs)} ms later, ${link} carries its part in ${show(linkMs)} ms.`,
+    ),
+    ...(forecast.slowPartners === 0
+      ? []
+      : [`Prompts are computed here in ${show(hereMs)} ms: ${forecast.slowPartners} of the replicas for prompts would not be sooner done with them by 10%.`]),
+  ]
+}
 
-function rejectedText({ stages }: Placement, own: RingForecast, chosen: RingForecast): string {
+function rejectedText({ stages }: Placement, own: ReplicaForecast, chosen: ReplicaForecast): string {
   const who = stages.map(({ machine, device }) => `${machine}/${device}`).join(', ')
   const more = Math.round((own.requestMs / chosen.requestMs - 1) * 100)
-  return `Not on ${who}: such a request would take ${show(own.requestMs)} ms there, ${more >= 0 ? `${more}% longer` : `${-more}% less, too little for a change`}.`
+  return `Not on ${who}: ${asked(own)} would take ${show(own.requestMs)} ms there, ${more >= 0 ? `${more}% longer` : `${-more}% less, too little for a change`}.`
 }
+
+/** What is asked of the replica, in words. */
+export const asked = ({ tpotMs }: ReplicaForecast): string =>
+  tpotMs === null ? 'such a prompt' : 'such a request'
 
 const notForecast = ({ model }: PlacementRequest): string =>
   `Requests were not predicted: products of ${model.weightType} weights were not measured on all of these devices.`

@@ -65,7 +65,8 @@ export function mendedRings(
   }
 }
 
-function coversAll(held: readonly HeldLayers[], layers: number): boolean {
+/** Whether each layer is held once, in order. */
+export function coversAll(held: readonly HeldLayers[], layers: number): boolean {
   let next = 0
   for (const { layers: range } of held) {
     if (range.first !== next || range.end <= next) return false

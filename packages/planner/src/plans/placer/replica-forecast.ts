@@ -1,0 +1,194 @@
+import type { FleetSnapshot, HeldLayers, ModelFootprint, Placement, PlacementRequest } from '@deos/domain'
+import { LEAST_SPLIT_GAIN } from '../../kv-split/advise-split.ts'
+import { predictTransfer } from '../../kv-split/predict-transfer.ts'
+import { type LinkEnd, LinkTimes } from '../../link-times.ts'
+import { PIECE_TOKENS } from '../../prompt-pieces.ts'
+import {
+  forecastRing,
+  type RingForecast,
+  type StageCost,
+  stageCosts,
+  stageMs,
+  type UsualRequests,
+} from './ring-forecast.ts'
+import { coversAll } from './mended-rings.ts'
+
+/** A prompt that is computed in one ring and handed over to another. */
+export interface HandOver {
+  /** Until its last layer is computed. */
+  readonly computedMs: number
+  /** How long it then waits for KV that is under way. */
+  readonly waitMs: number
+  /** What the busiest of the links between the rings takes for it, and which that is. */
+  readonly linkMs: number
+  readonly link: string
+  /** Names of the other ring's machines. */
+  readonly partner: string
+}
+
+/** What a replica does to requests in its role. */
+export interface ReplicaForecast extends Omit<RingForecast, 'tpotMs' | 'slowest'> {
+  /** `null` where only prompts are computed. */
+  readonly tpotMs: number | null
+  /** What sets the pace: a stage, or the link on which KV leaves. */
+  readonly slowest: RingForecast['slowest'] | 'link'
+  /** One for each partner that is worth it; with none, prompts are computed where they are decoded. */
+  readonly handOvers: readonly HandOver[]
+  /** Partners whose prompts it computes itself. */
+  readonly slowPartners: number
+  /** Until a prompt is computed here; where it decodes, its first token too. */
+  readonly hereMs: number
+}
+
+/**
+ * What a replica does in the role that is asked of it.
+ *
+ * - Only prompts (`work: 'prefill'`): the time until the KV of one is at the replica that decodes it, by the mean of those
+ *   there are. There are no steps of decoding in it.
+ * - Decoding beside others that compute prompts: a gateway takes any of these, and has a prompt computed there if it is
+ *   sooner done by as much as `adviseSplit` asks for; else it is computed here.
+ *
+ * KV travels as it is cached; what the codec saves is not known before it is measured.
+ *
+ * @returns null if products in the model's weight type were not measured on all of its devices
+ */
+export function forecastReplica(
+  request: PlacementRequest,
+  placement: Pick<Placement, 'stages'>,
+  fleet: FleetSnapshot,
+  requests: UsualRequests,
+): ReplicaForecast | null {
+  const { model, work } = request
+  const partners = (request.partners ?? []).filter((ring) => coversAll(ring, model.layerBytes.length))
+  const own = forecastRing(model, placement, fleet, requests)
+  if (own === null) return null
+  const stages = stageCosts(model, placement.stages, fleet)!
+  return work === 'prefill'
+    ? ofPrompts(model, stages, partners, fleet, requests)
+    : besidePrompts(model, own, stages, partners, fleet, requests)
+}
+
+function ofPrompts(
+  model: ModelFootprint,
+  stages: readonly StageCost[],
+  partners: readonly (readonly HeldLayers[])[],
+  fleet: FleetSnapshot,
+  { promptTokens }: UsualRequests,
+): ReplicaForecast {
+  const links = new LinkTimes(fleet.links, model.boundaryBytes)
+  // To where it is already, it takes no time.
+  const { computedMs } = handOver(model, stages, ownEnds(stages), links, promptTokens)
+  const handOvers = partners.map((partner) => ({
+    ...handOver(model, stages, endsOf(partner, fleet), links, promptTokens),
+    partner: namesOf(partner),
+  }))
+  const ttftMs = computedMs + mean(handOvers.map(({ waitMs }) => waitMs))
+  const times = stages.map((stage) => stageMs(stage, promptTokens))
+  const paceMs = Math.max(...times)
+  const linkMs = mean(handOvers.map((each) => each.linkMs))
+  const stage = times.indexOf(paceMs)
+  const { readMs, productMs } = stages[stage]!
+  const bound = promptTokens * productMs > readMs ? 'compute' : 'memory'
+  return {
+    ttftMs,
+    tpotMs: null,
+    tokensPerS: (promptTokens * 1000) / Math.max(paceMs, linkMs),
+    requestMs: ttftMs,
+    slowest: linkMs > paceMs ? 'link' : { stage, bound },
+    handOvers,
+    slowPartners: 0,
+    hereMs: computedMs,
+  }
+}
+
+function besidePrompts(
+  model: ModelFootprint,
+  own: RingForecast,
+  stages: readonly StageCost[],
+  partners: readonly (readonly HeldLayers[])[],
+  fleet: FleetSnapshot,
+  { promptTokens, outputTokens }: UsualRequests,
+): ReplicaForecast {
+  const links = new LinkTimes(fleet.links, model.boundaryBytes)
+  const order = stages.map(({ candidate }) => candidate)
+  // The last token of a prompt is computed here in any case: the first of the answer comes of it.
+  const firstMs = stages.reduce((sum, stage) => sum + stageMs(stage, 1), links.aroundMs(order))
+  const firsts: number[] = []
+  const handOvers: HandOver[] = []
+  for (const partner of partners) {
+    const senders = stageCosts(model, partner, fleet)
+    const there = senders === null ? null : handOver(model, senders, ownEnds(stages), links, promptTokens)
+    const thereMs = there === null ? Number.POSITIVE_INFINITY : there.computedMs + there.waitMs + firstMs
+    const worthIt = there !== null && thereMs < own.ttftMs * (1 - LEAST_SPLIT_GAIN)
+    firsts.push(worthIt ? thereMs : own.ttftMs)
+    if (worthIt) handOvers.push({ ...there, partner: namesOf(partner) })
+  }
+  const ttftMs = firsts.length === 0 ? own.ttftMs : mean(firsts)
+  const requestMs = ttftMs + outputTokens * own.tpotMs
+  const slowPartners = partners.length - handOvers.length
+  return { ...own, ttftMs, requestMs, handOvers, slowPartners, hereMs: own.ttftMs }
+}
+
+interface PlacedLayers {
+  readonly end: LinkEnd
+  readonly layers: HeldLayers['layers']
+}
+
+const ownEnds = (stages: readonly StageCost[]): readonly PlacedLayers[] =>
+  stages.map(({ candidate, layers }) => ({ end: candidate, layers }))
+
+/** Of a machine that is not offered nothing but its measured links is known. */
+const nowhere = { region: '', provider: '' }
+
+const endsOf = (ring: readonly HeldLayers[], { candidates }: FleetSnapshot): readonly PlacedLayers[] =>
+  ring.map(({ machine, layers }) => {
+    const known = candidates.find((candidate) => candidate.machine === machine)
+    return { end: known ?? { machine, location: nowhere }, layers }
+  })
+
+/** A prompt goes through the senders in pieces, and each layer leaves as soon as it is computed. */
+function handOver(
+  model: ModelFootprint,
+  senders: readonly StageCost[],
+  receivers: readonly PlacedLayers[],
+  links: LinkTimes,
+  promptTokens: number,
+): Omit<HandOver, 'partner'> {
+  const pieces = Math.ceil(promptTokens / PIECE_TOKENS)
+  const tokens = promptTokens / pieces
+  const computeMs = senders.flatMap((stage) => {
+    const sizes = model.layerBytes.slice(stage.layers.first, stage.layers.end)
+    const msPerByte = stageMs(stage, tokens) / sizes.reduce<number>((sum, size) => sum + size, 0)
+    return sizes.map((size) => size * msPerByte)
+  })
+  const sizeBytes = computeMs.map(() => model.kvBytesPerLayer * tokens)
+  const ways = new LinkTimes(links.links, model.boundaryBytes * tokens)
+  const hopsMs = senders
+    .slice(1)
+    .map(({ candidate }, index) => ways.stepMs(senders[index]!.candidate, candidate))
+  const forecast = predictTransfer({
+    chunks: Array.from({ length: pieces }, () => ({ computeMs, sizeBytes })),
+    senders: senders.map(({ layers }) => layers),
+    receivers: receivers.map(({ layers }) => layers),
+    hopMs: mean(hopsMs),
+    link: (sender, receiver) => kvLink(links, senders[sender]!.candidate, receivers[receiver]!.end),
+  })
+  const busy = forecast.links.map(({ sender, receiver, sizeBytes: size }) => {
+    const [from, to] = [senders[sender]!.candidate, receivers[receiver]!.end]
+    const linkMs = (size / kvLink(links, from, to).bytesPerSecond) * 1000
+    return { linkMs, link: `${from.machine} → ${to.machine}` }
+  })
+  const busiest = busy.reduce((most, each) => (each.linkMs > most.linkMs ? each : most))
+  return { computedMs: forecast.computedMs, waitMs: forecast.exposedMs, ...busiest }
+}
+
+function kvLink(links: LinkTimes, from: LinkEnd, to: LinkEnd) {
+  const inside = { roundTripMs: 0, bytesPerSecond: Number.POSITIVE_INFINITY }
+  const { roundTripMs, bytesPerSecond } = from.machine === to.machine ? inside : links.rateOf(from, to)
+  return { bytesPerSecond, rttMs: roundTripMs, windowBytes: Number.POSITIVE_INFINITY }
+}
+
+const namesOf = (ring: readonly HeldLayers[]): string => ring.map(({ machine }) => machine).join(' + ')
+
+const mean = (values: readonly number[]): number =>
+  values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length
