@@ -83,11 +83,6 @@ export interface Placement {
   readonly tokenMs: Milliseconds
   /** Of a placer that forecasts requests, where its devices were measured for it. */
   readonly forecast?: PlacementForecast
-  /**
-   * Beside a forecast: what such a request takes in all, longer where it has to wait for weights to move first. Compares
-   * placements of one replica.
-   */
-  readonly requestMs?: Milliseconds
   /** Why this and not another: sentences for people. */
   readonly reasons: readonly string[]
 }

@@ -99,7 +99,10 @@ export class LinkTimes {
   }
 
   /** As measured, in whichever direction. */
-  between({ machine: from }: Pick<LinkEnd, 'machine'>, { machine: to }: Pick<LinkEnd, 'machine'>): Link | undefined {
+  between(
+    { machine: from }: Pick<LinkEnd, 'machine'>,
+    { machine: to }: Pick<LinkEnd, 'machine'>,
+  ): Link | undefined {
     const known = this.#byMachine()
     return known.get(from)?.get(to) ?? known.get(to)?.get(from)
   }

@@ -129,8 +129,12 @@ function predictedText({ predicted, predictedTokenMs }: Replica): string {
   if (predicted === null) {
     return `Predicted ${predictedTokenMs === null ? nothing : `${formatDuration(predictedTokenMs)} a token`}`
   }
-  const { ttftMs, tpotMs, tokensPerSecond } = predicted
-  return `Predicted first token in ${formatDuration(ttftMs)}, then ${formatDuration(tpotMs)} a token, ${formatTokenRate(tokensPerSecond)}`
+  const { ttftMs, tpotMs, tokensPerSecond, handOverMs } = predicted
+  const waits = handOverMs === null ? '' : ` (${formatDuration(handOverMs)} of it for KV to arrive)`
+  const rate = formatTokenRate(tokensPerSecond)
+  return tpotMs === null
+    ? `Predicted prompt ready to decode in ${formatDuration(ttftMs)}${waits}, ${rate} of prompts`
+    : `Predicted first token in ${formatDuration(ttftMs)}${waits}, then ${formatDuration(tpotMs)} a token, ${rate}`
 }
 
 /** What is seen now: by Little's law, sessions and rate give the time of a token. */

@@ -3,6 +3,7 @@ import { LEAST_SPLIT_GAIN } from '../../kv-split/advise-split.ts'
 import { predictTransfer } from '../../kv-split/predict-transfer.ts'
 import { type LinkEnd, LinkTimes } from '../../link-times.ts'
 import { PIECE_TOKENS } from '../../prompt-pieces.ts'
+import { coversAll } from './mended-rings.ts'
 import {
   forecastRing,
   type RingForecast,
@@ -11,7 +12,6 @@ import {
   stageMs,
   type UsualRequests,
 } from './ring-forecast.ts'
-import { coversAll } from './mended-rings.ts'
 
 /** A prompt that is computed in one ring and handed over to another. */
 export interface HandOver {
@@ -50,7 +50,7 @@ export interface ReplicaForecast extends Omit<RingForecast, 'tpotMs' | 'slowest'
  *
  * KV travels as it is cached; what the codec saves is not known before it is measured.
  *
- * @returns null if products in the model's weight type were not measured on all of its devices
+ * @returns null if reading weights, or products in the model's weight type, were not measured on all of its devices
  */
 export function forecastReplica(
   request: PlacementRequest,
@@ -60,12 +60,10 @@ export function forecastReplica(
 ): ReplicaForecast | null {
   const { model, work } = request
   const partners = (request.partners ?? []).filter((ring) => coversAll(ring, model.layerBytes.length))
-  const own = forecastRing(model, placement, fleet, requests)
-  if (own === null) return null
-  const stages = stageCosts(model, placement.stages, fleet)!
-  return work === 'prefill'
-    ? ofPrompts(model, stages, partners, fleet, requests)
-    : besidePrompts(model, own, stages, partners, fleet, requests)
+  const stages = stageCosts(model, placement.stages, fleet)
+  if (stages === null) return null
+  const forecast = work === 'prefill' ? ofPrompts : besidePrompts
+  return forecast(model, stages, partners, fleet, requests)
 }
 
 function ofPrompts(
@@ -103,12 +101,13 @@ function ofPrompts(
 
 function besidePrompts(
   model: ModelFootprint,
-  own: RingForecast,
   stages: readonly StageCost[],
   partners: readonly (readonly HeldLayers[])[],
   fleet: FleetSnapshot,
-  { promptTokens, outputTokens }: UsualRequests,
+  requests: UsualRequests,
 ): ReplicaForecast {
+  const { promptTokens, outputTokens } = requests
+  const own = forecastRing(model, stages, fleet, requests)
   const links = new LinkTimes(fleet.links, model.boundaryBytes)
   const order = stages.map(({ candidate }) => candidate)
   // The last token of a prompt is computed here in any case: the first of the answer comes of it.
@@ -129,7 +128,8 @@ function besidePrompts(
   return { ...own, ttftMs, requestMs, handOvers, slowPartners, hereMs: own.ttftMs }
 }
 
-interface PlacedLayers {
+/** A stage of a ring that KV comes from or goes to. */
+export interface PlacedLayers {
   readonly end: LinkEnd
   readonly layers: HeldLayers['layers']
 }
@@ -140,7 +140,7 @@ const ownEnds = (stages: readonly StageCost[]): readonly PlacedLayers[] =>
 /** Of a machine that is not offered nothing but its measured links is known. */
 const nowhere = { region: '', provider: '' }
 
-const endsOf = (ring: readonly HeldLayers[], { candidates }: FleetSnapshot): readonly PlacedLayers[] =>
+export const endsOf = (ring: readonly HeldLayers[], { candidates }: FleetSnapshot): readonly PlacedLayers[] =>
   ring.map(({ machine, layers }) => {
     const known = candidates.find((candidate) => candidate.machine === machine)
     return { end: known ?? { machine, location: nowhere }, layers }
@@ -182,7 +182,8 @@ function handOver(
   return { computedMs: forecast.computedMs, waitMs: forecast.exposedMs, ...busiest }
 }
 
-function kvLink(links: LinkTimes, from: LinkEnd, to: LinkEnd) {
+/** A stage that stays on its machine hands its KV over in no time. */
+export function kvLink(links: LinkTimes, from: LinkEnd, to: LinkEnd) {
   const inside = { roundTripMs: 0, bytesPerSecond: Number.POSITIVE_INFINITY }
   const { roundTripMs, bytesPerSecond } = from.machine === to.machine ? inside : links.rateOf(from, to)
   return { bytesPerSecond, rttMs: roundTripMs, windowBytes: Number.POSITIVE_INFINITY }
@@ -190,5 +191,5 @@ function kvLink(links: LinkTimes, from: LinkEnd, to: LinkEnd) {
 
 const namesOf = (ring: readonly HeldLayers[]): string => ring.map(({ machine }) => machine).join(' + ')
 
-const mean = (values: readonly number[]): number =>
+export const mean = (values: readonly number[]): number =>
   values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length

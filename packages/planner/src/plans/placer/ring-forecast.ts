@@ -4,7 +4,6 @@ import {
   type LayerRange,
   layerCount,
   type ModelFootprint,
-  type Placement,
   type PlacementCandidate,
 } from '@deos/domain'
 import { LinkTimes } from '../../link-times.ts'
@@ -55,7 +54,7 @@ export interface StageCost {
   readonly productMs: number
 }
 
-/** @returns null if products in the model's weight type were not measured on all of its devices */
+/** @returns null if reading weights, or products in the model's weight type, were not measured on all devices */
 export function stageCosts(
   model: ModelFootprint,
   stages: readonly HeldLayers[],
@@ -68,6 +67,7 @@ export function stageCosts(
     const candidate = candidates.find((other) => other.machine === machine && other.device === device)
     const flops = candidate?.benchmark.flopsPerSecond[model.weightType]
     if (candidate === undefined || flops === undefined || !(flops > 0)) return null
+    if (!(candidate.benchmark.weightBytesPerSecond > 0)) return null
     const size = bytesOf(model, layers)
     const readMs = (size / candidate.benchmark.weightBytesPerSecond) * 1000
     costs.push({ candidate, layers, readMs, productMs: ((2 * size) / each / flops) * 1000 })
@@ -80,23 +80,19 @@ export const stageMs = ({ readMs, productMs }: StageCost, tokens: number): numbe
   Math.max(readMs, tokens * productMs)
 
 /**
- * What a ring that computes prompts and answers does to requests, from what was measured of its devices: weights are read once a step, products are as
- * fast as in a long prompt, sessions share steps.
- *
- * @returns null if products in the model's weight type were not measured on all of its devices
+ * What a ring that computes prompts and answers does to requests, from what was measured of its devices: weights are
+ * read once a step, products are as fast as in a long prompt, sessions share steps.
  */
 export function forecastRing(
-  model: ModelFootprint,
-  placement: Pick<Placement, 'stages'>,
-  fleet: FleetSnapshot,
+  { boundaryBytes }: ModelFootprint,
+  stages: readonly StageCost[],
+  { links }: FleetSnapshot,
   requests: UsualRequests,
-): RingForecast | null {
-  const stages = stageCosts(model, placement.stages, fleet)
-  if (stages === null) return null
+): RingForecast {
   const order = stages.map(({ candidate }) => candidate)
   const { promptTokens, outputTokens, sessions } = requests
-  const tokenLinkMs = new LinkTimes(fleet.links, model.boundaryBytes).aroundMs(order)
-  const promptLinkMs = new LinkTimes(fleet.links, model.boundaryBytes * promptTokens).aroundMs(order)
+  const tokenLinkMs = new LinkTimes(links, boundaryBytes).aroundMs(order)
+  const promptLinkMs = new LinkTimes(links, boundaryBytes * promptTokens).aroundMs(order)
   const ttftMs = stages.reduce((sum, stage) => sum + stageMs(stage, promptTokens), promptLinkMs)
   // As many groups of sessions as there are stages go round one behind the other.
   const batch = Math.max(1, Math.ceil(sessions / stages.length))
