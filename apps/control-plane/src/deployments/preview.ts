@@ -47,13 +47,14 @@ export function preview(
   // As the reconciler does: who answers has the first place, but leaves the best for prompts to others.
   const best = placeSeveral(wantedPrefill, { ...request, work: 'prefill' }, room, placer)
   const avoid = machinesOf(best.placements)
-  const { placements, reasons } = placeSeveral(wanted, { ...request, avoid }, room, placer)
+  const answering = { ...request, avoid, partners: ringsOf(best.placements) }
+  const { placements, reasons } = placeSeveral(wanted, answering, room, placer)
   const [first] = placements
   const names = (reason: string) => withMachineNames(fleet, reason)
   if (first === undefined) return { ...nothingFits, kvTokens, reasons: reasons.map(names) }
   const prefill = placeSeveral(
     wantedPrefill,
-    { ...request, work: 'prefill', avoid: machinesOf(placements) },
+    { ...request, work: 'prefill', avoid: machinesOf(placements), partners: ringsOf(placements) },
     without(
       room,
       placements.flatMap((placement) => placement.stages),
@@ -118,6 +119,9 @@ function placeSeveral(
 
 const machinesOf = (placements: readonly Placement[]) =>
   placements.flatMap(({ stages }) => stages.map(({ machine }) => machine))
+
+const ringsOf = (placements: readonly Placement[]): NonNullable<PlacementRequest['partners']> =>
+  placements.map(({ stages }) => stages.map(({ machine, device, layers }) => ({ machine, device, layers })))
 
 /** What the organisation's open machines have free. */
 function roomOf(organisation: OrganisationId, fleet: DeployableFleet, stages: Stages): FleetSnapshot {

@@ -1,5 +1,6 @@
 import {
   type DeploymentId,
+  type HeldLayers,
   type MachineId,
   ms,
   type Placement,
@@ -96,26 +97,51 @@ function requestFor(run: Reconciliation, deployment: Deployment, replica: Replic
     work: replica.role,
     ...(replica.held === undefined || !isCurrent(deployment, replica) ? {} : { held: replica.held }),
   }
-  return replica.role === 'prefill' ? request : leavingTheStrongest(run, deployment, request)
+  return replica.role === 'prefill'
+    ? beside(request, ringsOf(run, deployment, 'decode'))
+    : leavingTheStrongest(run, deployment, request)
 }
 
-/** The same, but where replicas that compute prompts would go is left to them if there is room elsewhere. */
+/**
+ * The same, but where replicas that compute prompts would go is left to them if there is room elsewhere.
+ *
+ * Those that answer come first, since they do without the others but not the others without them: it is for each of
+ * them said where prompts are, or would now be, computed, and for each of the others, which follow, where answers are.
+ */
 function leavingTheStrongest(
   run: Reconciliation,
   deployment: Deployment,
   request: PlacementRequest,
 ): PlacementRequest {
   const placed = deployment.replicas.filter(({ role, stages }) => role === 'prefill' && stages.length > 0)
-  const reserved = new Set<MachineId>()
+  const { held: _, ...others } = beside(request, ringsOf(run, deployment, 'decode'))
+  const meant: Ring[] = []
+  const avoid = () => [...new Set([...request.avoid, ...meant.flatMap(machinesOf)])].sort()
   for (let count = placed.length; count < wantedReplicas(deployment, 'prefill'); count += 1) {
-    const avoid = [...new Set([...request.avoid, ...reserved])].sort()
     const room = run.room(deployment.organisation)
-    const { placement } = run.input.placer.place({ ...request, avoid, work: 'prefill' }, room)
+    const { placement } = run.input.placer.place({ ...others, avoid: avoid(), work: 'prefill' }, room)
     if (placement === null) break
-    for (const { machine } of placement.stages) reserved.add(machine)
+    meant.push(ringOf(placement.stages))
   }
-  return { ...request, avoid: [...new Set([...request.avoid, ...reserved])].sort() }
+  return beside({ ...request, avoid: avoid() }, [...ringsOf(run, deployment, 'prefill'), ...meant])
 }
+
+/** Where a replica's layers are, in the order of its ring. */
+type Ring = readonly HeldLayers[]
+
+/** Of the role, as far as they have a place that they are to keep. */
+const ringsOf = (run: Reconciliation, deployment: Deployment, role: ReplicaRole): readonly Ring[] =>
+  sortReplicas(run, deployment, role)
+    .staying.filter(({ stages }) => stages.length > 0)
+    .map(({ stages }) => ringOf(stages))
+
+const ringOf = (stages: Ring): Ring =>
+  stages.map(({ machine, device, layers }) => ({ machine, device, layers }))
+
+const machinesOf = (ring: Ring): readonly MachineId[] => ring.map(({ machine }) => machine)
+
+const beside = (request: PlacementRequest, partners: readonly Ring[]): PlacementRequest =>
+  partners.length === 0 ? request : { ...request, partners }
 
 function place(run: Reconciliation, deployment: Deployment, replica: Replica, placement: Placement): void {
   assertSound(run, deployment, placement)

@@ -1,5 +1,6 @@
 import {
   type FleetSnapshot,
+  type ModelFootprint,
   ms,
   type Placement,
   type PlacementCandidate,
@@ -68,7 +69,8 @@ function alternatives(
   base: Placer,
   known: Placement,
 ): readonly Placement[] {
-  const { weightType, layerBytes } = request.model
+  const { model, partners = [] } = request
+  const { weightType, layerBytes } = model
   const leastBytes = Math.min(...layerBytes)
   const roomy = fleet.candidates.filter(({ freeBytes }) => freeBytes >= leastBytes)
   const bySpeed = (speed: (candidate: PlacementCandidate) => number, of = roomy) =>
@@ -83,7 +85,7 @@ function alternatives(
   const pools = [
     ...ranked(({ benchmark }) => benchmark.flopsPerSecond[weightType] ?? 0),
     ...ranked(({ benchmark }) => benchmark.weightBytesPerSecond),
-    ...(request.partners === undefined ? [] : ranked(nearness(request, request.partners, fleet))),
+    ...(partners.length === 0 ? [] : ranked(nearness(model, partners, fleet))),
     ...(regions.length < 2
       ? []
       : regions.map((region) =>
@@ -107,7 +109,7 @@ function alternatives(
 
 /** Bytes a second on the best link to each partner, the mean of all; what is on a machine of theirs comes first. */
 function nearness(
-  { model }: PlacementRequest,
+  model: ModelFootprint,
   partners: NonNullable<PlacementRequest['partners']>,
   fleet: FleetSnapshot,
 ): (candidate: PlacementCandidate) => number {
