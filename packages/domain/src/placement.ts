@@ -22,12 +22,15 @@ export interface ModelFootprint {
   readonly config?: ModelConfig
 }
 
-/** Layers whose weights a machine has from a stage that it held before. */
+/** Layers that a machine holds, held before, or is meant to hold. */
 export interface HeldLayers {
   readonly machine: MachineId
   readonly device: string
   readonly layers: LayerRange
 }
+
+/** All of a replica's, in the order of its ring. */
+export type HeldRing = readonly HeldLayers[]
 
 export interface PlacementRequest {
   readonly model: ModelFootprint
@@ -44,12 +47,12 @@ export interface PlacementRequest {
    */
   readonly work?: 'decode' | 'prefill'
   /**
-   * Where the replicas are, or are meant to be, that do the other work for it, each in the order of its ring: KV of
-   * prompts goes from those that compute them to those that decode. Without any, who decodes computes prompts too.
+   * Where the replicas are, or are meant to be, that do the other work for it: KV of prompts goes from those that
+   * compute them to those that decode. Without any, who decodes computes prompts too.
    */
-  readonly partners?: readonly (readonly HeldLayers[])[]
-  /** In the order of its ring, where the replica was before; machines that are gone included. */
-  readonly held?: readonly HeldLayers[]
+  readonly partners?: readonly HeldRing[]
+  /** Where the replica was before; machines that are gone included. */
+  readonly held?: HeldRing
 }
 
 /** A stage that has a place but no id yet. */
@@ -83,6 +86,11 @@ export interface Placement {
   readonly tokenMs: Milliseconds
   /** Of a placer that forecasts requests, where its devices were measured for it. */
   readonly forecast?: PlacementForecast
+  /**
+   * Beside a forecast, to compare placements of one replica: what such a request takes in all, longer where weights have
+   * to move first.
+   */
+  readonly requestMs?: Milliseconds
   /** Why this and not another: sentences for people. */
   readonly reasons: readonly string[]
 }

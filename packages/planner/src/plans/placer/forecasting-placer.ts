@@ -1,10 +1,10 @@
 import {
   type FleetSnapshot,
+  type HeldRing,
   type ModelFootprint,
   ms,
   type Placement,
   type PlacementCandidate,
-  type PlacementForecast,
   type PlacementRequest,
   type Placer,
   tokensPerSecond,
@@ -47,12 +47,12 @@ export const forecastingPlacer = (base: Placer, requests: UsualRequests = usualR
       null,
     )
     if (best === null || best.forecast.requestMs > own.requestMs * (1 - leastGain)) {
-      return withReasons({ ...outcome.placement, forecast: kept(own) }, [
+      return withReasons({ ...outcome.placement, ...kept(own) }, [
         ...forecastTexts(own, requests),
         ...(best === null ? [] : [rejectedText(best.placement, best.forecast, own)]),
       ])
     }
-    return withReasons({ ...best.placement, forecast: kept(best.forecast) }, [
+    return withReasons({ ...best.placement, ...kept(best.forecast) }, [
       ...forecastTexts(best.forecast, requests),
       rejectedText(outcome.placement, own, best.forecast),
     ])
@@ -110,7 +110,7 @@ function alternatives(
 /** Bytes a second on the best link to each partner, the mean of all; what is on a machine of theirs comes first. */
 function nearness(
   model: ModelFootprint,
-  partners: NonNullable<PlacementRequest['partners']>,
+  partners: readonly HeldRing[],
   fleet: FleetSnapshot,
 ): (candidate: PlacementCandidate) => number {
   const links = new LinkTimes(fleet.links, model.boundaryBytes)
@@ -127,11 +127,18 @@ const compare = (a: PlacementCandidate, b: PlacementCandidate): number => {
 const keyOf = ({ stages }: Placement): string =>
   stages.map(({ machine, device, layers }) => `${machine}/${device}:${layers.first}-${layers.end}`).join()
 
-export const kept = ({ ttftMs, tpotMs, tokensPerS, handOvers }: ReplicaForecast): PlacementForecast => ({
-  ttftMs: ms(ttftMs),
-  tpotMs: tpotMs === null ? null : ms(tpotMs),
-  tokensPerSecond: tokensPerSecond(tokensPerS),
-  ...(handOvers.length === 0 ? {} : { handOverMs: ms(meanWaitMs(handOvers)) }),
+/** @param requestMs - if weights have to move first, longer than is forecast */
+export const kept = (
+  { ttftMs, tpotMs, tokensPerS, handOvers, ...forecast }: ReplicaForecast,
+  requestMs = forecast.requestMs,
+): Required<Pick<Placement, 'forecast' | 'requestMs'>> => ({
+  forecast: {
+    ttftMs: ms(ttftMs),
+    tpotMs: tpotMs === null ? null : ms(tpotMs),
+    tokensPerSecond: tokensPerSecond(tokensPerS),
+    ...(handOvers.length === 0 ? {} : { handOverMs: ms(meanWaitMs(handOvers)) }),
+  },
+  requestMs: ms(requestMs),
 })
 
 const meanWaitMs = (handOvers: readonly HandOver[]): number => mean(handOvers.map(({ waitMs }) => waitMs))

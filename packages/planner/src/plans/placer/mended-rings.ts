@@ -1,4 +1,4 @@
-import type { FleetSnapshot, HeldLayers, PlacementCandidate, PlacementRequest } from '@deos/domain'
+import type { FleetSnapshot, HeldLayers, HeldRing, PlacementCandidate, PlacementRequest } from '@deos/domain'
 import type { Demand } from '../../demand.ts'
 import { eligibleCandidates } from '../../eligible.ts'
 import { LinkTimes } from '../../link-times.ts'
@@ -73,7 +73,7 @@ export function mendedRings(
 }
 
 /** Whether each layer is held once, in order. */
-export function coversAll(held: readonly HeldLayers[], layers: number): boolean {
+export function coversAll(held: HeldRing, layers: number): boolean {
   let next = 0
   for (const { layers: range } of held) {
     if (range.first !== next || range.end <= next) return false

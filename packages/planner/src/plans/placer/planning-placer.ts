@@ -76,10 +76,14 @@ export const planningPlacer = (base: Placer, requests: UsualRequests = usualRequ
       const why = planned.rings === null ? [planned.why] : []
       if (best === null || scoreOf(best, own) < own.worth) {
         const rejected = options.map((option) => rejectedText(option, own))
-        return withReasons(outcome.placement, [...rejected, ...why, ...movedText(request, own)])
+        return withReasons({ ...outcome.placement, ...kept(own.forecast, 1 / own.worth) }, [
+          ...rejected,
+          ...why,
+          ...movedText(request, own),
+        ])
       }
       const others = [own, ...options.filter((option) => option !== best)]
-      return withReasons({ ...best.placement, forecast: kept(best.forecast) }, [
+      return withReasons({ ...best.placement, ...kept(best.forecast, 1 / best.worth) }, [
         best.origin,
         ...forecastTexts(best.forecast, requests),
         ...others.map((option) => rejectedText(option, best)),

@@ -1,4 +1,11 @@
-import type { FleetSnapshot, HeldLayers, ModelFootprint, Placement, PlacementRequest } from '@deos/domain'
+import type {
+  FleetSnapshot,
+  HeldLayers,
+  HeldRing,
+  ModelFootprint,
+  Placement,
+  PlacementRequest,
+} from '@deos/domain'
 import { LEAST_SPLIT_GAIN } from '../../kv-split/advise-split.ts'
 import { predictTransfer } from '../../kv-split/predict-transfer.ts'
 import { type LinkEnd, LinkTimes } from '../../link-times.ts'
@@ -69,7 +76,7 @@ export function forecastReplica(
 function ofPrompts(
   model: ModelFootprint,
   stages: readonly StageCost[],
-  partners: readonly (readonly HeldLayers[])[],
+  partners: readonly HeldRing[],
   fleet: FleetSnapshot,
   { promptTokens }: UsualRequests,
 ): ReplicaForecast {
@@ -102,7 +109,7 @@ function ofPrompts(
 function besidePrompts(
   model: ModelFootprint,
   stages: readonly StageCost[],
-  partners: readonly (readonly HeldLayers[])[],
+  partners: readonly HeldRing[],
   fleet: FleetSnapshot,
   requests: UsualRequests,
 ): ReplicaForecast {
@@ -140,7 +147,7 @@ const ownEnds = (stages: readonly StageCost[]): readonly PlacedLayers[] =>
 /** Of a machine that is not offered nothing but its measured links is known. */
 const nowhere = { region: '', provider: '' }
 
-export const endsOf = (ring: readonly HeldLayers[], { candidates }: FleetSnapshot): readonly PlacedLayers[] =>
+export const endsOf = (ring: HeldRing, { candidates }: FleetSnapshot): readonly PlacedLayers[] =>
   ring.map(({ machine, layers }) => {
     const known = candidates.find((candidate) => candidate.machine === machine)
     return { end: known ?? { machine, location: nowhere }, layers }
@@ -189,7 +196,7 @@ export function kvLink(links: LinkTimes, from: LinkEnd, to: LinkEnd) {
   return { bytesPerSecond, rttMs: roundTripMs, windowBytes: Number.POSITIVE_INFINITY }
 }
 
-const namesOf = (ring: readonly HeldLayers[]): string => ring.map(({ machine }) => machine).join(' + ')
+const namesOf = (ring: HeldRing): string => ring.map(({ machine }) => machine).join(' + ')
 
 export const mean = (values: readonly number[]): number =>
   values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length

@@ -1,6 +1,6 @@
 import {
   type FleetSnapshot,
-  type HeldLayers,
+  type HeldRing,
   type LayerRange,
   layerCount,
   type ModelFootprint,
@@ -57,7 +57,7 @@ export interface StageCost {
 /** @returns null if reading weights, or products in the model's weight type, were not measured on all devices */
 export function stageCosts(
   model: ModelFootprint,
-  stages: readonly HeldLayers[],
+  stages: HeldRing,
   { candidates }: FleetSnapshot,
 ): readonly StageCost[] | null {
   const each = elementBytes[model.weightType]
