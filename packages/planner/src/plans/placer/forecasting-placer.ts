@@ -166,8 +166,8 @@ export function forecastTexts(
     return [
       `Predicted for prompts of ${promptTokens} tokens, which are all that is computed here: computed in ${show(hereMs)} ms${after}, ${show(tokensPerS)} tokens/s; ${pace}.`,
       ...handOvers.map(
-        ({ partner, waitMs, link, linkMs }) =>
-          `Decoded at ${partner}: the KV is there ${show(waitMs)} ms after the prompt is computed, ${link} carries its part in ${show(linkMs)} ms.`,
+        ({ partner, computedMs, waitMs, link, linkMs, ownMs }) =>
+          `Decoded at ${partner}: the KV is there ${show(waitMs)} ms after the prompt is computed, ${link} carries its part in ${show(linkMs)} ms${ownMs !== null && ownMs < computedMs + waitMs ? `; computed there it takes ${show(ownMs)} ms, which is sooner` : ''}.`,
       ),
     ]
   }

@@ -62,9 +62,11 @@ export const planningPlacer = (base: Placer, requests: UsualRequests = usualRequ
       }
       const [own] = optionOf({ placement: outcome.placement, origin: '' })
       if (own === undefined) return outcome
-      // A plan for requests whose answers are over with their first token is one for prompts.
-      const usual = request.work === 'prefill' ? { ...requests, outputTokens: 1 } : requests
-      const planned = plannedRings(request, fleet, demand, outcome.placement, usual, plan)
+      // For prompts only, plans find next to nothing beside the rings that were forecast.
+      const planned =
+        request.work === 'prefill'
+          ? { rings: [] }
+          : plannedRings(request, fleet, demand, outcome.placement, requests, plan)
       const options = distinct(
         [...mendedRings(request, fleet, demand), ...(planned.rings ?? [])].flatMap(optionOf),
         own,

@@ -31,6 +31,8 @@ export interface HandOver {
   readonly link: string
   /** Names of the other ring's machines. */
   readonly partner: string
+  /** What whoever decodes it would take to compute it; `null` where that was not measured. */
+  readonly ownMs: number | null
 }
 
 /** What a replica does to requests in its role. */
@@ -51,7 +53,8 @@ export interface ReplicaForecast extends Omit<RingForecast, 'tpotMs' | 'slowest'
  * What a replica does in the role that is asked of it.
  *
  * - Only prompts (`work: 'prefill'`): the time until the KV of one is at the replica that decodes it, by the mean of those
- *   there are. There are no steps of decoding in it.
+ *   there are. There are no steps of decoding in it. Compared (`requestMs`) is what they make of it: one that is sooner
+ *   done by itself does so, and does not count against a place that is good for others.
  * - Decoding beside others that compute prompts: a gateway takes any of these, and has a prompt computed there if it is
  *   sooner done by as much as `adviseSplit` asks for; else it is computed here.
  *
@@ -83,11 +86,18 @@ function ofPrompts(
   const links = new LinkTimes(fleet.links, model.boundaryBytes)
   // To where it is already, it takes no time.
   const { computedMs } = handOver(model, stages, ownEnds(stages), links, promptTokens)
-  const handOvers = partners.map((partner) => ({
-    ...handOver(model, stages, endsOf(partner, fleet), links, promptTokens),
-    partner: namesOf(partner),
-  }))
+  const handOvers = partners.map((partner) => {
+    const costs = stageCosts(model, partner, fleet)
+    return {
+      ...handOver(model, stages, endsOf(partner, fleet), links, promptTokens),
+      partner: namesOf(partner),
+      ownMs: costs && handOver(model, costs, ownEnds(costs), links, promptTokens).computedMs,
+    }
+  })
   const ttftMs = computedMs + mean(handOvers.map(({ waitMs }) => waitMs))
+  const readyMs = handOvers.map(({ waitMs, ownMs }) =>
+    Math.min(computedMs + waitMs, ownMs ?? Number.POSITIVE_INFINITY),
+  )
   const times = stages.map((stage) => stageMs(stage, promptTokens))
   const paceMs = Math.max(...times)
   const linkMs = mean(handOvers.map((each) => each.linkMs))
@@ -98,7 +108,7 @@ function ofPrompts(
     ttftMs,
     tpotMs: null,
     tokensPerS: (promptTokens * 1000) / Math.max(paceMs, linkMs),
-    requestMs: ttftMs,
+    requestMs: readyMs.length === 0 ? computedMs : mean(readyMs),
     slowest: linkMs > paceMs ? 'link' : { stage, bound },
     handOvers,
     slowPartners: 0,
@@ -127,7 +137,7 @@ function besidePrompts(
     const thereMs = there === null ? Number.POSITIVE_INFINITY : there.computedMs + there.waitMs + firstMs
     const worthIt = there !== null && thereMs < own.ttftMs * (1 - LEAST_SPLIT_GAIN)
     firsts.push(worthIt ? thereMs : own.ttftMs)
-    if (worthIt) handOvers.push({ ...there, partner: namesOf(partner) })
+    if (worthIt) handOvers.push({ ...there, partner: namesOf(partner), ownMs: own.ttftMs })
   }
   const ttftMs = firsts.length === 0 ? own.ttftMs : mean(firsts)
   const requestMs = ttftMs + outputTokens * own.tpotMs
@@ -160,7 +170,7 @@ function handOver(
   receivers: readonly PlacedLayers[],
   links: LinkTimes,
   promptTokens: number,
-): Omit<HandOver, 'partner'> {
+): Omit<HandOver, 'partner' | 'ownMs'> {
   const pieces = Math.ceil(promptTokens / PIECE_TOKENS)
   const tokens = promptTokens / pieces
   const computeMs = senders.flatMap((stage) => {
