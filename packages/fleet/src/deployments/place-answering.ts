@@ -76,8 +76,9 @@ const sameRing = (a: HeldRing, b: HeldRing): boolean =>
   JSON.stringify(ringOf(a)) === JSON.stringify(ringOf(b))
 
 function withReason({ request, outcome }: Answering, reason: string): Answering {
-  const reasons = [...outcome.reasons, reason]
-  return { request, outcome: { placement: { ...outcome.placement!, reasons }, reasons } }
+  const placement = outcome.placement!
+  const reasons = [...placement.reasons, reason]
+  return { request, outcome: { placement: { ...placement, reasons }, reasons } }
 }
 
 const list = (machines: readonly MachineId[]): string => [...new Set(machines)].join(', ')
