@@ -41,9 +41,9 @@ export interface ReplicaForecast extends Omit<RingForecast, 'tpotMs' | 'slowest'
   readonly tpotMs: number | null
   /** What sets the pace: a stage, or the link on which KV leaves. */
   readonly slowest: RingForecast['slowest'] | 'link'
-  /** One for each partner that is worth it; with none, prompts are computed where they are decoded. */
+  /** Of prompts, to each partner; where it decodes, from each that is worth it. */
   readonly handOvers: readonly HandOver[]
-  /** Partners whose prompts it computes itself. */
+  /** Where it decodes, partners that are not: it computes such prompts itself. */
   readonly slowPartners: number
   /** Until a prompt is computed here; where it decodes, its first token too. */
   readonly hereMs: number
