@@ -22,12 +22,15 @@ export interface ModelFootprint {
   readonly config?: ModelConfig
 }
 
-/** Layers whose weights a machine has from a stage that it held before. */
+/** Layers that a machine holds, held before, or is meant to hold. */
 export interface HeldLayers {
   readonly machine: MachineId
   readonly device: string
   readonly layers: LayerRange
 }
+
+/** All of a replica's, in the order of its ring. */
+export type HeldRing = readonly HeldLayers[]
 
 export interface PlacementRequest {
   readonly model: ModelFootprint
@@ -43,8 +46,13 @@ export interface PlacementRequest {
    * of a prompt at once. By default `decode`.
    */
   readonly work?: 'decode' | 'prefill'
-  /** In the order of its ring, where the replica was before; machines that are gone included. */
-  readonly held?: readonly HeldLayers[]
+  /**
+   * Where the replicas are, or are meant to be, that do the other work for it: KV of prompts goes from those that
+   * compute them to those that decode. Without any, who decodes computes prompts too.
+   */
+  readonly partners?: readonly HeldRing[]
+  /** Where the replica was before; machines that are gone included. */
+  readonly held?: HeldRing
 }
 
 /** A stage that has a place but no id yet. */
@@ -61,10 +69,14 @@ export interface StagePlacement {
 
 /** What a placement is predicted to do to requests as they usually are; the reasons say which. */
 export interface PlacementForecast {
+  /** Where only prompts are computed: until the KV of one is where it will be decoded. */
   readonly ttftMs: Milliseconds
-  readonly tpotMs: Milliseconds
-  /** Of answers, all sessions together. */
+  /** `null` where only prompts are computed. */
+  readonly tpotMs: Milliseconds | null
+  /** Of answers, all sessions together; where only prompts are computed, of prompts. */
   readonly tokensPerSecond: TokensPerSecond
+  /** In `ttftMs`: how long a prompt that is computed already waits for its KV to travel; missing where none does. */
+  readonly handOverMs?: Milliseconds
 }
 
 export interface Placement {
@@ -74,6 +86,11 @@ export interface Placement {
   readonly tokenMs: Milliseconds
   /** Of a placer that forecasts requests, where its devices were measured for it. */
   readonly forecast?: PlacementForecast
+  /**
+   * Beside a forecast, to compare placements of one replica: what such a request takes in all, longer where weights have
+   * to move first.
+   */
+  readonly requestMs?: Milliseconds
   /** Why this and not another: sentences for people. */
   readonly reasons: readonly string[]
 }

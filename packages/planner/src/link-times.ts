@@ -7,6 +7,24 @@ import { type Link, type MachineId, type Milliseconds, ms, type PlacementCandida
 export const unmeasuredRoundTripMs = { sameSite: 2, sameRegion: 20, elsewhere: 200 } as const
 export const unmeasuredBytesPerSecond = 12_500_000
 
+/** One machine's end of a link. */
+export type LinkEnd = Pick<PlacementCandidate, 'machine' | 'location'>
+
+export interface WayRate {
+  readonly roundTripMs: number
+  readonly bytesPerSecond: number
+}
+
+const unmeasuredWay = (roundTripMs: number): WayRate => ({
+  roundTripMs,
+  bytesPerSecond: unmeasuredBytesPerSecond,
+})
+const unmeasuredWays = {
+  sameSite: unmeasuredWay(unmeasuredRoundTripMs.sameSite),
+  sameRegion: unmeasuredWay(unmeasuredRoundTripMs.sameRegion),
+  elsewhere: unmeasuredWay(unmeasuredRoundTripMs.elsewhere),
+} as const
+
 export interface Crossing {
   readonly from: PlacementCandidate
   readonly to: PlacementCandidate
@@ -23,7 +41,7 @@ const sortedOut = new WeakMap<readonly Link[], LinksByMachine>()
 export class LinkTimes {
   /** @param boundaryBytes - what goes from stage to stage for each token */
   constructor(
-    private readonly links: readonly Link[],
+    readonly links: readonly Link[],
     private readonly boundaryBytes: number,
   ) {}
 
@@ -68,17 +86,23 @@ export class LinkTimes {
   }
 
   #betweenMs(from: PlacementCandidate, to: PlacementCandidate, size: number): number {
-    if (from.machine === to.machine) return 0
+    return from.machine === to.machine ? 0 : this.#wayMs(this.rateOf(from, to), size)
+  }
+
+  /** From one machine to another, as measured or taken for granted. */
+  rateOf(from: LinkEnd, to: LinkEnd): WayRate {
     const link = this.between(from, to)
-    if (link) return this.#wayMs(link, size)
+    if (link) return link
     const sameRegion = from.location.region === to.location.region
     const sameSite = sameRegion && from.location.provider === to.location.provider
-    const roundTripMs = unmeasuredRoundTripMs[sameSite ? 'sameSite' : sameRegion ? 'sameRegion' : 'elsewhere']
-    return roundTripMs / 2 + (size / unmeasuredBytesPerSecond) * 1000
+    return unmeasuredWays[sameSite ? 'sameSite' : sameRegion ? 'sameRegion' : 'elsewhere']
   }
 
   /** As measured, in whichever direction. */
-  between({ machine: from }: PlacementCandidate, { machine: to }: PlacementCandidate): Link | undefined {
+  between(
+    { machine: from }: Pick<LinkEnd, 'machine'>,
+    { machine: to }: Pick<LinkEnd, 'machine'>,
+  ): Link | undefined {
     const known = this.#byMachine()
     return known.get(from)?.get(to) ?? known.get(to)?.get(from)
   }
@@ -90,7 +114,7 @@ export class LinkTimes {
     return known
   }
 
-  #wayMs({ roundTripMs, bytesPerSecond }: Link, size: number): number {
+  #wayMs({ roundTripMs, bytesPerSecond }: WayRate, size: number): number {
     return roundTripMs / 2 + (size / bytesPerSecond) * 1000
   }
 }

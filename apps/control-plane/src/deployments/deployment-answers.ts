@@ -83,7 +83,7 @@ export function replicaAnswer(
     placementReasons: placementReasons.map(names),
     predictedTokenMs: tokenMs,
     // Snapshots of an earlier version have none.
-    predicted: forecast ?? null,
+    predicted: forecast ? { ...forecast, handOverMs: forecast.handOverMs ?? null } : null,
     pricePerHour: pricePerHourOf(fleet, machinesOf(replica)),
     createdAt: iso(replica.createdAtMs),
     readyAt: phase === 'ready' ? iso(phaseSinceMs) : null,

@@ -1,6 +1,14 @@
 import { ProblemError, type RoutingState, type StreamEvent } from '@deos/api'
-import { type DeploymentId, ms, tokens } from '@deos/domain'
+import {
+  type DeploymentId,
+  type MachineId,
+  ms,
+  type PlacementRequest,
+  tokens,
+  tokensPerSecond,
+} from '@deos/domain'
 import { promisedStages } from '@deos/fleet'
+import { ringPlacer } from '@deos/planner'
 import { systemTimers } from '@deos/transport'
 import { eq } from 'drizzle-orm'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -426,6 +434,51 @@ describeEmbedded('deployments', (open) => {
       expect(after.replicas).toMatchObject([{ id: replicas[0]!.id, role: 'both' }])
       await control.feed.refresh()
       expect(control.feed.state.targets).toMatchObject([{ split: null, replicas: [{ role: 'both' }] }])
+    })
+
+    test('placers are told where the others are, in previews as in earnest, and what they predict is shown', async () => {
+      for (const name of ['one', 'two', 'three']) world.machine(name)
+      const asked: PlacementRequest[] = []
+      const forecast = {
+        ttftMs: ms(50),
+        tpotMs: null,
+        tokensPerSecond: tokensPerSecond(900),
+        handOverMs: ms(7),
+      }
+      world.placer = {
+        place: (of, room) => {
+          asked.push(of)
+          const { placement, reasons } = ringPlacer.place(of, room)
+          if (placement === null || of.work !== 'prefill') return { placement, reasons }
+          return { placement: { ...placement, forecast }, reasons }
+        },
+      }
+      const told = () =>
+        asked
+          .splice(0)
+          .map(({ work = 'decode', partners }) => [work, partners?.map(([stage]) => stage!.machine)])
+      const { spec } = wish()
+      const shown = await handlers().preview(request({ body: { spec } }), us)
+      const [prefill, decode] = [shown.prefillPlacement, shown.placement].map(
+        (each) => each!.stages[0]!.machineId,
+      )
+      const expected = [
+        ['prefill', undefined],
+        ['decode', [prefill]],
+        ['prefill', [decode]],
+      ]
+      expect(told()).toEqual(expected)
+      const { id } = await wishes().create(wish(), us)
+      await control.settle()
+      // Decisions are made again before they are stored.
+      expect(told().slice(-3)).toEqual(expected)
+      const { replicas } = await show(id)
+      const predicted = Object.fromEntries(replicas.map((replica) => [replica.role, replica.predicted]))
+      expect(predicted).toEqual({ decode: null, prefill: forecast })
+      world.machines.get(prefill as MachineId)!.standing = 'lost'
+      world.changed()
+      await control.settle()
+      expect(told().at(-1)).toEqual(['prefill', [decode]])
     })
 
     test('a preview shows both on machines of their own, and the price of all', async () => {

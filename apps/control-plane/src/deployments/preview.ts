@@ -4,13 +4,14 @@ import {
   type FleetSnapshot,
   type OrganisationId,
   type Placement,
+  type PlacementOutcome,
   type PlacementRequest,
   type Placer,
   type StagePlacement,
   tokens,
   tokensPerSecond,
 } from '@deos/domain'
-import { type DeploymentSpec, kvTokensOf } from '@deos/fleet'
+import { beside, type DeploymentSpec, kvTokensOf, placeAnswering, ringOf } from '@deos/fleet'
 import { type DeployableFleet, pricePerHourOf, withMachineNames } from './deployable-fleet.ts'
 import type { DeployedModels } from './deployed-models.ts'
 import { placeOf } from './deployment-answers.ts'
@@ -44,21 +45,23 @@ export function preview(
   const wanted = Math.max(1, spec.minReplicas)
   const wantedPrefill = split?.prefillReplicas ?? 0
   const room = roomOf(organisation, fleet, stages)
-  // As the reconciler does: who answers has the first place, but leaves the best for prompts to others.
-  const best = placeSeveral(wantedPrefill, { ...request, work: 'prefill' }, room, placer)
-  const avoid = machinesOf(best.placements)
-  const { placements, reasons } = placeSeveral(wanted, { ...request, avoid }, room, placer)
+  // As the reconciler does, and in its order.
+  const { placements, reasons } = placeSeveral(wanted, request, room, (asked, left, placed) => {
+    const answering = placed.map(({ stages }) => ringOf(stages))
+    const others = { answering, prompts: [], missing: wantedPrefill }
+    return placeAnswering(asked, others, (each) => placer.place(each, left)).outcome
+  })
   const [first] = placements
   const names = (reason: string) => withMachineNames(fleet, reason)
   if (first === undefined) return { ...nothingFits, kvTokens, reasons: reasons.map(names) }
-  const prefill = placeSeveral(
-    wantedPrefill,
-    { ...request, work: 'prefill', avoid: machinesOf(placements) },
-    without(
-      room,
-      placements.flatMap((placement) => placement.stages),
-    ),
-    placer,
+  const forPrompts = { ...request, work: 'prefill', avoid: machinesOf(placements) } as const
+  const answering = placements.map(({ stages }) => ringOf(stages))
+  const left = without(
+    room,
+    placements.flatMap(({ stages }) => stages),
+  )
+  const prefill = placeSeveral(wantedPrefill, beside(forPrompts, answering), left, (asked, room) =>
+    placer.place(asked, room),
   )
   const [firstPrefill] = prefill.placements
   const shown = [...reasons, ...prefill.reasons.map((reason) => `For prompts: ${reason}`)].map(names)
@@ -99,14 +102,14 @@ function placeSeveral(
   wanted: number,
   request: PlacementRequest,
   room: FleetSnapshot,
-  placer: Placer,
+  place: (request: PlacementRequest, room: FleetSnapshot, placed: readonly Placement[]) => PlacementOutcome,
 ): { readonly placements: readonly Placement[]; readonly reasons: readonly string[] } {
   const placements: Placement[] = []
   let left = room
   if (wanted === 0) return { placements, reasons: [] }
   for (;;) {
     const avoid = [...request.avoid, ...machinesOf(placements)]
-    const outcome = placer.place({ ...request, avoid: [...new Set(avoid)].sort() }, left)
+    const outcome = place({ ...request, avoid: [...new Set(avoid)].sort() }, left, placements)
     if (outcome.placement === null) {
       return { placements, reasons: [...(placements[0]?.reasons ?? []), ...outcome.reasons] }
     }

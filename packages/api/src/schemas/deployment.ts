@@ -245,9 +245,14 @@ export const replicaSchema = component(
     /** For usual requests, of which the reasons say the lengths; beside it the live stream says what is measured. */
     predicted: z
       .object({
+        /** Of a replica that only computes prompts: until the KV of one is where it will be decoded. */
         ttftMs: millisecondsSchema(),
-        tpotMs: millisecondsSchema(),
+        /** `null` for a replica that only computes prompts. */
+        tpotMs: millisecondsSchema().nullable(),
+        /** Of answers; of a replica that only computes prompts, of prompts. */
         tokensPerSecond: tokensPerSecondSchema(),
+        /** In `ttftMs`: how long computed prompts wait for KV from or to replicas of the other role; `null` if none travels. */
+        handOverMs: millisecondsSchema().nullable(),
       })
       .nullable(),
     pricePerHour: priceSchema.nullable(),

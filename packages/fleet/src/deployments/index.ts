@@ -19,6 +19,7 @@ export {
 export { type DeploymentCondition, type DeploymentStatus, deploymentStatus } from './deployment-status.ts'
 export { evolveDeployments, foldDeployments } from './evolve-deployments.ts'
 export { type DeploymentAction, mayLoad, outstandingActions } from './outstanding-actions.ts'
+export { beside, placeAnswering, ringOf } from './place-answering.ts'
 export { type ReconcileResult, reconcile } from './reconcile.ts'
 export { defaultReconcilerSettings, type ReconcilerSettings } from './reconciler-settings.ts'
 export type { MachineStanding, ReconcileInput } from './reconciliation.ts'

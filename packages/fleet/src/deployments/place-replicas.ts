@@ -1,6 +1,6 @@
 import {
   type DeploymentId,
-  type MachineId,
+  type HeldRing,
   ms,
   type Placement,
   type PlacementOutcome,
@@ -18,6 +18,7 @@ import {
   wantedReplicas,
 } from './deployment.ts'
 import { kvTokensOf } from './deployment-spec.ts'
+import { beside, placeAnswering, type ReplicasBeside, ringOf } from './place-answering.ts'
 import { backoff } from './reconciler-settings.ts'
 import type { Reconciliation } from './reconciliation.ts'
 import { type ReplicaRole, replicaRoles } from './replica-role.ts'
@@ -36,10 +37,7 @@ export function placeReplicas(run: Reconciliation, id: DeploymentId): void {
     if (!replica || !isDue(replica, run)) continue
     const refusal = refusalOf(deployment, replica.role)
     if (refusal && run.nowMs < retryAtMs(deployment, refusal, run)) return
-    const request = requestFor(run, deployment, replica)
-    const outcome = request
-      ? run.input.placer.place(request, run.room(deployment.organisation))
-      : sizesUnknown(deployment)
+    const { request, outcome } = lookFor(run, deployment, replica)
     if (outcome.placement) {
       place(run, deployment, replica, outcome.placement)
       continue
@@ -80,6 +78,21 @@ function sizesUnknown(deployment: Deployment): PlacementOutcome {
   return { placement: null, reasons: [`The sizes of ${model} as ${precision} are not known yet.`] }
 }
 
+/** A place in its role, and how it was asked for; `null` if there was nothing to ask. */
+function lookFor(
+  run: Reconciliation,
+  deployment: Deployment,
+  replica: Replica,
+): { readonly request: PlacementRequest | null; readonly outcome: PlacementOutcome } {
+  const request = requestFor(run, deployment, replica)
+  if (request === null) return { request, outcome: sizesUnknown(deployment) }
+  const room = run.room(deployment.organisation)
+  const place = (asked: PlacementRequest) => run.input.placer.place(asked, room)
+  if (replica.role === 'decode') return placeAnswering(request, replicasBeside(run, deployment), place)
+  const asked = beside(request, ringsOf(run, deployment, 'decode'))
+  return { request: asked, outcome: place(asked) }
+}
+
 function requestFor(run: Reconciliation, deployment: Deployment, replica: Replica): PlacementRequest | null {
   const model = footprintOf(run, deployment)
   const spec = activeSpec(deployment)
@@ -87,7 +100,7 @@ function requestFor(run: Reconciliation, deployment: Deployment, replica: Replic
   if (!model || modelTokens === null) return null
   const others = deployment.replicas.filter(({ id }) => id !== replica.id)
   const theirs = others.flatMap(({ stages }) => stages.map(({ machine }) => machine))
-  const request: PlacementRequest = {
+  return {
     model,
     kvTokens: kvTokensOf(spec, modelTokens),
     regions: spec.regions,
@@ -96,25 +109,21 @@ function requestFor(run: Reconciliation, deployment: Deployment, replica: Replic
     work: replica.role,
     ...(replica.held === undefined || !isCurrent(deployment, replica) ? {} : { held: replica.held }),
   }
-  return replica.role === 'prefill' ? request : leavingTheStrongest(run, deployment, request)
 }
 
-/** The same, but where replicas that compute prompts would go is left to them if there is room elsewhere. */
-function leavingTheStrongest(
-  run: Reconciliation,
-  deployment: Deployment,
-  request: PlacementRequest,
-): PlacementRequest {
+/** Where those of the role are that keep their place. */
+const ringsOf = (run: Reconciliation, deployment: Deployment, role: ReplicaRole): readonly HeldRing[] =>
+  sortReplicas(run, deployment, role)
+    .staying.filter(({ stages }) => stages.length > 0)
+    .map(({ stages }) => ringOf(stages))
+
+function replicasBeside(run: Reconciliation, deployment: Deployment): ReplicasBeside {
   const placed = deployment.replicas.filter(({ role, stages }) => role === 'prefill' && stages.length > 0)
-  const reserved = new Set<MachineId>()
-  for (let count = placed.length; count < wantedReplicas(deployment, 'prefill'); count += 1) {
-    const avoid = [...new Set([...request.avoid, ...reserved])].sort()
-    const room = run.room(deployment.organisation)
-    const { placement } = run.input.placer.place({ ...request, avoid, work: 'prefill' }, room)
-    if (placement === null) break
-    for (const { machine } of placement.stages) reserved.add(machine)
+  return {
+    answering: ringsOf(run, deployment, 'decode'),
+    prompts: ringsOf(run, deployment, 'prefill'),
+    missing: Math.max(0, wantedReplicas(deployment, 'prefill') - placed.length),
   }
-  return { ...request, avoid: [...new Set([...request.avoid, ...reserved])].sort() }
 }
 
 function place(run: Reconciliation, deployment: Deployment, replica: Replica, placement: Placement): void {

@@ -1,3 +1,4 @@
+import type { PlacementRequest } from '@deos/domain'
 import { expect, test } from 'vitest'
 import { publishedReplicas, type Replica } from './deployment.ts'
 import type { DeploymentSpec } from './deployment-spec.ts'
@@ -58,6 +59,55 @@ test('the machines that are best for prompts are left to them, and the work is w
   expect(machinesOf(control, 'prefill')).toEqual(['m1'])
   expect(machinesOf(control, 'decode')).toEqual(['m2'])
   expect(works).toEqual(['prefill', 'decode', 'prefill'])
+})
+
+test('placers are told where those of the other role are, or will be, at first and whenever one is replaced', () => {
+  const asked: PlacementRequest[] = []
+  const control = new Control()
+  for (const name of ['m1', 'm2', 'm3', 'm4']) control.machine(name)
+  const { placer } = control
+  control.placer = {
+    place: (request, fleet) => {
+      asked.push(request)
+      return placer.place(request, fleet)
+    },
+  }
+  const partners = () =>
+    asked.splice(0).map(({ work, partners: rings }) => [work, rings?.map(([stage]) => stage!.machine)])
+  const spec = { ...plainSpec, split: lossless(1) }
+  control.tell({ type: 'create', organisation, project, name: 'chat', spec })
+  control.settle()
+  expect([machinesOf(control, 'prefill'), machinesOf(control, 'decode')]).toEqual([['m1'], ['m2']])
+  expect(partners()).toEqual([
+    ['prefill', undefined],
+    ['decode', ['m1']],
+    ['prefill', ['m2']],
+  ])
+  control.machine('m1', { standing: 'lost', reason: 'no heartbeat' })
+  control.settle()
+  expect(machinesOf(control, 'prefill')).toEqual(['m3'])
+  expect(partners()).toEqual([['prefill', ['m2']]])
+  control.machine('m2', { standing: 'lost', reason: 'no heartbeat' })
+  control.settle()
+  expect(machinesOf(control, 'decode')).toEqual(['m4'])
+  expect(partners()).toEqual([['decode', ['m3']]])
+})
+
+test('those of a revision that is replaced are no partners', () => {
+  const control = started(['m1', 'm2', 'm3', 'm4'], lossless(1))
+  const asked: PlacementRequest[] = []
+  const { placer } = control
+  control.placer = {
+    place: (request, fleet) => {
+      asked.push(request)
+      return placer.place(request, fleet)
+    },
+  }
+  control.tell({ type: 'revise', deployment: control.only.id, changes: { precision: 'Q8_0' } })
+  control.settle()
+  const [decode, prefill] = ['decode', 'prefill'].map((work) => asked.find((each) => each.work === work)!)
+  expect(decode!.partners).toBeUndefined()
+  expect(prefill!.partners?.map(([stage]) => stage!.machine)).toEqual(machinesOf(control, 'decode'))
 })
 
 test('where there is room for one only, it answers', () => {

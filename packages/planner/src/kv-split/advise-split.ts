@@ -30,7 +30,7 @@ export interface SplitAdvice {
 }
 
 /** Below this gain the cheaper machines of the prefill ring are left to others. */
-const LEAST_GAIN = 0.1
+export const LEAST_SPLIT_GAIN = 0.1
 
 /**
  * Whether a prompt of `tokens` positions is sooner ready to decode if another ring computes it.
@@ -54,7 +54,7 @@ export function adviseSplit(tokens: number, rates: SplitRates): SplitAdvice {
   const slope = Math.max(thereMsPerToken, sendMsPerToken)
   const hereMs = tokens * hereMsPerToken
   const splitMs = fixedMs + tokens * slope
-  const gain = hereMsPerToken * (1 - LEAST_GAIN) - slope
+  const gain = hereMsPerToken * (1 - LEAST_SPLIT_GAIN) - slope
   const breakEvenTokens = gain > 0 ? Math.max(1, Math.ceil(fixedMs / gain)) : null
   const split = breakEvenTokens !== null && tokens >= breakEvenTokens
   const slower = sendMsPerToken > thereMsPerToken ? 'sending' : 'computing there'

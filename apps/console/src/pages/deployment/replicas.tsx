@@ -17,6 +17,7 @@ import {
   formatTokenRate,
   nothing,
 } from '../../format/numbers.ts'
+import { predictedText } from './predicted-text.ts'
 import { SplitDecisions } from './split-decisions.tsx'
 
 const pathNames = { relayed: 'over the relay', punched: 'between two NATs' }
@@ -122,15 +123,6 @@ function ReplicaCard({
       </footer>
     </Card>
   )
-}
-
-/** What the placer expects. */
-function predictedText({ predicted, predictedTokenMs }: Replica): string {
-  if (predicted === null) {
-    return `Predicted ${predictedTokenMs === null ? nothing : `${formatDuration(predictedTokenMs)} a token`}`
-  }
-  const { ttftMs, tpotMs, tokensPerSecond } = predicted
-  return `Predicted first token in ${formatDuration(ttftMs)}, then ${formatDuration(tpotMs)} a token, ${formatTokenRate(tokensPerSecond)}`
 }
 
 /** What is seen now: by Little's law, sessions and rate give the time of a token. */

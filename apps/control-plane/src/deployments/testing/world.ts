@@ -12,6 +12,7 @@ import {
   type ModelId,
   ms,
   type OrganisationId,
+  type Placer,
   type StageId,
   seededRandom,
   tokens,
@@ -138,6 +139,7 @@ export class TestWorld {
   readonly reports = new Map<MachineId, MachineReport>()
   readonly links: Link[] = []
   readonly prices = new Map<MachineId, MachineFacade['pricePerHour']>()
+  placer: Placer = ringPlacer
   modelsReady = true
   nowMs = Date.UTC(2026, 0, 5)
   readonly #listeners = new Set<() => void>()
@@ -275,7 +277,7 @@ export class TestControl {
       ...parts,
       fleet,
       ids,
-      placer: ringPlacer,
+      placer: { place: (request, room) => world.placer.place(request, room) },
       random: seededRandom(1),
       claims: new Claims({ database, holder: name, now }),
       generateToken: (...given) => generate.run(...given),

@@ -1,7 +1,8 @@
-import type { FleetSnapshot, HeldLayers, PlacementCandidate, PlacementRequest } from '@deos/domain'
+import type { FleetSnapshot, HeldLayers, HeldRing, PlacementCandidate, PlacementRequest } from '@deos/domain'
 import type { Demand } from '../../demand.ts'
 import { eligibleCandidates } from '../../eligible.ts'
 import { LinkTimes } from '../../link-times.ts'
+import { inPieces } from '../../prompt-pieces.ts'
 import { nameOfDevice } from './candidate-fleet.ts'
 import { type ProposedRing, placementOfRing } from './planned-rings.ts'
 
@@ -9,7 +10,8 @@ import { type ProposedRing, placementOfRing } from './planned-rings.ts'
 const standIns = 8
 
 /**
- * The ring that a replica had, its lost machines replaced and everything else where its weights are.
+ * The ring that a replica had, its lost machines replaced and everything else where its weights are. For prompts,
+ * replaced by whoever is good at pieces of them.
  *
  * @returns none if its layers were divided otherwise, all of it is gone, or nothing fits in the gaps
  */
@@ -18,10 +20,15 @@ export function mendedRings(
   snapshot: FleetSnapshot,
   demand: Demand,
 ): readonly ProposedRing[] {
-  const { held = [] } = request
+  const { held = [], work } = request
   if (!coversAll(held, demand.layers)) return []
   const eligible = eligibleCandidates(request, snapshot, demand)
   const links = new LinkTimes(snapshot.links, request.model.boundaryBytes)
+  const told = work === 'prefill' ? inPieces(request, snapshot) : { request, fleet: snapshot }
+  const toldLinks = new LinkTimes(told.fleet.links, told.request.model.boundaryBytes)
+  const toldSpeeds = new Map(
+    told.fleet.candidates.map((each) => [nameOfDevice(each), each.benchmark.weightBytesPerSecond]),
+  )
   const all = new Map([...eligible.fresh, ...eligible.avoided].map((each) => [nameOfDevice(each), each]))
   const holds = (candidate: PlacementCandidate, { layers }: HeldLayers) =>
     demand.roomOf(layers) <= candidate.freeBytes
@@ -51,21 +58,22 @@ export function mendedRings(
     const before = order.at(at - 1) ?? null
     const after = order[(at + 1) % order.length] ?? null
     const around = (candidate: PlacementCandidate) =>
-      (before === null ? 0 : links.stepMs(before, candidate)) +
-      (after === null ? 0 : links.stepMs(candidate, after)) +
+      (before === null ? 0 : toldLinks.stepMs(before, candidate)) +
+      (after === null ? 0 : toldLinks.stepMs(candidate, after)) +
       timeOf(candidate)
     return free.reduce<PlacementCandidate | null>(
       (best, each) => (best === null || around(each) < around(best) ? each : best),
       null,
     )
 
-    function timeOf({ benchmark }: PlacementCandidate): number {
-      return demand.readTime(stage.layers, benchmark.weightBytesPerSecond)
+    function timeOf(candidate: PlacementCandidate): number {
+      return demand.readTime(stage.layers, toldSpeeds.get(nameOfDevice(candidate))!)
     }
   }
 }
 
-function coversAll(held: readonly HeldLayers[], layers: number): boolean {
+/** Whether each layer is held once, in order. */
+export function coversAll(held: HeldRing, layers: number): boolean {
   let next = 0
   for (const { layers: range } of held) {
     if (range.first !== next || range.end <= next) return false

@@ -207,6 +207,15 @@ describe('planningPlacer()', () => {
         if (outcome.placement !== null) expect(next).toBe(12)
         const turned = { ...snapshot, candidates: [...snapshot.candidates].reverse() }
         expect(placer.place(request, turned)).toEqual(outcome)
+        // In either role beside that, too, wherever there is room for it.
+        const { stages } = outcome.placement ?? { stages: [] }
+        const partners = [stages.map(({ machine, device, layers }) => ({ machine, device, layers }))]
+        for (const work of ['decode', 'prefill'] as const) {
+          const asked = { ...request, work, partners }
+          const beside = placer.place(asked, snapshot)
+          expect(beside.placement === null).toBe(ringPlacer.place(asked, snapshot).placement === null)
+          expect(placer.place(asked, turned)).toEqual(beside)
+        }
       }),
       { numRuns: 40 },
     )

@@ -8,11 +8,19 @@ import {
 } from '@deos/domain'
 import { Demand } from '../../demand.ts'
 import { nameOfDevice } from './candidate-fleet.ts'
-import { forecastingPlacer, forecastText, kept, leastGain, withReasons } from './forecasting-placer.ts'
+import {
+  asked,
+  forecastingPlacer,
+  forecastTexts,
+  kept,
+  leastGain,
+  withReasons,
+} from './forecasting-placer.ts'
 import { mendedRings } from './mended-rings.ts'
 import { type MigrationPrice, migrationPrice } from './migration-price.ts'
 import { type ProposedRing, plannedRings, rememberingPlans } from './planned-rings.ts'
-import { forecastRing, type RingForecast, type UsualRequests, usualRequests } from './ring-forecast.ts'
+import { forecastReplica, type ReplicaForecast } from './replica-forecast.ts'
+import { type UsualRequests, usualRequests } from './ring-forecast.ts'
 
 /** For how long a ring is expected to stay as it is, once it has its weights. */
 const horizonS = 3600
@@ -20,7 +28,7 @@ const horizonS = 3600
 const nothingMoves: MigrationPrice = { sizeBytes: 0, seconds: 0 }
 
 interface Option extends ProposedRing {
-  readonly forecast: RingForecast
+  readonly forecast: ReplicaForecast
   readonly migration: MigrationPrice
   /** Requests in the time from now until the ring is changed again, for comparison. */
   readonly worth: number
@@ -32,7 +40,8 @@ interface Option extends ProposedRing {
  * and what weights have to travel first is its price: it answers nothing meanwhile. The base is left only for a ring
  * that answers at least 5% more within the horizon, for each stage that it has more. What was rejected is among the reasons, with figures.
  *
- * Requests that the base refuses are refused, those for prompts only (`work: 'prefill'`) left to it.
+ * Beside replicas of the other role (`partners`), and for prompts only (`work: 'prefill'`), it is the time in that role that
+ * counts, with the KV that goes from one to the other. Requests that the base refuses are refused.
  */
 export const planningPlacer = (base: Placer, requests: UsualRequests = usualRequests): Placer => {
   const forecasting = forecastingPlacer(base, requests)
@@ -40,10 +49,10 @@ export const planningPlacer = (base: Placer, requests: UsualRequests = usualRequ
   return {
     place(request, fleet) {
       const outcome = forecasting.place(request, fleet)
-      if (outcome.placement?.forecast === undefined || request.work === 'prefill') return outcome
+      if (outcome.placement?.forecast === undefined) return outcome
       const demand = new Demand(request)
       const optionOf = ({ placement, origin }: ProposedRing): readonly Option[] => {
-        const forecast = forecastRing(request.model, placement, fleet, requests)
+        const forecast = forecastReplica(request, placement, fleet, requests)
         if (forecast === null || sharesMore(placement, outcome.placement!, request)) return []
         // New replicas fetch everything, wherever they are.
         const migration =
@@ -53,7 +62,11 @@ export const planningPlacer = (base: Placer, requests: UsualRequests = usualRequ
       }
       const [own] = optionOf({ placement: outcome.placement, origin: '' })
       if (own === undefined) return outcome
-      const planned = plannedRings(request, fleet, demand, outcome.placement, requests, plan)
+      // For prompts only, plans find next to nothing beside the rings that were forecast.
+      const planned =
+        request.work === 'prefill'
+          ? { rings: [] }
+          : plannedRings(request, fleet, demand, outcome.placement, requests, plan)
       const options = distinct(
         [...mendedRings(request, fleet, demand), ...(planned.rings ?? [])].flatMap(optionOf),
         own,
@@ -65,12 +78,16 @@ export const planningPlacer = (base: Placer, requests: UsualRequests = usualRequ
       const why = planned.rings === null ? [planned.why] : []
       if (best === null || scoreOf(best, own) < own.worth) {
         const rejected = options.map((option) => rejectedText(option, own))
-        return withReasons(outcome.placement, [...rejected, ...why, ...movedText(request, own)])
+        return withReasons({ ...outcome.placement, ...kept(own.forecast, 1 / own.worth) }, [
+          ...rejected,
+          ...why,
+          ...movedText(request, own),
+        ])
       }
       const others = [own, ...options.filter((option) => option !== best)]
-      return withReasons({ ...best.placement, forecast: kept(best.forecast) }, [
+      return withReasons({ ...best.placement, ...kept(best.forecast, 1 / best.worth) }, [
         best.origin,
-        forecastText(best.forecast, requests),
+        ...forecastTexts(best.forecast, requests),
         ...others.map((option) => rejectedText(option, best)),
         ...movedText(request, best),
       ])
@@ -116,7 +133,8 @@ function rejectedText({ placement, forecast, migration, worth }: Option, chosen:
       : ''
   const compared =
     share >= 0 ? `${share}% fewer` : `${-share}% more, too little for more stages or other machines`
-  return `Not on ${who}: such a request would take ${show(forecast.requestMs)} ms there${moves}; ${compared} requests within an hour.`
+  const each = asked(forecast)
+  return `Not on ${who}: such a ${each} would take ${show(forecast.requestMs)} ms there${moves}; ${compared} ${each}s within an hour.`
 }
 
 function movedText({ held }: PlacementRequest, { migration }: Option): readonly string[] {

@@ -1,9 +1,9 @@
 import {
   type FleetSnapshot,
+  type HeldRing,
   type LayerRange,
   layerCount,
   type ModelFootprint,
-  type Placement,
   type PlacementCandidate,
 } from '@deos/domain'
 import { LinkTimes } from '../../link-times.ts'
@@ -44,43 +44,59 @@ export const elementBytes: Readonly<Record<string, number>> = {
   Q2_K: 84 / 256,
 }
 
-/**
- * What a ring does to requests, from what was measured of its devices: weights are read once a step, products are as
- * fast as in a long prompt, sessions share steps.
- *
- * @returns null if products in the model's weight type were not measured on all of its devices
- */
-export function forecastRing(
+/** A stage where it is, and what was measured there makes of it. */
+export interface StageCost {
+  readonly candidate: PlacementCandidate
+  readonly layers: LayerRange
+  /** Reading its weights once. */
+  readonly readMs: number
+  /** Products of one token. */
+  readonly productMs: number
+}
+
+/** @returns null if reading weights, or products in the model's weight type, were not measured on all devices */
+export function stageCosts(
   model: ModelFootprint,
-  placement: Placement,
-  fleet: FleetSnapshot,
-  requests: UsualRequests,
-): RingForecast | null {
+  stages: HeldRing,
+  { candidates }: FleetSnapshot,
+): readonly StageCost[] | null {
   const each = elementBytes[model.weightType]
   if (each === undefined) return null
-  const stages: {
-    readonly readMs: number
-    readonly productMs: number
-    readonly candidate: PlacementCandidate
-  }[] = []
-  for (const { machine, device, layers, decodeMs } of placement.stages) {
-    const candidate = fleet.candidates.find((other) => other.machine === machine && other.device === device)
+  const costs: StageCost[] = []
+  for (const { machine, device, layers } of stages) {
+    const candidate = candidates.find((other) => other.machine === machine && other.device === device)
     const flops = candidate?.benchmark.flopsPerSecond[model.weightType]
     if (candidate === undefined || flops === undefined || !(flops > 0)) return null
-    const productMs = ((2 * bytesOf(model, layers)) / each / flops) * 1000
-    stages.push({ readMs: decodeMs, productMs, candidate })
+    if (!(candidate.benchmark.weightBytesPerSecond > 0)) return null
+    const size = bytesOf(model, layers)
+    const readMs = (size / candidate.benchmark.weightBytesPerSecond) * 1000
+    costs.push({ candidate, layers, readMs, productMs: ((2 * size) / each / flops) * 1000 })
   }
+  return costs
+}
+
+/** Of so many tokens that go through a stage together. */
+export const stageMs = ({ readMs, productMs }: StageCost, tokens: number): number =>
+  Math.max(readMs, tokens * productMs)
+
+/**
+ * What a ring that computes prompts and answers does to requests, from what was measured of its devices: weights are
+ * read once a step, products are as fast as in a long prompt, sessions share steps.
+ */
+export function forecastRing(
+  { boundaryBytes }: ModelFootprint,
+  stages: readonly StageCost[],
+  { links }: FleetSnapshot,
+  requests: UsualRequests,
+): RingForecast {
   const order = stages.map(({ candidate }) => candidate)
   const { promptTokens, outputTokens, sessions } = requests
-  const tokenLinkMs = new LinkTimes(fleet.links, model.boundaryBytes).aroundMs(order)
-  const promptLinkMs = new LinkTimes(fleet.links, model.boundaryBytes * promptTokens).aroundMs(order)
-  const ttftMs = stages.reduce(
-    (sum, stage) => sum + Math.max(stage.readMs, promptTokens * stage.productMs),
-    promptLinkMs,
-  )
+  const tokenLinkMs = new LinkTimes(links, boundaryBytes).aroundMs(order)
+  const promptLinkMs = new LinkTimes(links, boundaryBytes * promptTokens).aroundMs(order)
+  const ttftMs = stages.reduce((sum, stage) => sum + stageMs(stage, promptTokens), promptLinkMs)
   // As many groups of sessions as there are stages go round one behind the other.
   const batch = Math.max(1, Math.ceil(sessions / stages.length))
-  const steps = stages.map(({ readMs, productMs }) => Math.max(readMs, batch * productMs))
+  const steps = stages.map((stage) => stageMs(stage, batch))
   const paceMs = Math.max(...steps)
   const groups = Math.min(stages.length, sessions)
   const ringMs = steps.reduce((sum, step) => sum + step, tokenLinkMs)
