@@ -73,8 +73,8 @@ export function addPlanning(program: Command): void {
       .command('compare')
       .summary('beside published methods')
       .description(
-        'Serving: equal split, Petals, SWARM, separate pipelines and the largest flow (Helix), each simulated at the highest\n' +
-          'rate that meets the targets. Training: ZeRO-3, Megatron and DT-FM, each played for a step.',
+        'Serving: equal split, Petals, SWARM, separate pipelines and the largest flow (Helix), each simulated at the rate\n' +
+          'with the most goodput. Training: ZeRO-3, Megatron and DT-FM, each played for a step.',
       ),
   )
     .addHelpText(

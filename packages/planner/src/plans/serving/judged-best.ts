@@ -147,7 +147,8 @@ function worthOf({ plan, meets }: Judged, { goal, outputTokens }: ServingWorkloa
 function rejectedOf({ choice, plan, meets }: Judged, { goal }: ServingWorkload): RejectedOption {
   const { simulated, simulatedMost, predicted } = plan
   const why = {
-    throughput: () => `simulated ${show(simulatedMost!.goodputPerS)} requests/s within the targets`,
+    throughput: () =>
+      `simulated ${show(simulatedMost!.goodputPerS)} of ${show(simulatedMost!.requestsPerS)} requests/s within the targets`,
     cost: () =>
       `${show(predicted.pricePerHour)} USD/h${meets ? '' : ', and the simulation misses load or targets'}`,
     latency: () =>

@@ -61,8 +61,9 @@ export function planServing(
       ? { best: { choice: feasible[0]!, plan: describe(feasible[0]!) }, rejected: [] }
       : judgedBest(feasible, { describe, judge, judged, workload, shouldStop })
   const { choice, plan } = chosen.best
-  const rejected = [...chosen.rejected, ...rejectedOf(feasible, choice, workload)]
-  return { ...plan, rejected: rejected.slice(0, mostRejected) }
+  const played = new Set(chosen.rejected.map(({ option }) => option))
+  const others = rejectedOf(feasible, choice, workload).filter(({ option }) => !played.has(option))
+  return { ...plan, rejected: [...chosen.rejected, ...others].slice(0, mostRejected) }
 }
 
 /**
