@@ -47,3 +47,7 @@ export class LinkError extends DomainError {
     this.retriable = remedies[code][1]
   }
 }
+
+/** Of a connection that was hung up at once. */
+export const tooManyUnproven = (host: string, count: number): LinkError =>
+  new LinkError('LINK_CLOSED', `${host} has ${count} connections that proved nothing yet.`)

@@ -15,6 +15,8 @@ export interface LinkLimits {
   readonly silenceMs: number
   /** Links accepted at once, unfinished handshakes included. */
   readonly maxLinks: number
+  /** Connections of one address that have not proved yet that they may be here. */
+  readonly maxUnprovenPerAddress: number
 }
 
 export const defaultLinkLimits: LinkLimits = {
@@ -25,12 +27,12 @@ export const defaultLinkLimits: LinkLimits = {
   heartbeatMs: 1_000,
   silenceMs: 5_000,
   maxLinks: 1024,
+  maxUnprovenPerAddress: 32,
 }
 
 /** @throws RangeError naming the limit that makes no sense */
 export function checkLinkLimits(limits: LinkLimits): void {
-  const { wire, highWaterBytes, hardLimitBytes, handshakeTimeoutMs, heartbeatMs, silenceMs, maxLinks } =
-    limits
+  const { wire, highWaterBytes, hardLimitBytes, handshakeTimeoutMs, heartbeatMs, silenceMs } = limits
   if (!(highWaterBytes >= 1))
     throw new RangeError(`highWaterBytes is ${highWaterBytes}; it must be at least 1.`)
   const largest = highWaterBytes + wire.maxMetaBytes + wire.maxPayloadBytes
@@ -47,5 +49,7 @@ export function checkLinkLimits(limits: LinkLimits): void {
       `silenceMs is ${silenceMs}; it must be at least twice heartbeatMs, ${2 * heartbeatMs}.`,
     )
   }
-  if (!(maxLinks >= 1)) throw new RangeError(`maxLinks is ${maxLinks}; use at least 1.`)
+  for (const name of ['maxLinks', 'maxUnprovenPerAddress'] as const) {
+    if (!(limits[name] >= 1)) throw new RangeError(`${name} is ${limits[name]}; use at least 1.`)
+  }
 }

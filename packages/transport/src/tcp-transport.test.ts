@@ -102,6 +102,27 @@ describe('TLS under the ring secret', () => {
     await server.stop()
   })
 
+  test('one address has only so many connections on which nothing is proved', async () => {
+    const { server, refused, address, limits } = await listening()
+    const most = limits.maxUnprovenPerAddress
+    const client = new TcpTransport({ identity: linkIdentity('worker', 'a', ring), secret: right })
+    const open = await Promise.all(Array.from({ length: most }, () => client.connect(address, nothing)))
+    const idle = () => {
+      const socket = connectNet(parseTcpAddress(address)).on('error', () => {})
+      sockets.push(socket)
+      return socket.resume()
+    }
+    const crowd = Array.from({ length: most }, idle)
+    await Promise.all(crowd.map((socket) => new Promise((resolve) => socket.once('connect', resolve))))
+    await new Promise((resolve) => idle().once('close', resolve))
+    expect(refused).toMatchObject([{ code: 'LINK_CLOSED', message: expect.stringContaining(`${most}`) }])
+    expect(open.every((link) => link.send({ type: 'close', epoch: 1, key: 1 }))).toBe(true)
+    crowd[0]!.destroy()
+    await vi.waitFor(() => client.connect(address, nothing))
+    await dispose()
+    await Promise.all([client.stop(), server.stop()])
+  })
+
   test('a server that accepts and stays silent is given up', async () => {
     const mute = createNetServer(() => {})
     await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', () => resolve()))

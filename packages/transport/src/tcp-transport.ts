@@ -4,12 +4,13 @@ import { connect as connectTls, createServer as createTlsServer, type TLSSocket 
 import type { Hello } from '@deos/protocol'
 import { connectThrough, type HttpProxy } from './http-proxy.ts'
 import type { Link, LinkHandlers, Transport } from './link.ts'
-import { LinkError, type LinkErrorCode } from './link-error.ts'
+import { LinkError, type LinkErrorCode, tooManyUnproven } from './link-error.ts'
 import { findHelloProblem, type LinkIdentity } from './link-identity.ts'
 import { checkLinkLimits, defaultLinkLimits, type LinkLimits } from './link-limits.ts'
 import { GUEST_PREFIX, guestKey, pskTls, ringKey } from './ring-secret.ts'
 import { formatTcpAddress, isLoopback, parseTcpAddress, type TcpAddress } from './tcp-address.ts'
 import { TcpLink } from './tcp-link.ts'
+import { Unproven } from './unproven.ts'
 
 export interface TcpTransportOptions {
   readonly identity: LinkIdentity
@@ -35,6 +36,9 @@ export class TcpTransport implements Transport {
   readonly #onRefused: (from: string, error: LinkError) => void
   readonly #servers = new Set<Server>()
   readonly #sockets = new Set<Socket>()
+  readonly #unproven: Unproven
+  /** By the name of the connection, what to call when it has proved itself. */
+  readonly #provers = new Map<string, () => void>()
   readonly #links = new Set<TcpLink>()
   readonly #stopping = new AbortController()
   #stopped = false
@@ -44,6 +48,7 @@ export class TcpTransport implements Transport {
     this.#identity = options.identity
     this.#limits = options.limits ?? defaultLinkLimits
     checkLinkLimits(this.#limits)
+    this.#unproven = new Unproven(this.#limits.maxUnprovenPerAddress)
     const { secret, identity } = options
     // A guest was given a key made for it; members derive theirs.
     if (secret === null) this.#key = null
@@ -115,7 +120,37 @@ export class TcpTransport implements Transport {
 
   #createServer(onLink: (link: Link) => LinkHandlers): Server {
     const key = this.#key
-    if (key === null) return createServer((socket) => this.#accept(socket, null, onLink))
+    const accept =
+      key === null
+        ? (socket: Socket): void => this.#accept(socket, null, onLink)
+        : this.#acceptTls(key, onLink)
+    return createServer((socket) => {
+      if (this.#admit(socket)) accept(socket)
+    })
+  }
+
+  /** One address cannot keep the others out with connections on which nothing is proved. */
+  #admit(socket: Socket): boolean {
+    this.#track(socket)
+    const name = connectionName(socket)
+    const host = socket.remoteAddress ?? 'a peer that left'
+    const proved = this.#unproven.begin(host)
+    if (proved === null) {
+      socket.destroy()
+      this.#onRefused(describeRemote(socket), tooManyUnproven(host, this.#unproven.of(host)))
+      return false
+    }
+    this.#provers.set(name, proved)
+    socket.once('close', () => this.#proved(name))
+    return true
+  }
+
+  #proved(name: string): void {
+    this.#provers.get(name)?.()
+    this.#provers.delete(name)
+  }
+
+  #acceptTls(key: Buffer, onLink: (link: Link) => LinkHandlers): (socket: Socket) => void {
     const identities = new WeakMap<object, string>()
     const server = createTlsServer({
       ...pskTls,
@@ -126,7 +161,6 @@ export class TcpTransport implements Transport {
         return Buffer.from(this.#guestKey(identity.slice(GUEST_PREFIX.length)))
       },
     })
-    server.on('connection', (socket: Socket) => this.#track(socket))
     server.on('secureConnection', (socket) => this.#accept(socket, identities.get(socket) ?? '', onLink))
     server.on('tlsClientError', (cause, socket) => {
       const from = describeRemote(socket)
@@ -136,13 +170,15 @@ export class TcpTransport implements Transport {
       )
       socket.destroy()
     })
-    return server
+    // It listens to nothing: connections are handed to it.
+    return (socket) => void server.emit('connection', socket)
   }
 
   /** @param proven - identity from the TLS handshake; `null` without TLS */
   #accept(socket: Socket, proven: string | null, onLink: (link: Link) => LinkHandlers): void {
     this.#track(socket)
     const from = describeRemote(socket)
+    const name = connectionName(socket)
     const link = new TcpLink(socket, this.#identity, this.#limits, {
       onHello: (hello, self) => {
         clearTimeout(timer)
@@ -150,7 +186,10 @@ export class TcpTransport implements Transport {
         self.sendHello()
         this.#checkHello(hello, proven)
       },
-      onOpen: (self) => this.#register(self, onLink(self)),
+      onOpen: (self) => {
+        this.#proved(name)
+        return this.#register(self, onLink(self))
+      },
       onRefused: (error) => {
         clearTimeout(timer)
         this.#onRefused(from, error)
@@ -289,6 +328,9 @@ const abandoned = (address: string): LinkError =>
 
 const describeRemote = (socket: Socket): string =>
   socket.remoteAddress === undefined ? 'a peer that left' : `${socket.remoteAddress}:${socket.remotePort}`
+
+const connectionName = ({ localPort, remoteAddress, remotePort }: Socket): string =>
+  `${localPort} ${remoteAddress} ${remotePort}`
 
 const codeBySystemError: Readonly<Record<string, LinkErrorCode>> = {
   ECONNREFUSED: 'LINK_REFUSED',

@@ -2,13 +2,14 @@ import { randomBytes } from 'node:crypto'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type Dial, dialTcp } from '../dial.ts'
-import { LinkError } from '../link-error.ts'
+import { LinkError, tooManyUnproven } from '../link-error.ts'
 import type { LinkPath } from '../link-estimates.ts'
 import { checkLinkLimits, defaultLinkLimits, type LinkLimits } from '../link-limits.ts'
 import { punch } from '../relay/punch.ts'
 import { askCircuit, type Circuit, RelaySeat } from '../relay/relay-client.ts'
 import { formatTcpAddress, parseTcpAddress } from '../tcp-address.ts'
 import { systemTimers } from '../timers.ts'
+import { Unproven } from '../unproven.ts'
 import type { MachineKey } from './machine-key.ts'
 import { formatPeerAddress, type PeerAddress, parsePeerAddress } from './peer-address.ts'
 import type { PeerChannel } from './peer-channel.ts'
@@ -31,8 +32,6 @@ export interface PeerNodeOptions {
 /** Unguessable: who does not know it cannot even ask. */
 export const newCircuitName = (): string => randomBytes(18).toString('base64url')
 
-/** Connections of one address on which no ring's secret was proved yet: any key gets as far as that. */
-const MOST_HANDSHAKES = 32
 /** About finding a better way. */
 const MOST_WORDS = 2
 
@@ -53,7 +52,8 @@ export class PeerNode {
   readonly #dialled = new Map<string, Promise<PeerConnection>>()
   readonly #connections = new Set<PeerConnection>()
   readonly #opening = new WeakMap<PeerChannel, PeerTransport>()
-  readonly #handshakes = new Map<string, number>()
+  /** Connections on which no ring's secret was proved yet: any key gets as far as that. */
+  readonly #unproven: Unproven
   readonly #unfinished = new Set<Duplex>()
   #stopping = new AbortController()
 
@@ -64,6 +64,7 @@ export class PeerNode {
     this.dial = options.dial ?? dialTcp
     this.#onRefused = options.onRefused ?? (() => {})
     checkLinkLimits(this.limits)
+    this.#unproven = new Unproven(this.limits.maxUnprovenPerAddress)
   }
 
   /** @throws RangeError if the secret is too short */
@@ -210,22 +211,14 @@ export class PeerNode {
 
   #incoming(socket: Socket): void {
     const host = socket.remoteAddress ?? 'a peer that left'
-    const open = this.#handshakes.get(host) ?? 0
     socket.on('error', () => {})
-    if (open >= MOST_HANDSHAKES) {
+    const proved = this.#unproven.begin(host)
+    if (proved === null) {
       socket.destroy()
-      this.#onRefused(
-        host,
-        new LinkError('LINK_CLOSED', `${host} has ${open} connections that proved nothing yet.`),
-      )
+      this.#onRefused(host, tooManyUnproven(host, this.#unproven.of(host)))
       return
     }
-    this.#handshakes.set(host, open + 1)
-    void this.#accept(socket, null, `${host}:${socket.remotePort}`).then(() => {
-      const left = this.#handshakes.get(host)! - 1
-      if (left === 0) this.#handshakes.delete(host)
-      else this.#handshakes.set(host, left)
-    })
+    void this.#accept(socket, null, `${host}:${socket.remotePort}`).then(proved)
   }
 
   async #acceptCircuit(circuit: Circuit): Promise<void> {

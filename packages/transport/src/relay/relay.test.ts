@@ -8,7 +8,7 @@ import { LinkError } from '../link-error.ts'
 import { linkIdentity } from '../link-identity.ts'
 import { passingKey } from '../peer/machine-key.ts'
 import { parsePeerAddress } from '../peer/peer-address.ts'
-import { PeerNode } from '../peer/peer-node.ts'
+import { newCircuitName, PeerNode } from '../peer/peer-node.ts'
 import { secureStream } from '../peer/secure-stream.ts'
 import { parseTcpAddress } from '../tcp-address.ts'
 import { defaultRelayLimits, Relay, type RelayLimits } from './relay.ts'
@@ -136,6 +136,30 @@ test('a machine that is not known finds no place, and says why', async () => {
     code: 'LINK_UNREACHABLE',
     message: expect.stringContaining('not known'),
   })
+})
+
+test('a machine that is removed is found no more, and loses its place when it says next that it lives', async () => {
+  let isMember = true
+  const { relay, address } = await relayed({}, () => isMember)
+  const [removed, other] = [machine(false, 'removed'), machine(false, 'other')]
+  const waits = await removed.node.waitAt(address)
+  const { at, key: expected } = parsePeerAddress(address)
+  const raw = createConnection(parseTcpAddress(at))
+  ends.push(() => raw.destroy())
+  const own = { key: passingKey(), side: 'dialler', expected, timeoutMs: 5_000, name: at } as const
+  const { stream } = await secureStream(raw, own)
+  const gone = new Promise<void>((resolve) => stream.once('close', () => resolve()))
+  stream.write(`wait ${newCircuitName()}\n`)
+  await vi.waitFor(() => expect(relay.counts.names).toBe(2))
+  isMember = false
+  await expect(
+    other.transport.connect(waits, { onMessage: () => {}, onClose: () => {} }),
+  ).rejects.toMatchObject({ code: 'LINK_REFUSED' })
+  expect(relay.counts.names).toBe(2)
+  stream.resume()
+  stream.write('\n')
+  await gone
+  await vi.waitFor(() => expect(relay.counts.names).toBe(1))
 })
 
 test('nobody else takes a name, and a machine takes no more than it may', async () => {

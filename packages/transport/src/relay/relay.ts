@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { LinkError } from '../link-error.ts'
+import { LinkError, tooManyUnproven } from '../link-error.ts'
 import type { MachineKey } from '../peer/machine-key.ts'
 import { formatPeerAddress } from '../peer/peer-address.ts'
 import { secureStream } from '../peer/secure-stream.ts'
 import { formatTcpAddress } from '../tcp-address.ts'
 import { systemTimers } from '../timers.ts'
+import { Unproven } from '../unproven.ts'
 import { ByteRate, splice } from './circuit.ts'
 import { NOBODY, PREAMBLE, readLine } from './preamble.ts'
 
@@ -41,7 +42,7 @@ export interface RelayOptions {
   readonly key: MachineKey
   readonly host: string
   readonly port: number
-  /** Whether the machine with this key may wait here. */
+  /** Whether the machine with this key may wait here; asked again while it does, every ten seconds. */
   readonly isMember: (publicKey: string) => boolean
   readonly limits?: RelayLimits
   readonly onNote?: (text: string) => void
@@ -87,12 +88,13 @@ export class Relay {
   readonly #names = new Map<string, Waiting>()
   readonly #asked = new Map<string, Asked>()
   readonly #byAddress = new Map<string, number>()
-  readonly #handshakes = new Map<string, number>()
+  readonly #unproven: Unproven
   /** Bytes passed on since the start. */
   passedBytes = 0
 
   constructor(private readonly options: RelayOptions) {
     this.#limits = options.limits ?? defaultRelayLimits
+    this.#unproven = new Unproven(this.#limits.handshakesPerAddress)
     this.#server = createServer({ noDelay: true }, (socket) => void this.#serve(socket))
     this.#server.maxConnections = this.#limits.maxConnections
   }
@@ -132,13 +134,12 @@ export class Relay {
     socket.on('error', () => {})
     socket.once('close', () => this.#sockets.delete(socket))
     const host = socket.remoteAddress ?? ''
-    const begun = this.#handshakes.get(host) ?? 0
-    if (begun >= this.#limits.handshakesPerAddress) {
+    const proved = this.#unproven.begin(host)
+    if (proved === null) {
       socket.destroy()
-      this.options.onNote?.(`${host} has ${begun} unfinished handshakes; another one was not begun.`)
+      this.options.onNote?.(tooManyUnproven(host, this.#unproven.of(host)).message)
       return
     }
-    this.#handshakes.set(host, begun + 1)
     try {
       const first = await firstByte(socket, this.#limits.handshakeMs)
       if (first === TLS_HANDSHAKE) await this.#serveMachine(socket)
@@ -148,7 +149,7 @@ export class Relay {
       socket.destroy()
       this.options.onNote?.(`${observed(socket)}: ${error.message}`)
     } finally {
-      countDown(this.#handshakes, host)
+      proved()
     }
   }
 
@@ -178,8 +179,12 @@ export class Relay {
     machine.names.add(circuit)
     this.#names.set(circuit, waiting)
     socket.setTimeout(SILENCE_MS, () => socket.destroy())
-    // Whatever it says, it says that it lives.
-    stream.on('data', () => tell(stream, '\n'))
+    // Whatever it says, it says that it lives; it may have been removed since.
+    stream.on('data', () => {
+      if (isMember(peerKey)) return tell(stream, '\n')
+      this.options.onNote?.(`${name} was removed and waits here no longer.`)
+      socket.destroy()
+    })
     stream.on('end', () => stream.end())
     socket.once('close', () => {
       stream.destroy()
@@ -205,7 +210,8 @@ export class Relay {
     const host = socket.remoteAddress ?? ''
     const waiting = this.#names.get(circuit)
     const asked = this.#byAddress.get(host) ?? 0
-    if (waiting === undefined) return void refuse(socket, NOBODY)
+    if (waiting === undefined || !this.options.isMember(waiting.machine.key))
+      return void refuse(socket, NOBODY)
     const { machine, control } = waiting
     if (asked >= this.#limits.circuitsPerAddress) return void refuse(socket, 'you have too many circuits')
     if (machine.circuits >= this.#limits.circuitsPerMachine)
