@@ -61,6 +61,13 @@ test('a path without a model is refused by name, for programs too', () => {
   expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'MODEL_NOT_FOUND' } })
 })
 
+test('a network that there is none of is refused before anything starts', () => {
+  const { status, stdout, stderr } = deos('up', '--wan', 'nowhere')
+  expect({ status, stdout }).toEqual({ status: 2, stdout: '' })
+  expect(stderr).toContain('--wan: "nowhere" is no network profile')
+  expect(stderr).toContain('aws-4-regions')
+})
+
 test('inspect counts the embedded model', () => {
   const { status, stdout } = deos('model', 'inspect', embeddedModel, '--json')
   expect(status).toBe(0)

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { describeModel, openModel } from '@deos/engine/weights'
 import { connect } from '@deos/sdk'
+import { loadWanProfile, WanError } from '@deos/wan'
+import { UsageError } from '../cli-error.ts'
 import { type Account, readAccount, writeAccount } from '../control/account.ts'
 import { deployOnce } from '../fleet/first-deployment.ts'
 import { type FleetAddresses, LocalFleet } from '../fleet/local-fleet.ts'
@@ -47,6 +49,16 @@ function openHome(ephemeral: boolean): Home {
   return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) }
 }
 
+/** @throws UsageError if there is no such network profile */
+async function checkNetwork(profile: string): Promise<void> {
+  try {
+    await loadWanProfile(profile)
+  } catch (error) {
+    if (!(error instanceof WanError)) throw error
+    throw new UsageError(`--wan: ${error.message}`, error.hint, { cause: error })
+  }
+}
+
 /** The key of an earlier start, so that what was given to other programs keeps working. */
 function keyOf(home: Home): string {
   const known = readAccount(home.folder)
@@ -70,6 +82,7 @@ export async function up(
   const description = describeModel(await openModel(modelPath, { vocabulary: false }))
   const profiles = takeProfiles(options.even ? evenProfiles : mixedProfiles, options.machines)
   const plan = planMachines(description, profiles, options)
+  if (options.wan !== null) await checkNetwork(options.wan)
   const home = openHome(options.ephemeral)
   const key = keyOf(home)
   const progress = output.progress()
