@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls'
 import type { Hello } from '@deos/protocol'
+import { HostQuota } from './host-quota.ts'
 import { connectThrough, type HttpProxy } from './http-proxy.ts'
 import type { Link, LinkHandlers, Transport } from './link.ts'
 import { LinkError, type LinkErrorCode, tooManyUnproven } from './link-error.ts'
@@ -10,7 +11,6 @@ import { checkLinkLimits, defaultLinkLimits, type LinkLimits } from './link-limi
 import { GUEST_PREFIX, guestKey, pskTls, ringKey } from './ring-secret.ts'
 import { formatTcpAddress, isLoopback, parseTcpAddress, type TcpAddress } from './tcp-address.ts'
 import { TcpLink } from './tcp-link.ts'
-import { Unproven } from './unproven.ts'
 
 export interface TcpTransportOptions {
   readonly identity: LinkIdentity
@@ -36,7 +36,7 @@ export class TcpTransport implements Transport {
   readonly #onRefused: (from: string, error: LinkError) => void
   readonly #servers = new Set<Server>()
   readonly #sockets = new Set<Socket>()
-  readonly #unproven: Unproven
+  readonly #unproven: HostQuota
   /** By the name of the connection, what to call when it has proved itself. */
   readonly #provers = new Map<string, () => void>()
   readonly #links = new Set<TcpLink>()
@@ -48,7 +48,7 @@ export class TcpTransport implements Transport {
     this.#identity = options.identity
     this.#limits = options.limits ?? defaultLinkLimits
     checkLinkLimits(this.#limits)
-    this.#unproven = new Unproven(this.#limits.maxUnprovenPerAddress)
+    this.#unproven = new HostQuota(this.#limits.maxUnprovenPerAddress)
     const { secret, identity } = options
     // A guest was given a key made for it; members derive theirs.
     if (secret === null) this.#key = null
@@ -134,20 +134,18 @@ export class TcpTransport implements Transport {
     this.#track(socket)
     const name = connectionName(socket)
     const host = socket.remoteAddress ?? 'a peer that left'
-    const proved = this.#unproven.begin(host)
+    const proved = this.#unproven.take(host)
     if (proved === null) {
       socket.destroy()
       this.#onRefused(describeRemote(socket), tooManyUnproven(host, this.#unproven.of(host)))
       return false
     }
     this.#provers.set(name, proved)
-    socket.once('close', () => this.#proved(name))
+    socket.once('close', () => {
+      proved()
+      if (this.#provers.get(name) === proved) this.#provers.delete(name)
+    })
     return true
-  }
-
-  #proved(name: string): void {
-    this.#provers.get(name)?.()
-    this.#provers.delete(name)
   }
 
   #acceptTls(key: Buffer, onLink: (link: Link) => LinkHandlers): (socket: Socket) => void {
@@ -187,7 +185,7 @@ export class TcpTransport implements Transport {
         this.#checkHello(hello, proven)
       },
       onOpen: (self) => {
-        this.#proved(name)
+        this.#provers.get(name)?.()
         return this.#register(self, onLink(self))
       },
       onRefused: (error) => {

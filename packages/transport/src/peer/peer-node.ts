@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type Dial, dialTcp } from '../dial.ts'
+import { HostQuota } from '../host-quota.ts'
 import { LinkError, tooManyUnproven } from '../link-error.ts'
 import type { LinkPath } from '../link-estimates.ts'
 import { checkLinkLimits, defaultLinkLimits, type LinkLimits } from '../link-limits.ts'
@@ -9,7 +10,6 @@ import { punch } from '../relay/punch.ts'
 import { askCircuit, type Circuit, RelaySeat } from '../relay/relay-client.ts'
 import { formatTcpAddress, parseTcpAddress } from '../tcp-address.ts'
 import { systemTimers } from '../timers.ts'
-import { Unproven } from '../unproven.ts'
 import type { MachineKey } from './machine-key.ts'
 import { formatPeerAddress, type PeerAddress, parsePeerAddress } from './peer-address.ts'
 import type { PeerChannel } from './peer-channel.ts'
@@ -53,7 +53,7 @@ export class PeerNode {
   readonly #connections = new Set<PeerConnection>()
   readonly #opening = new WeakMap<PeerChannel, PeerTransport>()
   /** Connections on which no ring's secret was proved yet: any key gets as far as that. */
-  readonly #unproven: Unproven
+  readonly #unproven: HostQuota
   readonly #unfinished = new Set<Duplex>()
   #stopping = new AbortController()
 
@@ -64,7 +64,7 @@ export class PeerNode {
     this.dial = options.dial ?? dialTcp
     this.#onRefused = options.onRefused ?? (() => {})
     checkLinkLimits(this.limits)
-    this.#unproven = new Unproven(this.limits.maxUnprovenPerAddress)
+    this.#unproven = new HostQuota(this.limits.maxUnprovenPerAddress)
   }
 
   /** @throws RangeError if the secret is too short */
@@ -212,7 +212,7 @@ export class PeerNode {
   #incoming(socket: Socket): void {
     const host = socket.remoteAddress ?? 'a peer that left'
     socket.on('error', () => {})
-    const proved = this.#unproven.begin(host)
+    const proved = this.#unproven.take(host)
     if (proved === null) {
       socket.destroy()
       this.#onRefused(host, tooManyUnproven(host, this.#unproven.of(host)))

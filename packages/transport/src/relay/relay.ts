@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { HostQuota } from '../host-quota.ts'
 import { LinkError, tooManyUnproven } from '../link-error.ts'
 import type { MachineKey } from '../peer/machine-key.ts'
 import { formatPeerAddress } from '../peer/peer-address.ts'
 import { secureStream } from '../peer/secure-stream.ts'
 import { formatTcpAddress } from '../tcp-address.ts'
 import { systemTimers } from '../timers.ts'
-import { Unproven } from '../unproven.ts'
 import { ByteRate, splice } from './circuit.ts'
 import { NOBODY, PREAMBLE, readLine } from './preamble.ts'
 
@@ -87,14 +87,15 @@ export class Relay {
   readonly #machines = new Map<string, Machine>()
   readonly #names = new Map<string, Waiting>()
   readonly #asked = new Map<string, Asked>()
-  readonly #byAddress = new Map<string, number>()
-  readonly #unproven: Unproven
+  readonly #circuits: HostQuota
+  readonly #unproven: HostQuota
   /** Bytes passed on since the start. */
   passedBytes = 0
 
   constructor(private readonly options: RelayOptions) {
     this.#limits = options.limits ?? defaultRelayLimits
-    this.#unproven = new Unproven(this.#limits.handshakesPerAddress)
+    this.#circuits = new HostQuota(this.#limits.circuitsPerAddress)
+    this.#unproven = new HostQuota(this.#limits.handshakesPerAddress)
     this.#server = createServer({ noDelay: true }, (socket) => void this.#serve(socket))
     this.#server.maxConnections = this.#limits.maxConnections
   }
@@ -134,7 +135,7 @@ export class Relay {
     socket.on('error', () => {})
     socket.once('close', () => this.#sockets.delete(socket))
     const host = socket.remoteAddress ?? ''
-    const proved = this.#unproven.begin(host)
+    const proved = this.#unproven.take(host)
     if (proved === null) {
       socket.destroy()
       this.options.onNote?.(tooManyUnproven(host, this.#unproven.of(host)).message)
@@ -209,15 +210,16 @@ export class Relay {
   #connect(socket: Socket, circuit: string, name: string): void {
     const host = socket.remoteAddress ?? ''
     const waiting = this.#names.get(circuit)
-    const asked = this.#byAddress.get(host) ?? 0
     if (waiting === undefined || !this.options.isMember(waiting.machine.key))
       return void refuse(socket, NOBODY)
     const { machine, control } = waiting
-    if (asked >= this.#limits.circuitsPerAddress) return void refuse(socket, 'you have too many circuits')
-    if (machine.circuits >= this.#limits.circuitsPerMachine)
+    const ended = this.#circuits.take(host)
+    if (ended === null) return void refuse(socket, 'you have too many circuits')
+    if (machine.circuits >= this.#limits.circuitsPerMachine) {
+      ended()
       return void refuse(socket, 'the machine has too many circuits')
+    }
     machine.circuits += 1
-    this.#byAddress.set(host, asked + 1)
     const token = randomBytes(18).toString('base64url')
     const cancel = systemTimers.after(this.#limits.handshakeMs, () => {
       this.#asked.delete(token)
@@ -227,7 +229,7 @@ export class Relay {
       cancel()
       this.#asked.delete(token)
       machine.circuits -= 1
-      countDown(this.#byAddress, host)
+      ended()
     })
     this.#asked.set(token, { socket, machine, cancel })
     tell(control, `${token} ${name}\n`)
@@ -266,12 +268,6 @@ function refuse(socket: Socket, why: string): void {
 function tell(control: Duplex, text: string): void {
   if (control.writableLength > MOST_UNREAD_BYTES) control.destroy()
   else control.write(text)
-}
-
-function countDown(counts: Map<string, number>, key: string): void {
-  const left = (counts.get(key) ?? 1) - 1
-  if (left === 0) counts.delete(key)
-  else counts.set(key, left)
 }
 
 /** Looks at it and leaves it where it is. */
