@@ -20,12 +20,12 @@ import { FlowRouter } from '../serving/routing/flow-router.ts'
 import type { Router } from '../serving/routing/router.ts'
 import { SwarmRouter } from '../serving/routing/swarm-router.ts'
 import type { FleetLink, ServingFleet } from '../serving/serving-fleet.ts'
-import { simulateServing } from '../serving/simulate-serving.ts'
-import { drawRequests, drawUnderWay } from './draw-requests.ts'
+import type { ServingRun } from '../serving/simulate-serving.ts'
 import { shareWithinTargets, steadyFlow } from './goodput-within.ts'
 import { type PlanSetting, StageBuilder, usualChunkTokens } from './plan-fleet.ts'
+import { type DrawnLoad, playDrawn } from './play-drawn.ts'
 import { steadySeconds } from './steady-requests.ts'
-import { answersUnderWay, type Served, type ServedTimes, untilSteady } from './until-steady.ts'
+import { type Served, type ServedTimes, steadyLoad, untilSteady } from './until-steady.ts'
 
 /** What a published way of placing layers serves on the same fleet, in the same simulation. */
 export interface ServingBaseline {
@@ -53,8 +53,7 @@ const tokenBytes = 4
 /**
  * Equal split, Petals, SWARM, separate pipelines by kind, and the largest flow as Helix seeks it; groups are what a
  * machine holds, in the precision that serves most. SWARM routes by its own rule, the others by the flow of their
- * placement, which is to the advantage of Petals. What counts is the goodput, at the
- * rate where it is most.
+ * placement, which is to the advantage of Petals. What counts is the goodput, at the rate where it is most.
  */
 export function servingBaselines(setting: PlanSetting, options: CompareOptions): readonly ServingBaseline[] {
   const sorted = { ...setting, fleet: canonicalFleet(setting.fleet) }
@@ -137,8 +136,8 @@ class Game {
     const tryAt = (share: number) => {
       const rate = first * share
       const served = untilSteady({ ...expected, promptsPerS: rate }, (times) => {
-        const requests = Math.max(least, Math.ceil(rate * steadySeconds(times)))
-        return this.#play(fleet, router(), { rate, requests, seed }, times)
+        const asked = { requestsPerS: rate, seed, least, seconds: steadySeconds(times) }
+        return this.#play({ fleet, router: router() }, steadyLoad(times, asked, workload))
       })
       expected = served
       return { ...served, worth: served.goodputPerS, attained: served.goodputPerS / rate }
@@ -147,32 +146,13 @@ class Game {
     return worth > 0 ? { goodputPerS: worth, ttftMs, tpotMs } : null
   }
 
-  /** What is served of requests after the first third of them, where earlier ones are under way at the beginning. */
   #play(
-    fleet: ServingFleet,
-    router: Router,
-    { rate, requests, seed }: { readonly rate: number; readonly requests: number; readonly seed: number },
-    expected: Served,
+    service: Pick<ServingRun, 'fleet' | 'router'>,
+    load: DrawnLoad,
   ): Served & { readonly goodputPerS: number } {
     const { workload } = this.setting
-    const random = seededRandom(seed)
-    const arrivals = drawRequests(workload, rate, requests, random)
-    const warm = Math.floor(arrivals.length / 3)
-    const window = { fromMs: arrivals[warm]!.atMs, toMs: arrivals.at(-1)!.atMs + 1 }
-    const earlier = answersUnderWay(expected, workload.outputTokens.mean)
-    const result = simulateServing({
-      fleet,
-      router,
-      workload: { kind: 'open', arrivals },
-      underWay: drawUnderWay(arrivals, earlier, expected.tpotMs, random),
-      window,
-      endsWithWindow: true,
-      gatherMs: 1e-6,
-      stepsTogether: true,
-    })
-    const counted = arrivals.slice(warm)
-    const meanOutput = counted.reduce((sum, { outputTokens }) => sum + outputTokens, 0) / counted.length
-    const { promptsPerS, requestsPerS } = steadyFlow(result, { rate, came: counted.length, meanOutput })
+    const { result, came, meanOutput } = playDrawn(service, workload, load)
+    const { promptsPerS, requestsPerS } = steadyFlow(result, { rate: load.requestsPerS, came, meanOutput })
     return {
       promptsPerS,
       goodputPerS: requestsPerS * shareWithinTargets(result, workload),

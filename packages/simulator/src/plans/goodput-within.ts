@@ -21,7 +21,10 @@ export function steadyFlow(
   return { promptsPerS, requestsPerS: Math.min(promptsPerS, decodeTokensPerSecond / meanOutput) }
 }
 
-/** Of the requests that are served, those whose own TTFT and mean TPOT are within the targets. */
+/**
+ * Of the requests that are served, those whose own TTFT and mean TPOT are within the targets, as if one said nothing of
+ * the other: few requests have all of both in the time that is played.
+ */
 export const shareWithinTargets = (
   { promptMs, meanStepMs }: Pick<ServingResult, 'promptMs' | 'meanStepMs'>,
   { ttftMs, tpotMs }: Pick<ServingWorkload, 'ttftMs' | 'tpotMs'>,

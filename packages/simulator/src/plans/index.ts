@@ -17,11 +17,11 @@ export {
   type PlayedReplica,
   usualChunkTokens,
 } from './plan-fleet.ts'
+export type { DrawnLoad, PlayedRequests } from './play-drawn.ts'
 export { type PredictedPlan, playSteadily } from './play-steadily.ts'
 export {
   type PlanFault,
   type PlanSimulation,
-  type PlayedRequests,
   type PlayedServing,
   playRequests,
   simulatePlan,

@@ -3,7 +3,7 @@ import { steadyFlow } from './goodput-within.ts'
 import { type PlanSetting, type PlayedPlan, type PlayedReplica, usualChunkTokens } from './plan-fleet.ts'
 import { playRequests, simulatedOf } from './simulate-plan.ts'
 import { eventsOfOne, type SteadyBudget, steadySeconds } from './steady-requests.ts'
-import { answersUnderWay, type Served, type ServedTimes, untilSteady } from './until-steady.ts'
+import { type Served, type ServedTimes, steadyLoad, untilSteady } from './until-steady.ts'
 
 export interface PredictedPlan extends PlayedPlan {
   readonly replicas: readonly (PlayedReplica & ServedTimes)[]
@@ -23,7 +23,8 @@ const mostUneven = 0.05
 
 /**
  * Plays a plan from the middle of its work until it is steady (`untilSteady`). Where that takes more than may be played, a
- * part of its replicas is played with their share of the load, every kind in proportion, and stands for all. Rates are those of the whole plan then, shares of busy time those of the part.
+ * part of its replicas is played with their share of the load, every kind in proportion, and stands for all. Rates are
+ * those of the whole plan then, shares of busy time those of the part.
  *
  * @throws SimulationInputError if the plan does not belong to the fleet
  */
@@ -42,16 +43,10 @@ export function playSteadily(
   const rate = requestsPerS * load
   let events = 0
   const play = (expected: Served) => {
+    const asked = { requestsPerS: rate, seed, least, seconds: secondsOf(expected) }
     const { result, came, meanOutput } = playRequests(played, setting, {
-      requestsPerS: rate,
-      seed,
-      requests: Math.max(least, Math.ceil(rate * secondsOf(expected))),
+      ...steadyLoad(expected, asked, workload),
       chunkTokens: usualChunkTokens,
-      underWay: {
-        requests: answersUnderWay(expected, workload.outputTokens.mean),
-        overMs: expected.tpotMs,
-      },
-      endsWithWindow: true,
     })
     events += result.events
     const { promptsPerS, requestsPerS: served } = steadyFlow(result, { rate, came, meanOutput })

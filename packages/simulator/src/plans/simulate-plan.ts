@@ -1,23 +1,13 @@
-import { seededRandom } from '@deos/domain'
-import type { ServingRequest, ServingWorkload, SimulatedServing } from '@deos/planner'
+import type { ServingWorkload, SimulatedServing } from '@deos/planner'
 import { SimulationInputError } from '../errors.ts'
 import type { Outage } from '../serving/outages.ts'
 import { percentile, type ServingResult } from '../serving/serving-result.ts'
-import { type RequestTimes, simulateServing } from '../serving/simulate-serving.ts'
-import { drawRequests, drawUnderWay } from './draw-requests.ts'
 import { shareWithinTargets } from './goodput-within.ts'
 import { type BatchingPolicy, fleetOfPlan, type PlanSetting, type PlayedPlan } from './plan-fleet.ts'
+import { type DrawnLoad, type PlayedRequests, playDrawn } from './play-drawn.ts'
 import { ReplicaRouter } from './replica-router.ts'
 
-export interface PlanSimulation extends BatchingPolicy {
-  readonly requestsPerS: number
-  readonly seed: number
-  /** How many requests are played; the first third only warms up. */
-  readonly requests: number
-  /** Requests in the middle of their answers at the beginning, whose steps begin within so long. Default none. */
-  readonly underWay?: { readonly requests: number; readonly overMs: number }
-  /** Ends when the last request comes, and not when it is answered. Default false. */
-  readonly endsWithWindow?: boolean
+export interface PlanSimulation extends DrawnLoad, BatchingPolicy {
   /** Machines that are lost, and from when on; `forMs` is `null` if they do not come back. Default none. */
   readonly faults?: readonly PlanFault[]
 }
@@ -37,21 +27,6 @@ export interface PlayedServing extends SimulatedServing {
     readonly unanswered: number
   }
 }
-
-/** A plan that was played, request by request. */
-export interface PlayedRequests {
-  readonly result: ServingResult
-  /** Of those that count, in the order in which they ended. */
-  readonly requests: readonly RequestTimes[]
-  /** In the time that counts. */
-  readonly came: number
-  /** Mean tokens of an answer that counts. */
-  readonly meanOutput: number
-}
-
-const warmUp = 1 / 3
-/** Nothing in time, but behind everything that happens at the same moment. */
-const gatherMs = 1e-6
 
 /**
  * Plays a plan under its workload. Where prompts are computed apart, K and V go layer by layer to the pipeline that
@@ -97,33 +72,12 @@ export const simulatedOf = (
 export function playRequests(
   plan: PlayedPlan,
   setting: PlanSetting,
-  { requestsPerS, seed, requests, underWay, endsWithWindow, faults = [], ...policy }: PlanSimulation,
+  { faults = [], ...simulation }: PlanSimulation,
 ): PlayedRequests {
   checkFaults(faults, plan)
-  const random = seededRandom(seed)
-  const arrivals = drawRequests(setting.workload, requestsPerS, requests, random)
-  const earlier =
-    underWay === undefined ? [] : drawUnderWay(arrivals, underWay.requests, underWay.overMs, random)
-  const { fleet, routes, members } = fleetOfPlan(plan, setting, policy)
-  const warm = Math.floor(arrivals.length * warmUp)
-  const firstMs = arrivals[warm]!.atMs
-  const counted: RequestTimes[] = []
-  const result = simulateServing({
-    fleet,
-    router: new ReplicaRouter(routes),
-    workload: { kind: 'open', arrivals },
-    underWay: earlier,
-    endsWithWindow: endsWithWindow ?? false,
-    window: { fromMs: firstMs, toMs: Math.max(firstMs + 1, arrivals.at(-1)!.atMs) },
-    gatherMs,
-    stepsTogether: true,
-    outages: outagesOf(faults, members),
-    onRequest: (request) => {
-      if (request.id >= warm && request.id < arrivals.length) counted.push(request)
-    },
-  })
-  const came = arrivals.length - warm
-  return { result, requests: counted, came, meanOutput: meanOutput(arrivals.slice(warm)) }
+  const { fleet, routes, members } = fleetOfPlan(plan, setting, simulation)
+  const outages = outagesOf(faults, members)
+  return playDrawn({ fleet, router: new ReplicaRouter(routes), outages }, setting.workload, simulation)
 }
 
 function checkFaults(faults: readonly PlanFault[], { replicas }: PlayedPlan): void {
@@ -154,9 +108,6 @@ const outagesOf = (
         : [],
     ),
   )
-
-const meanOutput = (requests: readonly ServingRequest[]): number =>
-  requests.reduce((sum, { outputTokens }) => sum + outputTokens, 0) / requests.length
 
 function spread(ascending: Float64Array) {
   const mean = ascending.reduce((sum, value) => sum + value, 0) / Math.max(1, ascending.length)

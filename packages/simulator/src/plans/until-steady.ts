@@ -1,3 +1,6 @@
+import type { ServingWorkload } from '@deos/planner'
+import type { DrawnLoad } from './play-drawn.ts'
+
 /** Means of what is served. */
 export interface ServedTimes {
   readonly ttftMs: number
@@ -7,6 +10,12 @@ export interface ServedTimes {
 export interface Served extends ServedTimes {
   /** That are computed. */
   readonly promptsPerS: number
+}
+
+export interface SteadyLoad extends Pick<DrawnLoad, 'requestsPerS' | 'seed'> {
+  /** So many requests are played in any case. */
+  readonly least: number
+  readonly seconds: number
 }
 
 /** Changes of what is under way that are no longer worth another play. */
@@ -32,8 +41,19 @@ export function untilSteady<T extends Served>(expected: Served, play: (expected:
   return served
 }
 
-/** In the middle of their answers, by Little's law. */
-export const answersUnderWay = (
-  { promptsPerS, tpotMs }: Pick<Served, 'promptsPerS' | 'tpotMs'>,
-  meanOutputTokens: number,
-): number => Math.round((promptsPerS * meanOutputTokens * tpotMs) / 1000)
+/** Requests that come to a service in the middle of its work, for so long. */
+export const steadyLoad = (
+  expected: Served,
+  { requestsPerS, seed, least, seconds }: SteadyLoad,
+  { outputTokens }: Pick<ServingWorkload, 'outputTokens'>,
+): DrawnLoad => ({
+  requestsPerS,
+  seed,
+  requests: Math.max(least, Math.ceil(requestsPerS * seconds)),
+  underWay: {
+    // By Little's law.
+    requests: Math.round((expected.promptsPerS * outputTokens.mean * expected.tpotMs) / 1000),
+    overMs: expected.tpotMs,
+  },
+  endsWithWindow: true,
+})

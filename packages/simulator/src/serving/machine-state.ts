@@ -167,10 +167,9 @@ export class MachineState {
   }
 
   /** Whether the whole of a request has room; a lone one always begins. */
-  private letsIn({ promptTokens, outputTokens }: Flight): boolean {
-    const tokens = this.admittedTokens + promptTokens + outputTokens
-    if (this.admittedTokens > 0 && tokens > this.machine.kvTokens) return false
-    this.admittedTokens = tokens
+  private letsIn(flight: Flight): boolean {
+    if (this.admittedTokens > 0 && !this.hasRoomFor(flight)) return false
+    this.admittedTokens += flight.promptTokens + flight.outputTokens
     return true
   }
 

@@ -81,6 +81,13 @@ export function simulateServing(run: ServingRun): ServingResult {
   return new ServingSimulation(run).run()
 }
 
+const beginning = (id: number, { promptTokens, outputTokens, before }: Coming, nowMs: number): Flight => ({
+  ...{ id, promptTokens, outputTokens, resumed: before?.resumed ?? false, gone: false },
+  ...{ path: [], hop: 0, steps: -1, beganMs: before?.sinceMs ?? nowMs, sentMs: nowMs },
+  ...{ cameMs: before?.request.cameMs ?? nowMs, promptedMs: before?.request.promptedMs ?? nowMs },
+  ...{ counted: 0, countedMs: 0 },
+})
+
 interface Leaving {
   readonly flight: Flight
   readonly to: number
@@ -168,15 +175,12 @@ class ServingSimulation {
     this.queue.push(atMs, created, id)
   }
 
-  private continues({ promptTokens, outputTokens, steps, atMs }: RequestUnderWay): void {
+  private continues(request: RequestUnderWay): void {
     const { router } = this.given
+    const { steps, atMs } = request
     const id = this.nextId
     this.nextId += 1
-    const flight: Flight = {
-      ...{ id, promptTokens, outputTokens, resumed: false, gone: false },
-      ...{ path: [], hop: 0, steps: -1, beganMs: atMs, sentMs: atMs, cameMs: 0, promptedMs: 0 },
-      ...{ counted: 0, countedMs: 0 },
-    }
+    const flight = { ...beginning(id, request, atMs), cameMs: 0, promptedMs: 0 }
     if (!router.admit(flight)) return
     let from: number = atSource
     for (let to = router.next(flight, from); to !== atSink; to = router.next(flight, from)) {
@@ -201,12 +205,7 @@ class ServingSimulation {
     this.coming.delete(id)
     const nowMs = this.queue.timeMs
     const { promptTokens, outputTokens, before } = coming
-    const flight: Flight = {
-      ...{ id, promptTokens, outputTokens, resumed: before?.resumed ?? false, gone: false },
-      ...{ path: [], hop: 0, steps: -1, beganMs: before?.sinceMs ?? nowMs, sentMs: nowMs },
-      ...{ counted: 0, countedMs: 0 },
-      ...{ cameMs: before?.request.cameMs ?? nowMs, promptedMs: before?.request.promptedMs ?? nowMs },
-    }
+    const flight = beginning(id, coming, nowMs)
     const admitted = this.given.router.admit(flight)
     if (admitted) {
       this.flights[id] = flight
