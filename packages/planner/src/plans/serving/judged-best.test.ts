@@ -70,6 +70,16 @@ describe('plans for throughput', () => {
     expect(notes.join()).not.toMatch(/simulation does not meet/)
   })
 
+  test('that promise less say so where the mean misses its target there, too', () => {
+    const one = plainFleet([machine('a')])
+    const asked = { precisions: ['q8'], tpotMs: 1000 } as const
+    const { requestsPerS } = planned(obliging, asked, one).predicted
+    const slow: ServingJudge = (_, rate) => simulated(rate, rate <= 0.8 * requestsPerS ? rate : 0, 2000)
+    const { predicted, notes } = planned(slow, asked, one)
+    expect(predicted.requestsPerS).toBeLessThan(requestsPerS)
+    expect(notes.join()).toMatch(/simulation does not meet/)
+  })
+
   test('promise no more where it bears more, and say how much', () => {
     const { predicted, simulated: beside, simulatedMost } = only(bearing(1.3 * promise))
     expect(predicted.requestsPerS).toBe(promise)

@@ -36,6 +36,7 @@ const rounds = { mostDown: 5, mostUp: 4 }
 const tolerance = 1.02
 /** Of the requests that come. */
 const leastServed = 0.95
+const missed = 'The simulation does not meet the load and the targets that the cost model promises.'
 
 /** The best of the first choices by simulation, and what the others did. */
 export function judgedBest(
@@ -46,7 +47,7 @@ export function judgedBest(
   const played: Judged[] = []
   for (const choice of choices.slice(0, judged)) {
     if (played.length > 0 && shouldStop()) break
-    const each = playedAsPromised(choice, judging)
+    const each = playedAsPromised(choice, null, judging)
     played.push(each)
     if (workload.goal === 'cost' && each.meets) break
   }
@@ -62,39 +63,39 @@ export function judgedBest(
   return { best: best!, rejected: others.map((each) => rejectedOf(each, workload)) }
 }
 
-function playedAsPromised(choice: ServingChoice, { describe, judge, workload }: Judging): Judged {
+/** At the rate that it promises. */
+function playedAsPromised(
+  choice: ServingChoice,
+  before: SimulatedServing | null,
+  { describe, judge, workload }: Judging,
+): Judged {
   const described = describe(choice)
   const { requestsPerS } = described.predicted
-  const simulated = judge(described, requestsPerS, null)
+  const simulated = judge(described, requestsPerS, before)
+  const meets = meetsTargets(simulated, requestsPerS, workload)
   const simulatedMost = workload.goal === 'throughput' ? simulated : null
-  const plan = { ...described, simulated, simulatedMost }
-  if (meetsTargets(simulated, requestsPerS, workload)) return { choice, plan, meets: true }
-  const missed = 'The simulation does not meet the load and the targets that the cost model promises.'
-  return { choice, plan: { ...plan, notes: [...plan.notes, missed] }, meets: false }
+  const notes = meets ? described.notes : [...described.notes, missed]
+  return { choice, plan: { ...described, simulated, simulatedMost, notes }, meets }
 }
 
 /** At the rate with the most goodput. A lower one is a promise that is kept; beyond it, the plan is the same. */
-function playedAtBestRate(promised: Judged, { describe, judge, workload }: Judging): Judged {
-  let last = promised.plan.simulated
+function playedAtBestRate(promised: Judged, judging: Judging): Judged {
+  const { choice, plan } = promised
+  let last = plan.simulated
+  const atMore = (share: number): Judged => {
+    const simulatedMost = judging.judge(plan, plan.predicted.requestsPerS * share, last)
+    return { ...promised, plan: { ...plan, simulatedMost } }
+  }
+  const atLess = (share: number): Judged | null => {
+    const lower = atShare(choice, share, judging.workload)
+    return lower === null ? null : playedAsPromised(lower, last, judging)
+  }
   const tryAt = (share: number) => {
-    const of = (judged: Judged, simulatedMost: SimulatedServing, requestsPerS: number) => {
-      const worth = simulatedMost.goodputPerS
-      const plan = { ...judged.plan, simulatedMost }
-      return { judged: { ...judged, plan }, worth, attained: worth / requestsPerS }
-    }
-    const { requestsPerS } = promised.plan.predicted
-    if (share === 1) return of(promised, last, requestsPerS)
-    if (share > 1) {
-      last = judge(promised.plan, requestsPerS * share, last)
-      return of(promised, last, requestsPerS * share)
-    }
-    const choice = atShare(promised.choice, share, workload)
-    if (choice === null) return null
-    const described = describe(choice)
-    const rate = described.predicted.requestsPerS
-    last = judge(described, rate, last)
-    const meets = meetsTargets(last, rate, workload)
-    return of({ choice, plan: { ...described, simulated: last }, meets }, last, rate)
+    const judged = share > 1 ? atMore(share) : share < 1 ? atLess(share) : promised
+    if (judged === null) return null
+    last = judged.plan.simulatedMost!
+    const requestsPerS = judged.plan.predicted.requestsPerS * Math.max(1, share)
+    return { judged, worth: last.goodputPerS, attained: last.goodputPerS / requestsPerS }
   }
   return bestRate(tryAt, rounds)!.judged
 }
