@@ -1,4 +1,5 @@
-import { plainFleet, plainMachine, planServing, type ServingWorkload, shapeOfConfig } from '@deos/planner'
+import { plainFleet, plainMachine, planServing, shapeOfConfig } from '@deos/planner'
+import { servingWorkload } from '@deos/planner/testing'
 import { expect, test } from 'vitest'
 import { documentSchema } from '../plan/plan-document.ts'
 import { smallModel } from '../testing/small-model.ts'
@@ -15,20 +16,14 @@ const fleet = plainFleet([
   plainMachine('two cards', accelerator, { accelerators: 2 }),
   plainMachine('other', { ...accelerator, name: 'other card' }),
 ])
-const workload: ServingWorkload = {
-  requestsPerS: null,
+const workload = servingWorkload({
   promptTokens: { mean: 100, p95: 100 },
   outputTokens: { mean: 60, p95: 60 },
-  trace: null,
   contextTokens: 160,
-  ttftMs: null,
-  tpotMs: null,
-  goal: 'throughput',
   precisions: ['q8'],
   kvBytesPerElement: 34 / 32,
-  roles: 'together',
   maxBatch: 4,
-}
+})
 const plan = planServing(model, fleet, workload)
 const document = { schema: documentSchema, kind: 'serve', model, fleet, workload, plan, planningMs: 1 }
 const parse = (value: object, replica: number | null = 0) =>

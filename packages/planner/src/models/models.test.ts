@@ -1,5 +1,6 @@
 import { kvBytesPerTokenPerLayer, plainTraits } from '@deos/domain'
 import { describe, expect, test } from 'vitest'
+import { publishedModels, publishedShape } from '../testing/index.ts'
 import { ModelDescriptionError } from './errors.ts'
 import {
   halfPrecision,
@@ -12,14 +13,12 @@ import {
   shapeOfConfig,
   storedElementsPerToken,
 } from './index.ts'
-import { publishedModels } from './published-models.fixture.ts'
 
-const shapeOf = (name: string) => shapeFromHuggingFace(publishedModels[name]!.config, name)
 const part = (graph: LayerGraph, kind: OperatorKind) => graph.operators.find((each) => each.kind === kind)!
 
 describe('parameter counts', () => {
   test.each(Object.entries(publishedModels))('of %s are the published ones', (name, published) => {
-    const counts = parameterCounts(shapeOf(name))
+    const counts = parameterCounts(publishedShape(name))
     expect(counts.total).toBe(published.parameters)
     if (published.activeBillions !== undefined) {
       expect(counts.active / 1e9).toBeCloseTo(published.activeBillions, 0)
@@ -29,7 +28,7 @@ describe('parameter counts', () => {
 
 describe('FLOPs', () => {
   test('of prefill are two for each weight a token meets, and four for each pair and query element', () => {
-    const shape = shapeOf('Llama-3-8B')
+    const shape = publishedShape('Llama-3-8B')
     const layer = operatorGraph(shape, { kind: 'prefill', sequences: 1, tokens: 1000, past: 0 })[1]!
     const weights = 4096 * 4096 * 2 + 4096 * 1024 * 2 + 3 * 4096 * 14336
     const pairs = (1000 * 1001) / 2
@@ -38,7 +37,7 @@ describe('FLOPs', () => {
   })
 
   test('of training are six for each parameter and token, attention aside', () => {
-    const shape = shapeOf('GPT-3 XL')
+    const shape = publishedShape('GPT-3 XL')
     const graph = operatorGraph(shape, { kind: 'training', sequences: 1, tokens: 2048 })
     const products = graph
       .flatMap(({ operators }) => operators)
@@ -48,7 +47,7 @@ describe('FLOPs', () => {
   })
 
   test('in a second chunk are what a whole prompt has more than the first', () => {
-    const shape = shapeOf('Mistral-7B')
+    const shape = publishedShape('Mistral-7B')
     const of = (tokens: number, past: number) =>
       part(operatorGraph(shape, { kind: 'prefill', sequences: 1, tokens, past })[1]!, 'attention').flops
     expect(of(3000, 0) + of(3000, 3000)).toBe(of(6000, 0))
@@ -57,20 +56,24 @@ describe('FLOPs', () => {
   })
 
   test('of latent attention while decoding are those of the compressed vectors', () => {
-    const layer = operatorGraph(shapeOf('DeepSeek-V3'), { kind: 'decode', sequences: 1, past: 999 })[5]!
+    const layer = operatorGraph(publishedShape('DeepSeek-V3'), {
+      kind: 'decode',
+      sequences: 1,
+      past: 999,
+    })[5]!
     expect(part(layer, 'attention').flops).toBe(2 * 1000 * 128 * (512 + 64 + 512))
   })
 })
 
 describe('bytes', () => {
   test('of K and V while decoding are the cache once through', () => {
-    const shape = shapeOf('Llama-2-70B')
+    const shape = publishedShape('Llama-2-70B')
     const layer = operatorGraph(shape, { kind: 'decode', sequences: 3, past: 99 })[1]!
     expect(layer.kvBytes).toBe(3 * 100 * 2 * 8 * 128 * 2)
   })
 
   test('of experts are all of them for a long prompt and those used for one token', () => {
-    const shape = shapeOf('Mixtral-8x7B')
+    const shape = publishedShape('Mixtral-8x7B')
     const expert = 3 * 4096 * 14336 * 2
     const one = operatorGraph(shape, { kind: 'decode', sequences: 1, past: 0 })[1]!
     const many = operatorGraph(shape, { kind: 'prefill', sequences: 1, tokens: 2000, past: 0 })[1]!
@@ -79,7 +82,7 @@ describe('bytes', () => {
   })
 
   test('of weights over all layers are twice the parameters in 16 bits, tables and biases aside', () => {
-    const shape = shapeOf('Llama-3-8B')
+    const shape = publishedShape('Llama-3-8B')
     const graph = operatorGraph(shape, { kind: 'decode', sequences: 1, past: 0 }, halfPrecision)
     const bytes = graph.reduce((sum, { weightBytes }) => sum + weightBytes, 0)
     const { total, embedding } = parameterCounts(shape)
@@ -87,13 +90,13 @@ describe('bytes', () => {
   })
 
   test('kept for the backward pass of a GPT layer are 16 hidden states', () => {
-    expect(storedElementsPerToken(shapeOf('GPT-3 XL'), 0, 'none')).toBe(16 * 2048)
-    expect(storedElementsPerToken(shapeOf('GPT-3 XL'), 0, 'full')).toBe(2048)
+    expect(storedElementsPerToken(publishedShape('GPT-3 XL'), 0, 'none')).toBe(16 * 2048)
+    expect(storedElementsPerToken(publishedShape('GPT-3 XL'), 0, 'full')).toBe(2048)
   })
 })
 
 test('decoding one sequence is far below a FLOP a byte per weight, a long prompt far above', () => {
-  const shape = shapeOf('Llama-3-8B')
+  const shape = publishedShape('Llama-3-8B')
   const decode = operatorGraph(shape, { kind: 'decode', sequences: 1, past: 1000 })[1]!
   const prefill = operatorGraph(shape, { kind: 'prefill', sequences: 1, tokens: 2048, past: 0 })[1]!
   expect(part(decode, 'feed-forward').intensity).toBeCloseTo(1, 2)

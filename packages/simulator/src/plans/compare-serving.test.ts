@@ -5,37 +5,17 @@ import {
   plainMachine,
   planServing,
   type ServingPlan,
-  type ServingWorkload,
-  shapeFromHuggingFace,
 } from '@deos/planner'
+import { publishedShape, servingWorkload } from '@deos/planner/testing'
 import { expect, test } from 'vitest'
 import { servingBaselines } from './compare-serving.ts'
 import { playSteadily } from './play-steadily.ts'
 
-const shape = shapeFromHuggingFace({
-  model_type: 'llama',
-  hidden_size: 4096,
-  intermediate_size: 14336,
-  num_hidden_layers: 32,
-  num_attention_heads: 32,
-  num_key_value_heads: 8,
-  vocab_size: 128256,
-  max_position_embeddings: 8192,
-})
-const workload: ServingWorkload = {
-  requestsPerS: null,
+const shape = publishedShape('Llama-3-8B')
+const workload = servingWorkload({
   promptTokens: { mean: 400, p95: 800 },
   outputTokens: { mean: 800, p95: 1600 },
-  trace: null,
-  contextTokens: 4096,
-  ttftMs: null,
-  tpotMs: null,
-  goal: 'throughput',
-  precisions: ['fp16'],
-  kvBytesPerElement: 2,
-  roles: 'together',
-  maxBatch: 256,
-}
+})
 const budget = { least: 240, mostEvents: 500_000 }
 
 test('where there is nothing to choose, all methods serve the same, answers of many steps too', () => {

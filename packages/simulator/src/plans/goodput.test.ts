@@ -5,36 +5,18 @@ import {
   plainMachine,
   planServing,
   type ServingPlan,
-  type ServingWorkload,
-  shapeFromHuggingFace,
 } from '@deos/planner'
+import { publishedShape, servingWorkload } from '@deos/planner/testing'
 import { describe, expect, test } from 'vitest'
 import { goodputOf } from './goodput.ts'
 
-const shape = shapeFromHuggingFace({
-  model_type: 'llama',
-  hidden_size: 4096,
-  intermediate_size: 14336,
-  num_hidden_layers: 32,
-  num_attention_heads: 32,
-  num_key_value_heads: 8,
-  vocab_size: 128256,
-  max_position_embeddings: 8192,
-})
-const workload: ServingWorkload = {
-  requestsPerS: null,
+const shape = publishedShape('Llama-3-8B')
+const workload = servingWorkload({
   promptTokens: { mean: 1000, p95: 1000 },
   outputTokens: { mean: 100, p95: 100 },
-  trace: null,
-  contextTokens: 4096,
   ttftMs: 1000,
   tpotMs: 60,
-  goal: 'throughput',
-  precisions: ['fp16'],
-  kvBytesPerElement: 2,
-  roles: 'together',
-  maxBatch: 256,
-}
+})
 const find = (name: string) => findAccelerator(catalogue, name)
 const fleetAt = (gbps: number) =>
   plainFleet(

@@ -7,8 +7,8 @@ import {
   planServing,
   type ServingPlan,
   type ServingWorkload,
-  shapeFromHuggingFace,
 } from '@deos/planner'
+import { publishedShape, servingWorkload } from '@deos/planner/testing'
 import { describe, expect, test } from 'vitest'
 import { drawLength, drawRequests } from './draw-requests.ts'
 import { judgingBy } from './judging.ts'
@@ -17,30 +17,8 @@ import { playSteadily } from './play-steadily.ts'
 import { simulatePlan } from './simulate-plan.ts'
 import { steadyRequests } from './steady-requests.ts'
 
-const shape = shapeFromHuggingFace({
-  model_type: 'llama',
-  hidden_size: 4096,
-  intermediate_size: 14336,
-  num_hidden_layers: 32,
-  num_attention_heads: 32,
-  num_key_value_heads: 8,
-  vocab_size: 128256,
-  max_position_embeddings: 8192,
-})
-const workload: ServingWorkload = {
-  requestsPerS: null,
-  promptTokens: { mean: 800, p95: 1600 },
-  outputTokens: { mean: 100, p95: 200 },
-  trace: null,
-  contextTokens: 4096,
-  ttftMs: 4000,
-  tpotMs: 150,
-  goal: 'throughput',
-  precisions: ['fp16'],
-  kvBytesPerElement: 2,
-  roles: 'together',
-  maxBatch: 256,
-}
+const shape = publishedShape('Llama-3-8B')
+const workload = servingWorkload({ ttftMs: 4000, tpotMs: 150 })
 const find = (name: string) => findAccelerator(catalogue, name)
 const fleet = plainFleet([
   ...['a', 'b'].map((name) => plainMachine(name, find('A100-SXM4-80GB'))),

@@ -1,34 +1,23 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { catalogue, findAccelerator } from '../../devices/index.ts'
-import { expertParameters, parameterCounts, shapeFromHuggingFace } from '../../models/index.ts'
-import { publishedModels } from '../../models/published-models.fixture.ts'
+import { expertParameters, parameterCounts } from '../../models/index.ts'
+import { publishedShape, servingWorkload } from '../../testing/index.ts'
 import { type FleetMachine, LinkLookup, plainFleet, plainMachine } from '../fleet.ts'
 import { planServing, servingCandidates } from './plan-serving.ts'
 import type { ServingOutcome, ServingPlan } from './serving-plan.ts'
 import { UnitCosts } from './unit-costs.ts'
 import { tensorOnly, type UnitLayout, unitKind } from './units.ts'
-import type { ServingWorkload } from './workload.ts'
 
-const shapeOf = (name: string) => shapeFromHuggingFace(publishedModels[name]!.config, name)
-const mixtral = shapeOf('Mixtral-8x7B')
-const llama8b = shapeOf('Llama-3-8B')
-const llama70b = shapeOf('Llama-3-70B')
-const deepseek = shapeOf('DeepSeek-V3')
-const workload: ServingWorkload = {
-  requestsPerS: null,
+const mixtral = publishedShape('Mixtral-8x7B')
+const llama8b = publishedShape('Llama-3-8B')
+const llama70b = publishedShape('Llama-3-70B')
+const deepseek = publishedShape('DeepSeek-V3')
+const workload = servingWorkload({
   promptTokens: { mean: 1000, p95: 2000 },
   outputTokens: { mean: 200, p95: 400 },
-  trace: null,
-  contextTokens: 4096,
-  ttftMs: null,
-  tpotMs: null,
-  goal: 'throughput',
-  precisions: ['fp16'],
-  kvBytesPerElement: 2,
-  roles: 'together',
   maxBatch: 512,
-}
+})
 const find = (name: string) => findAccelerator(catalogue, name)
 const machine = (accelerator: string, given: Partial<FleetMachine> = {}): FleetMachine =>
   plainMachine(accelerator, find(accelerator), given)

@@ -1,36 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import { catalogue, findAccelerator } from '../../devices/index.ts'
-import { shapeFromHuggingFace } from '../../models/index.ts'
+import { publishedShape, servingWorkload } from '../../testing/index.ts'
 import { plainFleet, plainMachine } from '../fleet.ts'
 import type { ServingJudge } from './judged-best.ts'
 import { planServing } from './plan-serving.ts'
 import type { ServingPlan, SimulatedServing } from './serving-plan.ts'
 import type { ServingWorkload } from './workload.ts'
 
-const shape = shapeFromHuggingFace({
-  model_type: 'llama',
-  hidden_size: 4096,
-  intermediate_size: 14336,
-  num_hidden_layers: 32,
-  num_attention_heads: 32,
-  num_key_value_heads: 8,
-  vocab_size: 128256,
-  max_position_embeddings: 8192,
-})
-const workload: ServingWorkload = {
-  requestsPerS: null,
-  promptTokens: { mean: 800, p95: 1600 },
-  outputTokens: { mean: 100, p95: 200 },
-  trace: null,
-  contextTokens: 4096,
-  ttftMs: null,
-  tpotMs: null,
-  goal: 'throughput',
-  precisions: ['fp16', 'q8'],
-  kvBytesPerElement: 2,
-  roles: 'together',
-  maxBatch: 256,
-}
+const shape = publishedShape('Llama-3-8B')
+const workload = servingWorkload({ precisions: ['fp16', 'q8'] })
 const machine = (name: string) => plainMachine(name, findAccelerator(catalogue, 'L40S'))
 const fleet = plainFleet(['a', 'b', 'c'].map(machine))
 

@@ -1,9 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { shapeFromHuggingFace } from '../../models/index.ts'
-import { publishedModels } from '../../models/published-models.fixture.ts'
+import { publishedShape } from '../../testing/index.ts'
 import { kvBytesOf } from './kv-bytes.ts'
-
-const shapeOf = (name: string) => shapeFromHuggingFace(publishedModels[name]!.config, name)
 
 describe('K and V of a token', () => {
   test.each([
@@ -14,11 +12,11 @@ describe('K and V of a token', () => {
     ['Llama-3-8B', 131_072],
     ['Llama-3-70B', 327_680],
   ])('of %s are %d bytes', (name, expected) => {
-    expect(kvBytesOf(shapeOf(name), 1, 2)).toBe(expected)
+    expect(kvBytesOf(publishedShape(name), 1, 2)).toBe(expected)
   })
 
   test('are kept for no more than the window', () => {
-    const mistral = shapeOf('Mistral-7B')
+    const mistral = publishedShape('Mistral-7B')
     expect(kvBytesOf(mistral, 4096, 2)).toBe(4096 * 131_072)
     expect(kvBytesOf(mistral, 32_768, 2)).toBe(4096 * 131_072)
   })

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { catalogue, findAccelerator } from '../../devices/index.ts'
 import { shapeFromHuggingFace } from '../../models/index.ts'
+import { publishedShape, servingWorkload } from '../../testing/index.ts'
 import { type ComputeFleet, type FleetMachine, LinkLookup, plainFleet, plainMachine } from '../fleet.ts'
 import { GroupForms } from './groups.ts'
 import { planServing } from './plan-serving.ts'
@@ -10,34 +11,8 @@ import type { ServingOutcome, ServingPlan } from './serving-plan.ts'
 import { tensorOnly, unitsOf } from './units.ts'
 import type { ServingWorkload } from './workload.ts'
 
-const llama70b = shapeFromHuggingFace(
-  {
-    model_type: 'llama',
-    hidden_size: 8192,
-    intermediate_size: 28672,
-    num_hidden_layers: 80,
-    num_attention_heads: 64,
-    num_key_value_heads: 8,
-    vocab_size: 32000,
-    max_position_embeddings: 4096,
-    tie_word_embeddings: false,
-  },
-  'Llama-2-70B',
-)
-const llama8b = shapeFromHuggingFace(
-  {
-    model_type: 'llama',
-    hidden_size: 4096,
-    intermediate_size: 14336,
-    num_hidden_layers: 32,
-    num_attention_heads: 32,
-    num_key_value_heads: 8,
-    vocab_size: 128256,
-    max_position_embeddings: 8192,
-    tie_word_embeddings: false,
-  },
-  'Llama-3-8B',
-)
+const llama70b = publishedShape('Llama-2-70B')
+const llama8b = publishedShape('Llama-3-8B')
 const mixture = shapeFromHuggingFace(
   {
     model_type: 'mixtral',
@@ -54,20 +29,7 @@ const mixture = shapeFromHuggingFace(
   },
   'Mixture',
 )
-const workload: ServingWorkload = {
-  requestsPerS: null,
-  promptTokens: { mean: 800, p95: 1600 },
-  outputTokens: { mean: 200, p95: 400 },
-  trace: null,
-  contextTokens: 4096,
-  ttftMs: 5000,
-  tpotMs: 200,
-  goal: 'throughput',
-  precisions: ['fp16'],
-  kvBytesPerElement: 2,
-  roles: 'together',
-  maxBatch: 256,
-}
+const workload = servingWorkload({ outputTokens: { mean: 200, p95: 400 }, ttftMs: 5000, tpotMs: 200 })
 const find = (name: string) => findAccelerator(catalogue, name)
 const many = (count: number, name: string, given: Partial<FleetMachine> = {}): readonly FleetMachine[] =>
   Array.from({ length: count }, (_, at) =>

@@ -1,37 +1,20 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { catalogue, findAccelerator } from '../../devices/index.ts'
-import { shapeFromHuggingFace } from '../../models/index.ts'
+import { publishedShape, servingWorkload } from '../../testing/index.ts'
 import { type FleetMachine, plainFleet, plainMachine } from '../fleet.ts'
 import { planServing } from './plan-serving.ts'
 import { replanServing } from './replan.ts'
 import type { ServingPlan } from './serving-plan.ts'
-import type { ServingWorkload } from './workload.ts'
 
-const shape = shapeFromHuggingFace({
-  model_type: 'llama',
-  hidden_size: 4096,
-  intermediate_size: 14336,
-  num_hidden_layers: 32,
-  num_attention_heads: 32,
-  num_key_value_heads: 8,
-  vocab_size: 128256,
-  max_position_embeddings: 8192,
-})
-const workload: ServingWorkload = {
-  requestsPerS: null,
+const shape = publishedShape('Llama-3-8B')
+const workload = servingWorkload({
   promptTokens: { mean: 500, p95: 1000 },
-  outputTokens: { mean: 100, p95: 200 },
-  trace: null,
   contextTokens: 2048,
   ttftMs: 5000,
   tpotMs: 200,
-  goal: 'throughput',
-  precisions: ['fp16'],
-  kvBytesPerElement: 2,
-  roles: 'together',
   maxBatch: 64,
-}
+})
 const quick = { steps: 60, horizonS: 3600 }
 const machine = (name: string, accelerator: string, given: Partial<FleetMachine> = {}) =>
   plainMachine(name, findAccelerator(catalogue, accelerator), given)

@@ -1,27 +1,19 @@
 import { describe, expect, test } from 'vitest'
 import { catalogue, findAccelerator } from '../../devices/index.ts'
-import { shapeFromHuggingFace } from '../../models/index.ts'
-import { publishedModels } from '../../models/published-models.fixture.ts'
+import { publishedShape, servingWorkload } from '../../testing/index.ts'
 import { type FleetMachine, plainFleet, plainMachine } from '../fleet.ts'
 import { servingCandidates } from './plan-serving.ts'
 import type { ServingPlan } from './serving-plan.ts'
-import type { ServingWorkload } from './workload.ts'
 
-const shape = shapeFromHuggingFace(publishedModels['Llama-3-8B']!.config, 'Llama-3-8B')
-const workload: ServingWorkload = {
-  requestsPerS: null,
+const shape = publishedShape('Llama-3-8B')
+const workload = servingWorkload({
   promptTokens: { mean: 2000, p95: 4000 },
   outputTokens: { mean: 200, p95: 400 },
-  trace: null,
   contextTokens: 8192,
   ttftMs: 2000,
   tpotMs: 40,
-  goal: 'throughput',
-  precisions: ['fp16'],
-  kvBytesPerElement: 2,
   roles: 'split',
-  maxBatch: 256,
-}
+})
 const machine = (name: string, accelerator: string, given: Partial<FleetMachine>) =>
   plainMachine(name, findAccelerator(catalogue, accelerator), given)
 const plansOf = (machines: readonly FleetMachine[], asked = workload, links = {}) =>

@@ -1,3 +1,5 @@
+import { type ModelShape, shapeFromHuggingFace } from '../models/index.ts'
+
 /** `config.json` of published models, without what says nothing about sizes, and their published parameter counts. */
 interface PublishedModel {
   readonly config: Readonly<Record<string, unknown>>
@@ -18,6 +20,8 @@ const llama = (hidden: number, ff: number, layers: number, heads: number, kv: nu
   tie_word_embeddings: false,
 })
 
+const llama3 = (...sizes: Parameters<typeof llama>) => ({ ...llama(...sizes), max_position_embeddings: 8192 })
+
 const deepseek = {
   num_key_value_heads: 128,
   num_attention_heads: 128,
@@ -34,8 +38,8 @@ const deepseek = {
 export const publishedModels: Readonly<Record<string, PublishedModel>> = {
   'Llama-2-7B': { config: llama(4096, 11008, 32, 32, 32, 32000), parameters: 6_738_415_616 },
   'Llama-2-70B': { config: llama(8192, 28672, 80, 64, 8, 32000), parameters: 68_976_648_192 },
-  'Llama-3-8B': { config: llama(4096, 14336, 32, 32, 8, 128256), parameters: 8_030_261_248 },
-  'Llama-3-70B': { config: llama(8192, 28672, 80, 64, 8, 128256), parameters: 70_553_706_496 },
+  'Llama-3-8B': { config: llama3(4096, 14336, 32, 32, 8, 128256), parameters: 8_030_261_248 },
+  'Llama-3-70B': { config: llama3(8192, 28672, 80, 64, 8, 128256), parameters: 70_553_706_496 },
   'Mistral-7B': {
     config: { ...llama(4096, 14336, 32, 32, 8, 32000), model_type: 'mistral', sliding_window: 4096 },
     parameters: 7_241_732_096,
@@ -154,4 +158,12 @@ export const publishedModels: Readonly<Record<string, PublishedModel>> = {
     // 12·24·2048² + 13·24·2048 of the layers, 2·2048 of the last norm, (50257 + 2048)·2048 of the tables: "1.3B".
     parameters: 1_315_723_264,
   },
+}
+
+/** @param name - one of `publishedModels` */
+export function publishedShape(name: string): ModelShape {
+  const model = publishedModels[name]
+  if (model === undefined)
+    throw new RangeError(`${name} is none of ${Object.keys(publishedModels).join(', ')}.`)
+  return shapeFromHuggingFace(model.config, name)
 }

@@ -1,0 +1,2 @@
+export { publishedModels, publishedShape } from './published-models.ts'
+export { servingWorkload } from './serving-workload.ts'
