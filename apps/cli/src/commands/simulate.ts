@@ -36,9 +36,8 @@ async function simulateServing(
   const { seed, faults } = options
   const requests = options.requests ?? steadyRequests(plan, workload, requestsPerS, played)
   const setting = { shape: model, fleet, workload }
-  const simulated = simulatePlan(plan, setting, {
-    ...{ requestsPerS, seed, requests, faults, chunkTokens: usualChunkTokens },
-  })
+  const asked = { requestsPerS, seed, requests, faults, chunkTokens: usualChunkTokens }
+  const simulated = simulatePlan(plan, setting, asked)
   output.result({ requestsPerS, seed, predicted: plan.predicted, simulated }, () =>
     simulationText(simulated, requestsPerS),
   )
