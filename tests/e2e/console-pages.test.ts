@@ -178,6 +178,17 @@ describe.each([
   })
 })
 
+test.each(['en-US@posix', 'C'])('a browser whose language is %s shows charts, too', async (language) => {
+  await withPage({}, desktop, 'light', async (watched, server) => {
+    await watched.page.addInitScript(
+      `Object.defineProperty(Navigator.prototype, 'language', { get: () => ${JSON.stringify(language)} })`,
+    )
+    await watched.page.goto(server.url)
+    await watched.page.locator('canvas').first().waitFor()
+    expect(watched.takeProblems()).toEqual([])
+  })
+})
+
 describe('what people do', () => {
   test('sign in, with a wrong password first, and arrive where they wanted to go', async () => {
     await withPage({ scenario: 'signed-out' }, phone, 'light', async ({ page, ...rest }, server) => {
